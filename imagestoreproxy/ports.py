@@ -1,0 +1,333 @@
+"""What the inside needs from the outside, as protocols.
+
+``sources/`` and ``install/`` see the world only through these; ``clouds/``, ``outside/``,
+``storage/`` and ``web/`` stand behind them; ``service.py`` puts the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from imagestoreproxy.model.images import Architecture, Listing, Virtualization
+from imagestoreproxy.model.installs import Bundle, ImageState, Install, Installation
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Time, and waiting for it."""
+
+    def now_s(self) -> float:
+        """Give Unix seconds."""
+
+    def monotonic_s(self) -> float:
+        """Give seconds that never jump; only differences mean anything."""
+
+    def sleep(self, seconds: float) -> Awaitable[None]:
+        """Wait; cancelling ends the wait with ``Cancelled``."""
+
+
+class Stop(Protocol):
+    """Handed to work in a thread, so that it can be stopped."""
+
+    def check(self) -> None:
+        """Raise ``Cancelled`` once the work is to end; call it at least every 100 ms or MiB."""
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, but raise ``Cancelled`` as soon as the work is to end."""
+
+
+class Task(Protocol):
+    """A coroutine that was started."""
+
+    def cancel(self) -> None:
+        """Stop it: what it awaits raises ``Cancelled``. Does nothing when it has ended."""
+
+    def ended(self) -> Awaitable[None]:
+        """Wait until it has ended, however it did; never raises."""
+
+
+class Background(Protocol):
+    """Work beside the reactor."""
+
+    def run(self, work: Callable[[Stop], T]) -> Awaitable[T]:
+        """Run ``work`` in a worker thread.
+
+        Cancelling asks the work to stop; the wait ends, with ``Cancelled``, when the thread has
+        really left ``work``, so that what follows may undo what it did.
+        """
+
+    def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> Task:
+        """Start a coroutine of its own. An exception that leaves it is logged under ``name``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A small answer, whole in memory.
+
+    Args:
+        headers: names in lower case.
+        from_local: whether the server that answered has a loopback, link-local or private address.
+    """
+
+    url: str
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    from_local: bool = False
+
+
+class Sink(Protocol):
+    """Where a download goes. Called from one worker thread of the fetcher at a time."""
+
+    @property
+    def position(self) -> int:
+        """Bytes held already; the transfer asks for what follows."""
+
+    @property
+    def validator(self) -> str:
+        """``ETag`` (strong) or ``Last-Modified`` of the bytes held, for ``If-Range``; or empty."""
+
+    def begin(self, *, resumed: bool, validator: str) -> None:
+        """The server has answered: ``resumed``, or from the first byte (drop the rest)."""
+
+    def write(self, block: bytes) -> None:
+        """Take the next bytes.
+
+        Raises:
+            InstallError: ends the transfer, and is what the download raises (too much, disk full).
+        """
+
+
+class Fetcher(Protocol):
+    """HTTP. Both calls raise ``FetchError`` with URL, address, HTTP proxy and cause in the text.
+
+    Redirects are followed at most five times, only to http and https, and never to a loopback,
+    link-local or private address unless ``allow_local``.
+    """
+
+    def get(self, url: str, *, limit_bytes: int, allow_local: bool) -> Awaitable[Fetched]:
+        """Fetch a small body; more than ``limit_bytes`` is an error, as is any status but 200."""
+
+    def download(self, url: str, sink: Sink, *, allow_local: bool) -> Awaitable[None]:
+        """Fetch what ``sink`` lacks, by range where the server can; ends when the server is done.
+
+        The bytes are handed over as they come; size and digest are the caller's business.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What GnuPG says was signed, by whom.
+
+    Args:
+        payload: the signed bytes as GnuPG gave them out.
+        fingerprint: of the primary key, 40 hex digits.
+    """
+
+    payload: bytes
+    fingerprint: str
+
+
+class Verifier(Protocol):
+    """The keyring of one source."""
+
+    def verify(self, message: bytes) -> Awaitable[Signed]:
+        """Check an OpenPGP clear-signed message.
+
+        Raises:
+            DocumentError: unless exactly one good signature of a valid key covers the whole.
+        """
+
+
+class Partial(Sink, Protocol):
+    """A file that is being downloaded; what it holds survives a restart."""
+
+    def sha256_hex(self) -> str:
+        """Give the digest of all bytes held."""
+
+    def sync(self) -> None:
+        """Put the bytes where a power cut does not reach them, and close."""
+
+    def discard(self) -> None:
+        """Drop what it holds."""
+
+
+class Disk(Protocol):
+    """The data directory. All calls block: run them in the background."""
+
+    def free_bytes(self) -> int:
+        """Give what may still be written."""
+
+    def partial(self, token: str, name: str, limit_bytes: int, stop: Stop) -> Partial:
+        """Open (and re-read, for its digest) a download; more than ``limit_bytes`` is refused.
+
+        Raises:
+            DiskError: it cannot be opened or read.
+        """
+
+    def path(self, token: str, name: str) -> Path:
+        """Give the path of a file of the install ``token``; its directory is made (0700)."""
+
+    def remove(self, token: str) -> None:
+        """Remove all files of the install ``token``; none is fine."""
+
+    def tokens(self) -> list[str]:
+        """List the tokens that have files."""
+
+
+class DiskImages(Protocol):
+    """Conversion of bootable disks."""
+
+    def to_raw(self, source: Path, target: Path, limit_bytes: int) -> Awaitable[int]:
+        """Convert a qcow2 file to a sparse raw one and give its size in bytes.
+
+        Raises:
+            UnpackError: broken, larger than ``limit_bytes``, or naming other files of the host.
+        """
+
+
+Chunks = Callable[[Stop], Iterable[bytes]]
+"""Opens a stream: called in a worker thread, gives the bytes from the first on, in chunks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What a cloud has to know of a file beside its bytes.
+
+    Args:
+        bundle: names in the cloud, and kind.
+        size_bytes: of the stream that ``chunks`` gives.
+        kernel_id, ramdisk_id: of a machine image, or empty.
+        title: for people; at most 255 characters.
+    """
+
+    bundle: Bundle
+    size_bytes: int
+    chunks: Chunks
+    architecture: Architecture
+    virtualization: Virtualization
+    kernel_id: str = ""
+    ramdisk_id: str = ""
+    title: str = ""
+
+
+class Cloud(Protocol):
+    """Takes streams of bytes and gives back ids. All calls raise ``CloudError`` in plain words."""
+
+    @property
+    def name(self) -> str:
+        """``ec2`` or ``fake``."""
+
+    def check(self) -> Awaitable[None]:
+        """Raise unless storage and registration can be reached and the credentials are taken."""
+
+    def upload(self, upload: Upload) -> Awaitable[str]:
+        """Bundle and store the stream; give the manifest's location, ``BUCKET/KEY``.
+
+        What an earlier, broken-off upload of the same bundle left is replaced.
+        """
+
+    def register(self, upload: Upload, location: str) -> Awaitable[str]:
+        """Register what ``upload`` stored; give its id, which the cloud has confirmed."""
+
+    def find(self, bundle: Bundle, location: str) -> Awaitable[str]:
+        """Give the id of a bundle registered earlier (its answer may be lost), or empty."""
+
+    def is_registered(self, image_id: str) -> Awaitable[bool]:
+        """Tell whether the cloud still knows the id."""
+
+    def deregister(self, image_id: str) -> Awaitable[None]:
+        """Take a registration back; one that is gone is fine."""
+
+    def remove(self, bundle: Bundle) -> Awaitable[None]:
+        """Delete the bundle's objects and its bucket; absent ones are fine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """All that the daemon starts from."""
+
+    installs: Sequence[Install] = ()
+    bundles: Sequence[Bundle] = ()
+    installations: Sequence[Installation] = ()
+
+
+class Records(Protocol):
+    """What is remembered. Each call is one short transaction, on disk when it returns."""
+
+    def load(self) -> Awaitable[Remembered]:
+        """Give everything; ``installations`` oldest first."""
+
+    def save_install(self, install: Install) -> Awaitable[None]:
+        """Insert or replace the row of ``install.image_uri``."""
+
+    def remove_install(self, image_uri: str) -> Awaitable[None]:
+        """Remove the row and the bundles of an install that was undone."""
+
+    def save_bundle(self, bundle: Bundle) -> Awaitable[None]:
+        """Insert or replace the ledger's row of (``image_uri``, ``kind``)."""
+
+    def remove_bundle(self, bundle: Bundle) -> Awaitable[None]:
+        """Remove a ledger row: nothing of it is left in the cloud."""
+
+    def complete(self, installation: Installation) -> Awaitable[None]:
+        """Add an installation and end its install, in one transaction."""
+
+    def highest_serial(self, source: str, image_uri: str) -> Awaitable[int]:
+        """Give the highest serial ever seen for this URI, or -1."""
+
+    def remember_serial(self, source: str, image_uri: str, serial: int) -> Awaitable[None]:
+        """Remember a serial; a lower one than before changes nothing."""
+
+    def listing(self, source: str) -> Awaitable[tuple[bytes, float] | None]:
+        """Give the last good dashboard of a source as it came, and when (Unix seconds)."""
+
+    def save_listing(self, source: str, body: bytes, fetched_at_s: float) -> Awaitable[None]:
+        """Keep a good dashboard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """What a page shows: images, their sections, their states, and what went wrong."""
+
+    listing: Listing
+    states: Sequence[ImageState]
+    error_message: str = ""
+
+
+class Store(Protocol):
+    """What ``web/`` asks of the inside. All raise ``CallerError`` for senseless requests."""
+
+    def dashboard(self) -> Awaitable[Shelf]:
+        """Everything on offer, and everything in progress."""
+
+    def search(self, text: str) -> Awaitable[Shelf]:
+        """What matches, and everything in progress."""
+
+    def states(self, image_uris: Sequence[str]) -> Shelf:
+        """The states asked for, and those of every other image in progress or in error.
+
+        ``listing.images`` has the others; no sections. In memory: never waits.
+        """
+
+    def image(self, image_uri: str) -> Shelf:
+        """One image, as far as it is known."""
+
+    def install(self, image_uri: str) -> Awaitable[ImageState]:
+        """Start an install, or join the one that is going on."""
+
+    def cancel(self, image_uri: str) -> Awaitable[ImageState]:
+        """Stop an install and take back what it did."""
+
+    def clear_error(self, image_uri: str) -> Awaitable[ImageState]:
+        """Forget the error of a failed install, and the files kept for another try."""
+
+
+class Keys(Protocol):
+    """Who may ask."""
+
+    def secret_for(self, client_id: str) -> str | None:
+        """Give the secret key that goes with a query id, or None."""
