@@ -1,0 +1,40 @@
+PYTHON ?= python3
+export PYTHON
+BIN = .venv/bin
+
+.PHONY: help setup demo test lint bench lock clean
+
+help:
+	@echo "make setup   what is needed: system programs and .venv (the others call it)"
+	@echo "make demo    watch an image go from a store into a cloud (ONCE=1: end by itself)"
+	@echo "make test    all tests"
+	@echo "make lint    style, types, and who may import whom"
+	@echo "make bench   measure"
+	@echo "make lock    write the requirements locks anew"
+	@echo "make clean   remove what the others made"
+
+setup:
+	@tools/setup.sh
+
+demo: setup
+	@$(BIN)/python -m demo.run
+
+test: setup
+	@$(BIN)/pytest
+
+lint: setup
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: setup
+	@$(BIN)/python -m benchmarks.run
+
+lock:
+	@tools/lock.sh
+
+clean:
+	rm -rf .venv build dist demo/data .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf *.egg-info twisted/plugins/dropin.cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
