@@ -11,7 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from imagestoreproxy.model.images import Architecture, Listing, Virtualization
+from imagestoreproxy.model.images import (
+    Architecture,
+    ImageDocument,
+    ImageInfo,
+    Listing,
+    Virtualization,
+)
 from imagestoreproxy.model.installs import Bundle, ImageState, Install, Installation
 
 T = TypeVar("T")
@@ -38,6 +44,16 @@ class Stop(Protocol):
 
     def wait(self, seconds: float) -> None:
         """Sleep, but raise ``Cancelled`` as soon as the work is to end."""
+
+
+class Journal(Protocol):
+    """The log, as the inside sees it. Fields are plain values, never secrets."""
+
+    def info(self, text: str, **fields: object) -> None:
+        """Note what happened; ``{field}`` in ``text`` is filled in."""
+
+    def failure(self, text: str, error: BaseException, **fields: object) -> None:
+        """Note what failed, with the details of ``error``."""
 
 
 class Task(Protocol):
@@ -247,6 +263,48 @@ class Cloud(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """What the sources offer.
+
+    Args:
+        problem: what could not be asked just now, and why; empty when all is well.
+    """
+
+    listing: Listing
+    problem: str = ""
+
+
+class Sources(Protocol):
+    """All stores together, as an install sees them."""
+
+    def dashboard(self) -> Awaitable[Offer]:
+        """Give all that is offered; what cannot be asked is served as it last was."""
+
+    def search(self, text: str) -> Awaitable[Offer]:
+        """Give what matches."""
+
+    def info(self, image_uri: str) -> ImageInfo | None:
+        """Give what was last shown of an image, or None. In memory: never waits."""
+
+    def source_of(self, image_uri: str) -> str:
+        """Give the name of the source that answers for this URI, or empty."""
+
+    def document(self, source: str, image_uri: str) -> Awaitable[ImageDocument]:
+        """Fetch and verify the signed document of an image.
+
+        Raises:
+            FetchError: it could not be had.
+            DocumentError: it is not to be believed.
+        """
+
+    def reread(self, source: str, image_uri: str, signed_text: bytes) -> Awaitable[ImageDocument]:
+        """Verify a document again that was kept; raises ``DocumentError`` when it has expired."""
+
+    def may_be_local(self, source: str, url: str) -> Awaitable[bool]:
+        """Tell whether a file of this source may come from a local address."""
+
+
+@dataclass(frozen=True, slots=True)
 class Remembered:
     """All that the daemon starts from."""
 
@@ -256,10 +314,13 @@ class Remembered:
 
 
 class Records(Protocol):
-    """What is remembered. Each call is one short transaction, on disk when it returns."""
+    """What is remembered. Each call is one short transaction, on disk when it returns.
+
+    An install's row has an owner and a lease that ends by itself; saving it renews the lease.
+    """
 
     def load(self) -> Awaitable[Remembered]:
-        """Give everything; ``installations`` oldest first."""
+        """Give what is ours or whose lease has ended; ``installations`` oldest first."""
 
     def save_install(self, install: Install) -> Awaitable[None]:
         """Insert or replace the row of ``install.image_uri``."""

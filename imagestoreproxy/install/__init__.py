@@ -1,0 +1,1 @@
+"""What happens between a click on Install and a registered image."""

@@ -10,7 +10,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import quote
 
 Pair = tuple[str, str]
@@ -21,52 +21,68 @@ API_VERSION = "2009-10-01"
 LIFETIME_S = 30
 
 
-def _utf16(text: str) -> bytes:
-    # Big-endian UTF-16 bytes sort as UTF-16 code units do: U+1F600 before U+FF5E.
-    return text.encode("utf-16-be", "surrogatepass")
+class Parameter(NamedTuple):
+    """A name and a value with all that the signature needs of them; sorts as they are signed.
+
+    Args:
+        name_order, value_order: big-endian UTF-16, whose bytes sort as UTF-16 code units do:
+            U+1F600 comes before U+FF5E.
+        encoded: ``name=value``, percent-encoded.
+    """
+
+    name_order: bytes
+    value_order: bytes
+    encoded: str
+    name: str
+    value: str
 
 
-@lru_cache(maxsize=8192)
+def parameter(name: str, value: str) -> Parameter:
+    """Prepare one parameter for signing."""
+    return Parameter(
+        name.encode("utf-16-be", "surrogatepass"),
+        value.encode("utf-16-be", "surrogatepass"),
+        f"{_encoded(name)}={_encoded(value)}",
+        name,
+        value,
+    )
+
+
 def _encoded(text: str) -> str:
     # A lone surrogate is "?" in the client, on the wire and in the signed text.
     return quote(text.encode("utf-8", "replace"), safe="-_.~")
 
 
-@lru_cache(maxsize=8192)
-def _sort_key(pair: Pair) -> tuple[bytes, bytes]:
-    return _utf16(pair[0]), _utf16(pair[1])
+def canonical(parameters: Iterable[Parameter]) -> str:
+    """Sort by name, then value, and join."""
+    return "&".join([ready.encoded for ready in sorted(parameters)])
 
 
-def canonical_parameters(pairs: Iterable[Pair]) -> str:
-    """Sort raw names and values by UTF-16 code units, then percent-encode and join them."""
-    ordered = sorted(pairs, key=_sort_key)
-    return "&".join(f"{_encoded(name)}={_encoded(value)}" for name, value in ordered)
-
-
-def string_to_sign(method: str, host: str, path: str, pairs: Iterable[Pair]) -> str:
+def string_to_sign(method: str, host: str, path: str, canonical_parameters: str) -> str:
     """Build the text that is signed.
 
     Args:
         method: ``GET`` or ``POST``.
         host: with ``:port`` unless the port is 80; lowered here.
         path: as it stands in the URL; may be empty.
-        pairs: all parameters but the signature itself.
+        canonical_parameters: of all parameters but the signature itself.
     """
-    return "\n".join((method.upper(), host.lower(), path, canonical_parameters(pairs)))
+    return "\n".join((method.upper(), host.lower(), path, canonical_parameters))
 
 
 def sign(secret: str, text: str) -> str:
     """Give the Base64 signature of ``text`` with a secret key."""
-    digest = hmac.new(secret.encode(), text.encode("utf-8", "replace"), hashlib.sha256).digest()
+    key = secret.encode("utf-8", "surrogateescape")
+    digest = hmac.digest(key, text.encode("utf-8", "replace"), hashlib.sha256)
     return base64.b64encode(digest).decode("ascii")
 
 
-def split_signature(pairs: Sequence[Pair]) -> tuple[list[Pair], str | None]:
+def split_signature(parameters: Sequence[Parameter]) -> tuple[list[Parameter], str | None]:
     """Take the last ``Signature`` out; an earlier one is a parameter like any other."""
-    for index in range(len(pairs) - 1, -1, -1):
-        if pairs[index][0] == "Signature":
-            return [*pairs[:index], *pairs[index + 1 :]], pairs[index][1]
-    return list(pairs), None
+    for index in range(len(parameters) - 1, -1, -1):
+        if parameters[index].name == "Signature":
+            return [*parameters[:index], *parameters[index + 1 :]], parameters[index].value
+    return list(parameters), None
 
 
 def candidate_hosts(host_header: str) -> Iterator[str]:
@@ -77,6 +93,8 @@ def candidate_hosts(host_header: str) -> Iterator[str]:
         yield host[:-3]
     if not _names_port(host):
         yield f"{host}:-1"
+        # Over TLS the client leaves its default port out of the header, but signs it.
+        yield f"{host}:443"
 
 
 def candidate_paths(path: str) -> Iterator[str]:
@@ -91,14 +109,15 @@ def _names_port(host: str) -> bool:
 
 
 def verifies(
-    secret: str, signature: str, method: str, host_header: str, path: str, pairs: Sequence[Pair]
+    secret: str, signature: str, method: str, host_header: str, path: str, canonical_parameters: str
 ) -> bool:
     """Tell whether ``signature`` is right for any form the real client may have signed."""
+    came = signature.encode("utf-8", "replace")
     right = False
     for host in candidate_hosts(host_header):
         for signed_path in candidate_paths(path):
-            expected = sign(secret, string_to_sign(method, host, signed_path, pairs))
-            right |= hmac.compare_digest(expected.encode(), signature.encode("utf-8", "replace"))
+            text = string_to_sign(method, host, signed_path, canonical_parameters)
+            right |= hmac.compare_digest(sign(secret, text).encode(), came)
     return right
 
 
@@ -123,5 +142,6 @@ def signed_pairs(
         ("Expires", str(int(now_s) + LIFETIME_S)),
         ("Nonce", nonce),
     ]
-    signature = sign(secret, string_to_sign(method, host, path, complete))
+    ready = canonical(parameter(name, value) for name, value in complete)
+    signature = sign(secret, string_to_sign(method, host, path, ready))
     return [*complete, ("Signature", signature)]

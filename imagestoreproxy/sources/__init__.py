@@ -1,0 +1,1 @@
+"""Where images come from, and what may be believed of what stores say."""

@@ -1,0 +1,1 @@
+"""What is remembered: sqlite3 behind ``ports.Records``."""

@@ -1,0 +1,101 @@
+"""Which library decompresses what: the one place where it is chosen."""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import sys
+import zlib
+from typing import Protocol
+
+from imagestoreproxy.model.errors import UnpackError
+from imagestoreproxy.model.images import Compression
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+try:
+    from isal import igzip_lib
+except ImportError:  # no build for this processor; the standard library is 2.5 times slower
+    igzip_lib = None  # type: ignore[assignment]
+
+# A decoder's window is memory: xz -9 needs 65 MiB, zstd --long=26 64 MiB; nobody needs more.
+XZ_MEMORY_BYTES = 80 * 2**20
+ZSTD_WINDOW_LOG = 26
+
+
+class Decompressor(Protocol):
+    """The interface that ``lzma``, ``bz2``, ``zstd`` and ``isal`` share."""
+
+    @property
+    def eof(self) -> bool:
+        """Whether the end of the member was reached."""
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether more input is needed before more comes out."""
+
+    @property
+    def unused_data(self) -> bytes:
+        """What followed the end of the member."""
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        """Take input; give at most ``max_length`` bytes."""
+
+
+class _ZlibDecompressor:
+    """gzip by the standard library, with the interface of the others."""
+
+    def __init__(self) -> None:
+        self._codec = zlib.decompressobj(wbits=31)
+        self.needs_input = True
+
+    @property
+    def eof(self) -> bool:
+        return self._codec.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._codec.unused_data
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        chunk = self._codec.decompress(self._codec.unconsumed_tail + data, max(0, max_length))
+        # Output that is held back shows as a full chunk, with or without input left over.
+        self.needs_input = not self._codec.unconsumed_tail and len(chunk) != max_length
+        return chunk
+
+
+ERRORS: tuple[type[Exception], ...] = (
+    ValueError,
+    EOFError,
+    OSError,
+    zlib.error,
+    lzma.LZMAError,
+    zstd.ZstdError,
+    *((igzip_lib.IsalError,) if igzip_lib else ()),
+)
+
+
+def decompressor(compression: Compression) -> Decompressor:
+    """Make a decompressor for one member of a stream; it raises one of ``ERRORS``."""
+    match compression:
+        case Compression.GZIP:
+            return gzip_decompressor()
+        case Compression.XZ:
+            return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY_BYTES)
+        case Compression.ZSTD:
+            limit = {int(zstd.DecompressionParameter.window_log_max): ZSTD_WINDOW_LOG}
+            return zstd.ZstdDecompressor(options=limit)
+        case Compression.BZIP2:
+            return bz2.BZ2Decompressor()
+        case Compression.NONE:
+            raise UnpackError("A file that is not compressed has nothing to decompress.")
+
+
+def gzip_decompressor(*, fast: bool = True) -> Decompressor:
+    """Make one for gzip: ISA-L where it is there and wanted, else the standard library."""
+    if fast and igzip_lib is not None:
+        return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+    return _ZlibDecompressor()

@@ -1,0 +1,144 @@
+"""Getting one file: by range from where it broke off, from its URL and then its mirrors."""
+
+from __future__ import annotations
+
+from imagestoreproxy.install.meter import Meter
+from imagestoreproxy.install.work import Work
+from imagestoreproxy.model.errors import DigestError, FetchError
+from imagestoreproxy.model.images import ImageFile
+from imagestoreproxy.model.installs import Step
+from imagestoreproxy.model.plan import download_name
+from imagestoreproxy.ports import Background, Clock, Disk, Fetcher, Journal, Partial, Sources
+
+TRIES = 5
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 30.0
+
+
+class _Counted:
+    """A sink that tells the meter how much the file holds."""
+
+    def __init__(self, partial: Partial, meter: Meter, before_bytes: int) -> None:
+        self._partial = partial
+        self._meter = meter
+        self._before_bytes = before_bytes
+
+    @property
+    def position(self) -> int:
+        return self._partial.position
+
+    @property
+    def validator(self) -> str:
+        return self._partial.validator
+
+    def begin(self, *, resumed: bool, validator: str) -> None:
+        self._partial.begin(resumed=resumed, validator=validator)
+        self.count()
+
+    def write(self, block: bytes) -> None:
+        self._partial.write(block)
+        self.count()
+
+    def count(self) -> None:
+        self._meter.set_done(Step.DOWNLOADING, self._before_bytes + self._partial.position)
+
+
+class Downloader:
+    """Fetches files of an install into the data directory, verified."""
+
+    def __init__(
+        self,
+        *,
+        fetcher: Fetcher,
+        disk: Disk,
+        sources: Sources,
+        background: Background,
+        clock: Clock,
+        journal: Journal,
+    ) -> None:
+        self._fetcher = fetcher
+        self._disk = disk
+        self._sources = sources
+        self._background = background
+        self._clock = clock
+        self._journal = journal
+
+    async def fetch(self, work: Work, file: ImageFile, before_bytes: int) -> None:
+        """Fetch one file; what is there already is kept.
+
+        Args:
+            before_bytes: of the install's other files that are done, for the meter.
+
+        Raises:
+            FetchError: no URL gave the whole file.
+            DigestError: what came is not what was signed.
+            DiskError: it cannot be written.
+        """
+        token, name = work.install.token, download_name(file)
+        partial = await self._background.run(
+            lambda stop: self._disk.partial(token, name, file.size_bytes, stop)
+        )
+        sink = _Counted(partial, work.meter, before_bytes)
+        sink.count()
+        if partial.position < file.size_bytes or not _is_right(partial, file):
+            await self._fill(work, file, partial, sink)
+        await self._background.run(lambda _stop: partial.sync())
+
+    async def _fill(self, work: Work, file: ImageFile, partial: Partial, sink: _Counted) -> None:
+        """Try each address; what one address gave wrongly is tried once more from the next."""
+        problems: list[FetchError | DigestError] = []
+        for url in (file.url, *file.mirrors):
+            try:
+                await self._from(work, url, file, sink)
+            except (FetchError, DigestError) as error:
+                problems.append(error)
+                self._journal.failure(
+                    "{url} did not give the {kind} of {image}",
+                    error,
+                    url=url,
+                    kind=file.kind.value,
+                    image=work.install.image_uri,
+                )
+            else:
+                if _is_right(partial, file):
+                    return
+                problems.append(_wrong(url, partial, file))
+            if isinstance(problems[-1], DigestError):
+                await self._background.run(lambda _stop: partial.discard())
+                if sum(isinstance(problem, DigestError) for problem in problems) > 1:
+                    break
+        raise problems[-1]
+
+    async def _from(self, work: Work, url: str, file: ImageFile, sink: _Counted) -> None:
+        """Fetch from one address; a try that brought bytes does not count."""
+        allow_local = await self._sources.may_be_local(work.install.source, url)
+        tries, pause_s = 0, FIRST_PAUSE_S
+        while True:
+            held_bytes = sink.position
+            try:
+                await self._fetcher.download(url, sink, allow_local=allow_local)
+                return
+            except FetchError as error:
+                if sink.position > held_bytes:
+                    tries, pause_s = 0, FIRST_PAUSE_S
+                tries += 1
+                if not error.retry_helps or tries >= TRIES or sink.position >= file.size_bytes:
+                    raise
+            await self._clock.sleep(pause_s)
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+
+def _is_right(partial: Partial, file: ImageFile) -> bool:
+    return partial.position == file.size_bytes and partial.sha256_hex() == file.sha256
+
+
+def _wrong(url: str, partial: Partial, file: ImageFile) -> DigestError:
+    if partial.position != file.size_bytes:
+        return DigestError(
+            f"{url} gave {partial.position} bytes for the {file.kind}, but {file.size_bytes} bytes"
+            " are signed."
+        )
+    return DigestError(
+        f"{url} gave a {file.kind} with another content than was signed (SHA-256"
+        f" {partial.sha256_hex()[:16]}…, signed {file.sha256[:16]}…)."
+    )

@@ -1,0 +1,137 @@
+"""What is shown: what the sources offer, beside what is installed and what is going on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from imagestoreproxy.install.actions import Actions
+from imagestoreproxy.install.work import Work
+from imagestoreproxy.model.errors import CallerError
+from imagestoreproxy.model.images import ImageInfo, Listing, is_newer
+from imagestoreproxy.model.installs import (
+    ACTIVE,
+    STATUS,
+    Action,
+    ImageState,
+    Installation,
+    State,
+    Status,
+)
+from imagestoreproxy.ports import Clock, Offer, Shelf, Sources
+
+CANCELLABLE = frozenset({State.WAITING, State.DOWNLOADING, State.INSTALLING})
+
+
+class ImageStore:
+    """``ports.Store``: the inside, as ``web/`` sees it."""
+
+    def __init__(self, sources: Sources, actions: Actions, clock: Clock) -> None:
+        self._sources = sources
+        self._actions = actions
+        self._clock = clock
+
+    async def dashboard(self) -> Shelf:
+        return self._shelf(await self._sources.dashboard())
+
+    async def search(self, text: str) -> Shelf:
+        return self._shelf(await self._sources.search(text))
+
+    def states(self, image_uris: Sequence[str]) -> Shelf:
+        asked = dict.fromkeys(image_uris)
+        others = [uri for uri in self._actions.works if uri not in asked]
+        return Shelf(
+            Listing(tuple(self._info(uri) for uri in others)),
+            [self._state(uri) for uri in (*asked, *others)],
+        )
+
+    def image(self, image_uri: str) -> Shelf:
+        if not self._is_known(image_uri):
+            raise CallerError("No image store offers this image.", 404)
+        return Shelf(Listing((self._info(image_uri),)), [self._state(image_uri)])
+
+    async def install(self, image_uri: str) -> ImageState:
+        await self._actions.install(image_uri)
+        return self._state(image_uri)
+
+    async def cancel(self, image_uri: str) -> ImageState:
+        await self._actions.cancel(image_uri)
+        return self._state(image_uri)
+
+    async def clear_error(self, image_uri: str) -> ImageState:
+        await self._actions.clear_error(image_uri)
+        return self._state(image_uri)
+
+    def _shelf(self, offer: Offer) -> Shelf:
+        """Add everything in progress: such an answer makes the Store tab forget what it knew."""
+        infos = {info.uri: info for info in offer.listing.images}
+        for uri in self._actions.works:
+            infos.setdefault(uri, self._info(uri))
+        return Shelf(
+            Listing(tuple(infos.values()), offer.listing.sections),
+            self._states(infos),
+            offer.problem,
+        )
+
+    def _states(self, uris: Iterable[str]) -> list[ImageState]:
+        return [self._state(uri) for uri in uris]
+
+    def _info(self, uri: str) -> ImageInfo:
+        work = self._actions.works.get(uri)
+        installation = self._actions.installations.get(uri)
+        return (
+            self._sources.info(uri)
+            or (work.install.info if work else None)
+            or (installation.info if installation else ImageInfo(uri=uri))
+        )
+
+    def _is_known(self, uri: str) -> bool:
+        return bool(
+            uri in self._actions.works
+            or uri in self._actions.installations
+            or self._sources.source_of(uri)
+        )
+
+    def _state(self, uri: str) -> ImageState:
+        work = self._actions.works.get(uri)
+        installation = self._actions.installations.get(uri)
+        if work and work.state in ACTIVE:
+            return self._going_on(uri, work, installation)
+        error = work.install.error if work else ""
+        clear = (Action.CLEAR_ERROR,) if error else ()
+        offered = self._sources.info(uri)
+        newer = bool(installation and offered and is_newer(offered.version, installation.version))
+        if installation and not newer:
+            return ImageState(
+                uri,
+                Status.INSTALLED,
+                actions=clear,
+                emi=installation.emi,
+                eki=installation.eki,
+                eri=installation.eri,
+                installed_version=installation.version,
+                error_message=error,
+                updated_at_s=installation.installed_at_s,
+            )
+        install = (Action.INSTALL,) if self._sources.source_of(uri) else ()
+        return ImageState(
+            uri,
+            Status.UNINSTALLED,
+            actions=(*install, *clear),
+            is_upgrade=newer,
+            installed_version=installation.version if installation else "",
+            error_message=error,
+            updated_at_s=work.install.updated_at_s if work else 0.0,
+        )
+
+    def _going_on(self, uri: str, work: Work, installation: Installation | None) -> ImageState:
+        can_stop = work.state in CANCELLABLE and not work.sealed
+        return ImageState(
+            uri,
+            STATUS[work.state],
+            actions=(Action.CANCEL,) if can_stop else (),
+            progress=work.meter.reading(self._clock.monotonic_s()),
+            is_upgrade=installation is not None,
+            installed_version=installation.version if installation else "",
+            error_message=work.install.error,
+            updated_at_s=work.install.updated_at_s,
+        )

@@ -1,0 +1,74 @@
+"""The work on one image, in memory: what the records hold of it, and what only lives now."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from imagestoreproxy.install.meter import Meter
+from imagestoreproxy.model.images import FileKind
+from imagestoreproxy.model.installs import Bundle, Event, Install, State, Step, advance
+from imagestoreproxy.ports import Clock, Records, Task
+
+
+class Work:
+    """One install; every change goes to the records before it counts.
+
+    Attributes:
+        install: the row as it stands.
+        bundles: the ledger: what was, or may have been, put into the cloud.
+        task: the coroutine at work, if any.
+        sealed: nothing can be cancelled any more; the installation is being written down.
+        keep_files: whether a failure leaves the downloads for the next try.
+    """
+
+    def __init__(self, install: Install, records: Records, clock: Clock) -> None:
+        self.install = install
+        self.bundles: dict[FileKind, Bundle] = {}
+        self.meter = Meter(install.progress_percent)
+        self.task: Task | None = None
+        self.sealed = False
+        self.keep_files = True
+        self._records = records
+        self._clock = clock
+
+    @property
+    def state(self) -> State:
+        return self.install.state
+
+    def enter(self, event: Event, error: str = "") -> None:
+        """Enter the state that ``event`` leads to; the records follow with ``save``."""
+        self.install = replace(self.install, state=advance(self.state, event), error=error)
+
+    async def happen(self, event: Event, error: str = "") -> None:
+        """Enter the state that ``event`` leads to, and write it down."""
+        self.enter(event, error)
+        await self.save()
+
+    async def begin(self, step: Step) -> None:
+        """Enter a step, and keep the percentage reached so far."""
+        self.meter.begin(step)
+        await self.save()
+
+    async def decided(self, document: bytes, plan: str) -> None:
+        """Keep the signed document and the plan made from it."""
+        self.install = replace(self.install, document=document, plan=plan)
+        await self.save()
+
+    async def save(self) -> None:
+        """Write the row; this also renews its lease."""
+        self.install = replace(
+            self.install,
+            progress_percent=self.meter.reading(self._clock.monotonic_s()).percent,
+            updated_at_s=self._clock.now_s(),
+        )
+        await self._records.save_install(self.install)
+
+    async def note(self, bundle: Bundle) -> None:
+        """Write a line of the ledger."""
+        self.bundles[bundle.kind] = bundle
+        await self._records.save_bundle(bundle)
+
+    async def strike(self, bundle: Bundle) -> None:
+        """Strike a line of the ledger: nothing of it is left in the cloud."""
+        await self._records.remove_bundle(bundle)
+        self.bundles.pop(bundle.kind, None)

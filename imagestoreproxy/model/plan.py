@@ -1,0 +1,126 @@
+"""The plan of an install: what will be fetched, converted, stored and registered."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+from imagestoreproxy.model.images import (
+    Compression,
+    FileFormat,
+    FileKind,
+    ImageDocument,
+    ImageFile,
+)
+
+# A qcow2 is unpacked on the disk; its clusters are usually deflated to a third or less.
+QCOW2_GROWTH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One stream that goes into the cloud, and where it comes from.
+
+    Args:
+        file: the download it is in.
+        member: for a tar: the glob of its member; else empty.
+    """
+
+    kind: FileKind
+    file: ImageFile
+    member: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an install will do, decided before its first byte.
+
+    Args:
+        fetches: files to download, smallest first.
+        parts: what is registered, in order: kernel, ramdisk, image.
+        fetch_bytes: sum of all downloads.
+        peak_disk_bytes: the most that will lie in the data directory at one time.
+    """
+
+    image_uri: str
+    version: str
+    fetches: tuple[ImageFile, ...]
+    parts: tuple[Part, ...]
+    fetch_bytes: int
+    peak_disk_bytes: int
+
+    def as_text(self) -> str:
+        """Give the plan as JSON, for the records and the log."""
+        return json.dumps(
+            {
+                "version": self.version,
+                "fetch": [
+                    {"url": file.url, "bytes": file.size_bytes, "sha256": file.sha256}
+                    for file in self.fetches
+                ],
+                "convert": [_conversion(part) for part in self.parts],
+                "register": [part.kind.value for part in self.parts],
+                "fetch-bytes": self.fetch_bytes,
+                "peak-disk-bytes": self.peak_disk_bytes,
+            }
+        )
+
+
+def make_plan(document: ImageDocument) -> Plan:
+    """Decide what installing a verified document takes.
+
+    A stream that is decompressed or taken out of a tar goes straight into its bundle; only a qcow2
+    needs room for its raw form. So the peak on disk is the downloads, and that.
+    """
+    parts = [part for file in document.files for part in _parts(file)]
+    order = list(FileKind)
+    fetch_bytes = sum(file.size_bytes for file in document.files)
+    unpacked_bytes = sum(
+        file.size_bytes * QCOW2_GROWTH for file in document.files if file.format is FileFormat.QCOW2
+    )
+    return Plan(
+        image_uri=document.uri,
+        version=document.version,
+        fetches=tuple(sorted(document.files, key=lambda file: file.size_bytes)),
+        parts=tuple(sorted(parts, key=lambda part: order.index(part.kind))),
+        fetch_bytes=fetch_bytes,
+        peak_disk_bytes=fetch_bytes + unpacked_bytes,
+    )
+
+
+def _parts(file: ImageFile) -> list[Part]:
+    if file.format is FileFormat.TAR:
+        return [Part(kind, file, member) for kind, member in file.members]
+    return [Part(file.kind, file)]
+
+
+def _conversion(part: Part) -> str:
+    steps = [] if part.file.compression is Compression.NONE else [part.file.compression.value]
+    if part.file.format is not FileFormat.RAW:
+        steps.append(part.file.format.value)
+    return f"{part.kind}: {' of '.join(reversed(steps)) or 'as it is'}"
+
+
+def download_name(file: ImageFile) -> str:
+    """Name a download on disk: another digest is another file."""
+    return f"{file.kind}-{file.sha256[:16]}"
+
+
+def bucket_name(token: str, kind: FileKind) -> str:
+    """Name the bucket of one bundle; the token makes it ours alone.
+
+    One bucket for each bundle and no prefix: Eucalyptus 1.6 to 2.0 takes only ``BUCKET/KEY``.
+    """
+    return f"image-store-{token}-{kind}"
+
+
+# A manifest whose name begins so becomes a kernel or a ramdisk in every version of Eucalyptus,
+# and an image's must not begin so.
+_STEMS = {FileKind.KERNEL: "vmlinuz", FileKind.RAMDISK: "initrd", FileKind.IMAGE: "image"}
+
+
+def bundle_name(title: str, version: str, kind: FileKind) -> str:
+    """Name what is inside a bundle: letters, digits, dots and dashes, at most 80 characters."""
+    words = re.sub(r"[^A-Za-z0-9.]+", "-", f"{title}-{version}").strip("-.")
+    return f"{_STEMS[kind]}-{words[:70].strip('-.')}".rstrip("-")

@@ -1,0 +1,112 @@
+"""Reading JSON that somebody else wrote: strict about shape, bounded in size.
+
+Each function names the field it did not like, so that a store's owner can mend it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from imagestoreproxy.model.errors import DocumentError
+
+Json = Mapping[str, Any]
+
+
+def parse_object(text: bytes, what: str) -> Json:
+    """Parse JSON text that must be one object.
+
+    Raises:
+        DocumentError: not UTF-8, not JSON, a name twice in one object, NaN, too deep, no object.
+    """
+    try:
+        parsed = json.loads(
+            text.decode("utf-8"), object_pairs_hook=_no_name_twice, parse_constant=_no_constant
+        )
+    except (ValueError, RecursionError) as error:
+        raise DocumentError(f"{what} is not valid JSON: {error or 'nested too deeply'}.") from error
+    if not isinstance(parsed, dict):
+        raise DocumentError(f"{what} is not a JSON object.")
+    return parsed
+
+
+def _no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return result
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a number")
+
+
+def text(source: Json, name: str, *, limit: int, required: bool = False) -> str:
+    """Give a text field of at most ``limit`` characters; absent or null is empty."""
+    value = source.get(name)
+    if value is None and not required:
+        return ""
+    if not isinstance(value, str) or len(value) > limit or (required and not value):
+        raise DocumentError(f"'{name}' must be a text of at most {limit} characters.")
+    return _printable(value, name)
+
+
+def _printable(value: str, name: str) -> str:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise DocumentError(f"'{name}' holds half a character (a lone surrogate).") from None
+    return value
+
+
+def whole(source: Json, name: str, *, highest: int) -> int:
+    """Give a whole number from 0 to ``highest``."""
+    value = source.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= highest:
+        raise DocumentError(f"'{name}' must be a whole number from 0 to {highest}.")
+    return value
+
+
+def items(source: Json, name: str, *, limit: int) -> list[Any]:
+    """Give a list field of at most ``limit`` entries; absent is empty."""
+    value = source.get(name, [])
+    if not isinstance(value, list) or len(value) > limit:
+        raise DocumentError(f"'{name}' must be a list of at most {limit} entries.")
+    return value
+
+
+def objects(source: Json, name: str, *, limit: int) -> list[Json]:
+    """Give a list of objects."""
+    value = items(source, name, limit=limit)
+    if not all(isinstance(entry, dict) for entry in value):
+        raise DocumentError(f"'{name}' must be a list of objects.")
+    return value
+
+
+def mapping(source: Json, name: str) -> Json:
+    """Give an object field; absent is empty."""
+    value = source.get(name, {})
+    if not isinstance(value, dict):
+        raise DocumentError(f"'{name}' must be an object.")
+    return value
+
+
+def texts(source: Json, name: str, *, limit: int, length: int) -> tuple[str, ...]:
+    """Give a list of texts of at most ``length`` characters each."""
+    value = items(source, name, limit=limit)
+    if not all(isinstance(entry, str) and len(entry) <= length for entry in value):
+        raise DocumentError(f"'{name}' must be a list of texts of at most {length} characters.")
+    return tuple(_printable(entry, name) for entry in value)
+
+
+def uri(value: object, name: str) -> str:
+    """Check a URI: ``http`` or ``https``, ASCII without spaces, at most 2,000 characters."""
+    if (
+        not isinstance(value, str)
+        or not value.startswith(("http://", "https://"))
+        or len(value) > 2000
+        or not all("!" <= character <= "~" for character in value)
+    ):
+        raise DocumentError(f"'{name}' must be an http or https URI in plain ASCII.")
+    return value

@@ -1,0 +1,147 @@
+"""A ``store`` source: the Canonical Image Store API, and every store that speaks it."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlsplit
+
+from imagestoreproxy.model.errors import DocumentError, FetchError
+from imagestoreproxy.model.images import ImageDocument, ImageInfo, Listing, Section
+from imagestoreproxy.ports import Background, Clock, Fetcher, Records, Verifier
+from imagestoreproxy.sources import fields
+from imagestoreproxy.sources.document import check_serial, read_document, read_info
+from imagestoreproxy.sources.fields import Json
+
+LISTING_LIMIT_BYTES = 8 * 2**20
+DOCUMENT_LIMIT_BYTES = 2**20
+IMAGES = 20_000
+SECTIONS = 200
+
+
+class StoreApi:
+    """One store.
+
+    Args:
+        name: of the source, for people and for the records.
+        api_url: ``http(s)://host:port/path``, without a slash at the end.
+        verifier: holds the keyring of this source alone.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        api_url: str,
+        *,
+        fetcher: Fetcher,
+        verifier: Verifier,
+        records: Records,
+        background: Background,
+        clock: Clock,
+    ) -> None:
+        self.name = name
+        self.api_url = api_url.rstrip("/")
+        self._origin = _origin(api_url)
+        self._fetcher = fetcher
+        self._verifier = verifier
+        self._records = records
+        self._background = background
+        self._clock = clock
+        self._local: bool | None = None
+
+    def owns(self, image_uri: str) -> bool:
+        """Tell whether a URI lies below this store's API."""
+        return image_uri.startswith(self.api_url + "/")
+
+    async def dashboard(self) -> tuple[Listing, bytes]:
+        """Fetch the dashboard; gives it read, and as it came."""
+        return await self._listing(f"{self.api_url}/dashboard")
+
+    async def search(self, text: str) -> Listing:
+        """Ask the store what matches."""
+        listing, _ = await self._listing(f"{self.api_url}/search?q={quote(text, safe='')}")
+        return listing
+
+    async def read(self, body: bytes) -> Listing:
+        """Read a listing, off the reactor thread."""
+        return await self._background.run(lambda _stop: read_listing(body))
+
+    async def _listing(self, url: str) -> tuple[Listing, bytes]:
+        fetched = await self._fetcher.get(url, limit_bytes=LISTING_LIMIT_BYTES, allow_local=True)
+        self._local = fetched.from_local
+        try:
+            return await self.read(fetched.body), fetched.body
+        except DocumentError as error:
+            raise FetchError(
+                f"{url} answered, but not as an image store does: {error} Check the API URL."
+            ) from error
+
+    async def document(self, image_uri: str) -> ImageDocument:
+        """Fetch, verify and remember the signed document of an image.
+
+        Raises:
+            FetchError: it could not be had.
+            DocumentError: it is not to be believed.
+        """
+        fetched = await self._fetcher.get(
+            image_uri,
+            limit_bytes=DOCUMENT_LIMIT_BYTES,
+            allow_local=await self.may_be_local(image_uri),
+        )
+        document = await self.reread(image_uri, fetched.body)
+        check_serial(document, await self._records.highest_serial(self.name, image_uri))
+        await self._records.remember_serial(self.name, image_uri, document.serial)
+        return document
+
+    async def reread(self, image_uri: str, message: bytes) -> ImageDocument:
+        """Verify a message that was fetched, now or earlier."""
+        signed = await self._verifier.verify(message)
+        return read_document(signed, message, image_uri, self._clock.now_s())
+
+    async def may_be_local(self, url: str) -> bool:
+        """Tell whether this store may send the proxy to a local address for ``url``.
+
+        It may where the store itself was found at one; never when it lives on the public net.
+        """
+        if _origin(url) == self._origin:
+            return True
+        if self._local is None:
+            await self.dashboard()
+        return bool(self._local)
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc.lower()
+
+
+def read_listing(body: bytes) -> Listing:
+    """Read a dashboard or a search result; entries that make no sense are left out.
+
+    Raises:
+        DocumentError: the whole is not a listing.
+    """
+    source = fields.parse_object(body, "The answer")
+    images = {}
+    for entry in fields.objects(source, "images", limit=IMAGES):
+        info = _info(entry)
+        if info is not None:
+            images[info.uri] = info
+    sections = fields.objects(source, "sections", limit=SECTIONS)
+    return Listing(tuple(images.values()), tuple(_section(entry) for entry in sections))
+
+
+def _info(entry: Json) -> ImageInfo | None:
+    try:
+        image_uri = fields.uri(entry.get("uri"), "uri")
+        size_mb = fields.whole({"size-in-mb": 0, **entry}, "size-in-mb", highest=2**40)
+        return read_info(entry, image_uri, size_mb)
+    except DocumentError:
+        # One bad entry must not hide a whole store; nothing of it is ever acted on.
+        return None
+
+
+def _section(entry: Json) -> Section:
+    return Section(
+        title=fields.text(entry, "title", limit=300),
+        summary=fields.text(entry, "summary", limit=2000),
+        image_uris=fields.texts(entry, "image-uris", limit=IMAGES, length=2000),
+    )

@@ -1,0 +1,272 @@
+"""The state database: sqlite3 in WAL mode, behind ``ports.Records``."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+from imagestoreproxy.model.errors import OwnStateError
+from imagestoreproxy.model.images import FileKind, ImageInfo, Provider
+from imagestoreproxy.model.installs import Bundle, Install, Installation, State
+from imagestoreproxy.ports import Background, Clock, Remembered
+from imagestoreproxy.storage.schema import upgrade
+
+T = TypeVar("T")
+
+LEASE_S = 120.0
+
+
+class Database:
+    """``ports.Records`` on a file.
+
+    Args:
+        path: of the database file; made (0600) when absent.
+        background: runs the transactions; one thread, so that none waits behind other work.
+        owner: the same after a restart, and of no other proxy that shares the database.
+
+    Raises:
+        OwnStateError: the file cannot be used.
+    """
+
+    def __init__(self, path: Path, background: Background, clock: Clock, owner: str) -> None:
+        self._background = background
+        self._clock = clock
+        self._owner = owner
+        try:
+            path.touch(mode=0o600)
+            # Only ever used inside the background's one thread, but not always made there.
+            self._connection = sqlite3.connect(
+                path, timeout=5, isolation_level=None, check_same_thread=False
+            )
+            self._connection.row_factory = sqlite3.Row
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute("PRAGMA foreign_keys = ON")
+            upgrade(self._connection, path)
+        except (sqlite3.Error, OSError) as error:
+            raise OwnStateError(f"The state database {path} cannot be used: {error}.") from error
+
+    def close(self) -> None:
+        """Close the file; nothing may be asked after that."""
+        self._connection.close()
+
+    def _run(self, work: Callable[[sqlite3.Connection], T]) -> Awaitable[T]:
+        def transaction(_stop: object) -> T:
+            with _transaction(self._connection) as connection:
+                return work(connection)
+
+        return self._background.run(transaction)
+
+    def load(self) -> Awaitable[Remembered]:
+        now_s = self._clock.now_s()
+
+        def work(db: sqlite3.Connection) -> Remembered:
+            db.execute(
+                "UPDATE installs SET owner = ?, lease_until_s = ? "
+                "WHERE owner = ? OR lease_until_s < ?",
+                (self._owner, now_s + LEASE_S, self._owner, now_s),
+            )
+            installs = db.execute("SELECT * FROM installs WHERE owner = ?", (self._owner,))
+            bundles = db.execute(
+                "SELECT bundles.* FROM bundles JOIN installs USING (image_uri) WHERE owner = ?",
+                (self._owner,),
+            )
+            installations = db.execute("SELECT * FROM installations ORDER BY id")
+            return Remembered(
+                [_install(row) for row in installs],
+                [_bundle(row) for row in bundles],
+                [_installation(row) for row in installations],
+            )
+
+        return self._run(work)
+
+    def save_install(self, install: Install) -> Awaitable[None]:
+        row = {
+            "image_uri": install.image_uri,
+            "source": install.source,
+            "state": install.state.value,
+            "token": install.token,
+            "info": _info_text(install.info),
+            "document": install.document,
+            "plan": install.plan,
+            "progress_percent": install.progress_percent,
+            "error": install.error,
+            "updated_at_s": install.updated_at_s,
+            "owner": self._owner,
+            "lease_until_s": self._clock.now_s() + LEASE_S,
+        }
+        return self._run(lambda db: _upsert(db, "installs", row, key=("image_uri",)))
+
+    def remove_install(self, image_uri: str) -> Awaitable[None]:
+        return self._run(lambda db: _delete_install(db, image_uri))
+
+    def save_bundle(self, bundle: Bundle) -> Awaitable[None]:
+        row = {**asdict(bundle), "kind": bundle.kind.value}
+        return self._run(lambda db: _upsert(db, "bundles", row, key=("image_uri", "kind")))
+
+    def remove_bundle(self, bundle: Bundle) -> Awaitable[None]:
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(
+                "DELETE FROM bundles WHERE image_uri = ? AND kind = ?",
+                (bundle.image_uri, bundle.kind.value),
+            )
+
+        return self._run(work)
+
+    def complete(self, installation: Installation) -> Awaitable[None]:
+        def work(db: sqlite3.Connection) -> None:
+            number = db.execute(
+                "INSERT INTO installations (image_uri, source, version, serial, info, emi, eki,"
+                " eri, document, fingerprint, installed_at_s)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    installation.image_uri,
+                    installation.source,
+                    installation.version,
+                    installation.serial,
+                    _info_text(installation.info),
+                    installation.emi,
+                    installation.eki,
+                    installation.eri,
+                    installation.document,
+                    installation.fingerprint,
+                    installation.installed_at_s,
+                ),
+            ).lastrowid
+            db.execute(
+                "INSERT INTO installed_bundles"
+                " SELECT ?, kind, bucket, name, location, image_id FROM bundles"
+                " WHERE image_uri = ?",
+                (number, installation.image_uri),
+            )
+            _delete_install(db, installation.image_uri)
+
+        return self._run(work)
+
+    def highest_serial(self, source: str, image_uri: str) -> Awaitable[int]:
+        def work(db: sqlite3.Connection) -> int:
+            row = db.execute(
+                "SELECT highest FROM serials WHERE source = ? AND image_uri = ?",
+                (source, image_uri),
+            ).fetchone()
+            return -1 if row is None else int(row["highest"])
+
+        return self._run(work)
+
+    def remember_serial(self, source: str, image_uri: str, serial: int) -> Awaitable[None]:
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(
+                "INSERT INTO serials VALUES (?, ?, ?) ON CONFLICT DO UPDATE"
+                " SET highest = max(highest, excluded.highest)",
+                (source, image_uri, serial),
+            )
+
+        return self._run(work)
+
+    def listing(self, source: str) -> Awaitable[tuple[bytes, float] | None]:
+        def work(db: sqlite3.Connection) -> tuple[bytes, float] | None:
+            row = db.execute(
+                "SELECT body, fetched_at_s FROM listings WHERE source = ?", (source,)
+            ).fetchone()
+            return None if row is None else (row["body"], row["fetched_at_s"])
+
+        return self._run(work)
+
+    def save_listing(self, source: str, body: bytes, fetched_at_s: float) -> Awaitable[None]:
+        row = {"source": source, "body": body, "fetched_at_s": fetched_at_s}
+        return self._run(lambda db: _upsert(db, "listings", row, key=("source",)))
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise OwnStateError(f"The state database cannot be written or read: {error}.") from error
+
+
+def _upsert(db: sqlite3.Connection, table: str, row: dict[str, Any], key: tuple[str, ...]) -> None:
+    # Table and column names are this file's own, never anything from outside.
+    names = ", ".join(row)
+    marks = ", ".join(f":{name}" for name in row)
+    updates = ", ".join(f"{name} = excluded.{name}" for name in row if name not in key)
+    db.execute(
+        f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608
+        f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {updates}",
+        row,
+    )
+
+
+def _delete_install(db: sqlite3.Connection, image_uri: str) -> None:
+    db.execute("DELETE FROM installs WHERE image_uri = ?", (image_uri,))
+
+
+def _info_text(info: ImageInfo) -> str:
+    return json.dumps(asdict(info))
+
+
+def _info(text: str) -> ImageInfo:
+    fields = json.loads(text)
+    return ImageInfo(
+        **{
+            **fields,
+            "tags": tuple(fields["tags"]),
+            "provider": Provider(**fields["provider"]),
+        }
+    )
+
+
+def _install(row: sqlite3.Row) -> Install:
+    return Install(
+        image_uri=row["image_uri"],
+        source=row["source"],
+        state=State(row["state"]),
+        token=row["token"],
+        info=_info(row["info"]),
+        updated_at_s=row["updated_at_s"],
+        document=row["document"],
+        plan=row["plan"],
+        progress_percent=row["progress_percent"],
+        error=row["error"],
+    )
+
+
+def _bundle(row: sqlite3.Row) -> Bundle:
+    return Bundle(
+        image_uri=row["image_uri"],
+        kind=FileKind(row["kind"]),
+        bucket=row["bucket"],
+        name=row["name"],
+        location=row["location"],
+        registering=bool(row["registering"]),
+        image_id=row["image_id"],
+    )
+
+
+def _installation(row: sqlite3.Row) -> Installation:
+    return Installation(
+        image_uri=row["image_uri"],
+        source=row["source"],
+        version=row["version"],
+        serial=row["serial"],
+        info=_info(row["info"]),
+        emi=row["emi"],
+        eki=row["eki"],
+        eri=row["eri"],
+        document=row["document"],
+        fingerprint=row["fingerprint"],
+        installed_at_s=row["installed_at_s"],
+    )
