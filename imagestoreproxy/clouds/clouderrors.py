@@ -1,0 +1,229 @@
+"""What botocore raises, told in one plain sentence: endpoint, its setting, cause, what to do."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+
+import botocore.exceptions as boto
+
+from imagestoreproxy.model.errors import CloudError
+
+Kind = TypeVar("Kind", bound=BaseException)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a service answers.
+
+    Args:
+        service: ``S3`` or ``EC2``.
+        setting: by which the user says so, such as ``S3_URL or --s3-url``.
+    """
+
+    service: str
+    url: str
+    setting: str
+
+    def __str__(self) -> str:
+        return f"{self.service} at {self.url}"
+
+
+THROTTLING = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "InternalError",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestTimeout",
+        "ServiceUnavailable",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "Unavailable",
+    }
+)
+CAUSES = {
+    errno.ECONNREFUSED: "connection refused",
+    errno.EHOSTUNREACH: "no route to host",
+    errno.ENETUNREACH: "network is unreachable",
+    errno.ECONNRESET: "the connection was reset",
+    errno.EPIPE: "the connection was closed while sending",
+}
+TIMEOUTS = (boto.ConnectTimeoutError, boto.ReadTimeoutError)
+# What an answer means, by its code; the first row that has the code counts.
+MEANINGS: tuple[tuple[frozenset[str], str], ...] = (
+    (
+        frozenset({"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"}),
+        "the clocks differ{difference}; set the clock by NTP ({code})",
+    ),
+    (
+        frozenset({"SignatureDoesNotMatch"}),
+        "the signature does not match{difference}; check the secret key, the clock, and that "
+        "{setting} is the address the cloud knows itself by ({code})",
+    ),
+    (
+        frozenset({"InvalidAccessKeyId", "InvalidClientTokenId", "AuthFailure"}),
+        "the cloud does not take the access key; get new credentials ({code})",
+    ),
+    (
+        frozenset({"ExpiredToken", "InvalidToken"}),
+        "the session token has expired; get new credentials ({code})",
+    ),
+    (
+        frozenset({"AccessDenied", "UnauthorizedOperation", "Forbidden", "403", "401"}),
+        "access denied; the user of these credentials needs the right to do this, for kernels and "
+        "ramdisks that of a cloud administrator ({code})",
+    ),
+    (
+        frozenset({"NoSuchBucket"}),
+        "the bucket is gone; something else has removed it ({code})",
+    ),
+    (
+        frozenset(
+            {
+                "EntityTooLarge",
+                "InsufficientCapacity",
+                "LimitExceeded",
+                "QuotaExceeded",
+                "ResourceLimitExceeded",
+                "TooManyBuckets",
+            }
+        ),
+        "a limit of the cloud is reached; raise it or make room ({code}: {message})",
+    ),
+    (THROTTLING, "it is overloaded or broken ({code}: {message})"),
+)
+
+
+def code_of(error: BaseException) -> str:
+    """Give the error code of a service's answer, or empty."""
+    return str(_answer(error).get("Error", {}).get("Code", ""))
+
+
+def status_of(error: BaseException) -> int:
+    """Give the HTTP status of a service's answer, or 0."""
+    status = _answer(error).get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status if isinstance(status, int) else 0
+
+
+def retry_after_s(error: BaseException) -> float:
+    """Give what the service asked to wait, at most 30 seconds; else 0."""
+    text = _headers(error).get("retry-after", "")
+    return min(float(text), 30.0) if text.isascii() and text.isdigit() else 0.0
+
+
+def may_pass(error: BaseException) -> bool:
+    """Tell whether the same request may succeed in a moment."""
+    if _answer(error):
+        return status_of(error) >= 500 or status_of(error) == 429 or code_of(error) in THROTTLING
+    connection = isinstance(error, boto.ConnectionError | boto.HTTPClientError)
+    return connection and _first(error, ssl.SSLError) is None
+
+
+def cloud_error(error: Exception, endpoint: Endpoint, what: str, now_s: float) -> CloudError:
+    """Tell ``error`` in plain words.
+
+    Args:
+        error: from botocore.
+        what: what was asked for, after "could not", such as ``list buckets``.
+        now_s: Unix seconds, to compare with the service's clock.
+    """
+    if _answer(error):
+        text = _refused(error, endpoint, what, now_s)
+    else:
+        text = _unreachable(error, endpoint)
+    return CloudError(text, retry_helps=may_pass(error))
+
+
+def _refused(error: Exception, endpoint: Endpoint, what: str, now_s: float) -> str:
+    code, status = code_of(error), status_of(error)
+    meaning = next((text for codes, text in MEANINGS if code in codes), "")
+    if not meaning and status >= 500:
+        meaning = "it is overloaded or broken ({code}: {message})"
+    if not meaning and (code.isdigit() or not code):
+        meaning = "what answers there gave HTTP status {code}; check {setting}, with its path"
+    told = (meaning or "{code}: {message}").format(
+        code=code or status,
+        message=_short(str(_answer(error).get("Error", {}).get("Message") or "")),
+        difference=_difference(error, now_s),
+        setting=endpoint.setting,
+    )
+    return f"{endpoint} could not {what}: {told}."
+
+
+def _unreachable(error: Exception, endpoint: Endpoint) -> str:
+    start = f"Cannot reach {endpoint} ({endpoint.setting}"
+    proxy = getattr(error, "kwargs", {}).get("proxy_url")
+    start += f", through the HTTP proxy {proxy})" if proxy else ")"
+    cause, advice = _cause(error)
+    return f"{start}: {cause}; {advice}."
+
+
+def _cause(error: Exception) -> tuple[str, str]:
+    cause, advice = "", "check the address and that the service runs"
+    if tls := _first(error, ssl.SSLCertVerificationError):
+        cause = f"its certificate is not trusted ({tls.verify_message})"
+        advice = "give the certificate authority's file with --ca-bundle"
+    elif tls_error := _first(error, ssl.SSLError):
+        cause = f"it does not speak TLS as expected ({tls_error.reason or 'TLS failed'})"
+        advice = "check whether the URL must begin with http or https"
+    elif lookup := _first(error, socket.gaierror):
+        cause = f"the host name is not known ({lookup.strerror})"
+        advice = "check the name and your DNS"
+    elif isinstance(error, TIMEOUTS) or _first(error, TimeoutError):
+        cause = "no answer in time"
+        advice += ", and for a firewall between"
+    elif refused := _first(error, OSError):
+        cause = CAUSES.get(refused.errno or 0, refused.strerror or type(refused).__name__)
+    elif isinstance(error, boto.ConnectionClosedError):
+        cause = "the connection was closed without an answer"
+    else:
+        cause = "what answers there is neither S3 nor EC2"
+        advice = "check that the URL is right, with its path"
+    return cause, advice
+
+
+def _difference(error: Exception, now_s: float) -> str:
+    try:
+        served_s = parsedate_to_datetime(_headers(error)["date"]).timestamp()
+    except (KeyError, ValueError, TypeError):
+        return ""
+    difference_s = round(now_s - served_s)
+    if abs(difference_s) < 60:
+        return ""
+    return f" (ours is {abs(difference_s)} s {'ahead' if difference_s > 0 else 'behind'})"
+
+
+def _first(error: BaseException, kind: type[Kind]) -> Kind | None:
+    return next((one for one in _chain(error) if isinstance(one, kind)), None)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Give the error and all that led to it, bounded against circles."""
+    todo, seen = [error], 0
+    while todo and seen < 20:
+        one, seen = todo.pop(0), seen + 1
+        yield one
+        led = [one.__cause__, one.__context__, getattr(one, "kwargs", {}).get("error"), *one.args]
+        todo += [other for other in led if isinstance(other, BaseException)]
+
+
+def _answer(error: BaseException) -> dict[str, Any]:
+    answer = getattr(error, "response", None)
+    return answer if isinstance(answer, dict) else {}
+
+
+def _headers(error: BaseException) -> dict[str, str]:
+    headers = _answer(error).get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return {str(name).lower(): str(value) for name, value in headers.items()}
+
+
+def _short(text: str) -> str:
+    return " ".join(text.split())[:200].rstrip(".")

@@ -1,0 +1,189 @@
+"""The keys and certificates with which the proxy speaks to its cloud, and where they come from."""
+
+from __future__ import annotations
+
+import configparser
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from imagestoreproxy.clouds.eucarc import parse_eucarc
+from imagestoreproxy.model.errors import SettingsError
+
+FILE_LIMIT_BYTES = 256 * 1024
+
+ACCESS_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY", "EC2_ACCESS_KEY")
+SECRET_KEYS = ("AWS_SECRET_ACCESS_KEY", "AWS_SECRET_KEY", "EC2_SECRET_KEY")
+ACCOUNTS = ("EC2_ACCOUNT_NUMBER", "EC2_USER_ID")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What signs requests and bundles.
+
+    Args:
+        origin: where they come from, for messages.
+        ec2_url, s3_url: endpoints, or empty when the source names none.
+        user_certificate, user_private_key, cloud_certificate: PEM, or empty when there is none.
+        account: digits, or empty.
+    """
+
+    origin: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    session_token: str = field(default="", repr=False)
+    ec2_url: str = ""
+    s3_url: str = ""
+    user_certificate: bytes = field(default=b"", repr=False)
+    user_private_key: bytes = field(default=b"", repr=False)
+    cloud_certificate: bytes = field(default=b"", repr=False)
+    account: str = ""
+
+    def with_urls(self, ec2_url: str = "", s3_url: str = "") -> Credentials:
+        """Give these with other endpoints; an empty one changes nothing."""
+        return replace(self, ec2_url=ec2_url or self.ec2_url, s3_url=s3_url or self.s3_url)
+
+    def missing(self) -> list[str]:
+        """Name what a bundle or a request would lack, a sentence for each, with what to do."""
+        sentences = {
+            "EC2_URL": (self.ec2_url, "set it, or give --ec2-url"),
+            "S3_URL": (
+                self.s3_url,
+                "the cloud has no object store (Walrus) registered: register one and download the "
+                "credentials again, or give --s3-url",
+            ),
+            "EC2_CERT": (
+                self.user_certificate,
+                "the cloud hands a user's certificate out only once: use the first credentials "
+                "archive, or make a new certificate for the user",
+            ),
+            "EC2_PRIVATE_KEY": (
+                self.user_private_key,
+                "the cloud hands a user's private key out only once: use the first credentials "
+                "archive, or make a new certificate for the user",
+            ),
+            "EUCALYPTUS_CERT": (
+                self.cloud_certificate,
+                "give the file of the cloud's certificate (cloud-cert.pem)",
+            ),
+            "EC2_USER_ID": (self.account, "set it to the account number (digits)"),
+        }
+        return [
+            f"{name} is missing in {self.origin}: {advice}."
+            for name, (value, advice) in sentences.items()
+            if not value
+        ]
+
+    def warnings(self) -> list[str]:
+        """Name what is suspicious but may be meant."""
+        if self.s3_url and _is_loopback(self.s3_url) and not _is_loopback(self.ec2_url):
+            return [
+                f"S3_URL in {self.origin} is {self.s3_url}, an address of this machine only, while "
+                f"EC2_URL is {self.ec2_url}: the cloud's object store (Walrus) is probably "
+                "registered with 127.0.0.1; register it with its real address, or give --s3-url."
+            ]
+        return []
+
+
+def from_directory(directory: Path) -> Credentials:
+    """Read an unpacked credentials archive of ``euca_conf --get-credentials`` (1.5 to 4.2).
+
+    Raises:
+        SettingsError: there is no readable ``eucarc``, it names no keys, or a file it names is
+            missing. URLs and certificates may be absent: ``Credentials.missing`` tells.
+    """
+    origin = f"credentials directory {directory}"
+    values = parse_eucarc(_read(directory / "eucarc", origin).decode("utf-8", "replace"), directory)
+    return _from_values(values, origin)
+
+
+def from_environment(environ: Mapping[str, str]) -> Credentials:
+    """Take the variables that euca2ools and AWS tools know; certificates are named files.
+
+    Raises:
+        SettingsError: no keys, or a file that cannot be read.
+    """
+    return _from_values(environ, "the environment")
+
+
+def from_profile(name: str, environ: Mapping[str, str]) -> Credentials:
+    """Take keys from an AWS-style profile, and what it lacks (not keys) from the environment.
+
+    The file is ``AWS_SHARED_CREDENTIALS_FILE`` or ``~/.aws/credentials``. Beside the usual three
+    options a profile may have those of the environment in lower case, such as ``ec2_url``.
+
+    Raises:
+        SettingsError: no such file, profile or key.
+    """
+    path = Path(environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials")
+    if path.parts[:1] == ("~",):
+        path = Path(environ.get("HOME") or "/").joinpath(*path.parts[1:])
+    origin = f"profile '{name}' of {path}"
+    parser = configparser.RawConfigParser(strict=False)
+    try:
+        parser.read_string(_read(path, origin).decode("utf-8", "replace"))
+        section = dict(parser[name])
+    except KeyError:
+        raise SettingsError(f"{path} has no profile '{name}': add [{name}] to it.") from None
+    except configparser.Error:
+        raise SettingsError(f"{path} is not an AWS-style credentials file.") from None
+    keys = {*ACCESS_KEYS, *SECRET_KEYS, "AWS_SESSION_TOKEN"}
+    rest = {variable: value for variable, value in environ.items() if variable not in keys}
+    return _from_values({**rest, **{k.upper(): v for k, v in section.items()}}, origin)
+
+
+def _from_values(values: Mapping[str, str], origin: str) -> Credentials:
+    def file(variable: str) -> bytes:
+        path = values.get(variable, "")
+        return _read(Path(path).expanduser(), f"{variable} of {origin}") if path else b""
+
+    return Credentials(
+        origin=origin,
+        access_key=_required(values, ACCESS_KEYS, "access key", origin),
+        secret_key=_required(values, SECRET_KEYS, "secret key", origin),
+        session_token=values.get("AWS_SESSION_TOKEN", ""),
+        ec2_url=values.get("EC2_URL", ""),
+        s3_url=values.get("S3_URL", ""),
+        user_certificate=file("EC2_CERT"),
+        user_private_key=file("EC2_PRIVATE_KEY"),
+        cloud_certificate=file("EUCALYPTUS_CERT"),
+        account=_account(values, origin),
+    )
+
+
+def _required(values: Mapping[str, str], names: tuple[str, ...], what: str, origin: str) -> str:
+    value = next((values[name] for name in names if values.get(name)), "")
+    if not value:
+        raise SettingsError(f"No {what} in {origin}: set {names[0]}.")
+    return value
+
+
+def _account(values: Mapping[str, str], origin: str) -> str:
+    for name in ACCOUNTS:
+        if account := values.get(name, "").replace("-", "").strip():
+            if not re.fullmatch(r"[0-9]{1,20}", account):
+                raise SettingsError(f"{name} of {origin} must be an account number (digits).")
+            return account
+    return ""
+
+
+def _read(path: Path, origin: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(FILE_LIMIT_BYTES + 1)
+    except OSError as error:
+        raise SettingsError(f"Cannot read {path} ({origin}): {error.strerror}.") from None
+    if len(content) > FILE_LIMIT_BYTES:
+        raise SettingsError(f"{path} ({origin}) is larger than {FILE_LIMIT_BYTES} bytes.")
+    return content
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,159 @@
+"""A cloud that only pretends (``--fake-eucalyptus``): takes every byte, stores none, gives ids.
+
+What it has stored and registered lives in one small file, so that ids survive a restart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from imagestoreproxy.model.errors import CloudError, UnpackError
+from imagestoreproxy.model.images import FileKind
+from imagestoreproxy.model.installs import Bundle
+from imagestoreproxy.ports import Background, Stop, Upload
+
+T = TypeVar("T")
+_Held = dict[str, dict[str, dict[str, str | int]]]
+
+PREFIXES = {FileKind.KERNEL: "eki", FileKind.RAMDISK: "eri", FileKind.IMAGE: "emi"}
+FILE_LIMIT_BYTES = 64 * 1024 * 1024
+
+
+class FakeCloud:
+    """Same contract as the real ones.
+
+    Args:
+        background: runs what touches the stream or the file.
+        state_file: JSON, made at the first upload: ``stored`` by bucket, ``registered`` by id.
+    """
+
+    name = "fake"
+
+    def __init__(self, background: Background, state_file: Path) -> None:
+        self._background = background
+        self._state_file = state_file
+        self._lock = threading.Lock()
+
+    def check(self) -> Awaitable[None]:
+        """Raise when its file cannot be read."""
+        return self._background.run(lambda stop: self._ask(lambda held: None))
+
+    def upload(self, upload: Upload) -> Awaitable[str]:
+        """Take the whole stream, remember its size and digest, give ``BUCKET/KEY``."""
+        return self._background.run(lambda stop: self._upload(upload, stop))
+
+    def register(self, upload: Upload, location: str) -> Awaitable[str]:
+        """Give what was uploaded an id; the same one when asked again."""
+
+        def work(held: _Held) -> str:
+            if location not in (bundle["location"] for bundle in held["stored"].values()):
+                raise CloudError(f"The fake cloud has no bundle at {location}: upload it first.")
+            known = _found(held, location)
+            image_id = known or f"{PREFIXES[upload.bundle.kind]}-{secrets.token_hex(4)}"
+            held["registered"][image_id] = {"location": location, "title": upload.title}
+            return image_id
+
+        return self._background.run(lambda stop: self._change(work))
+
+    def find(self, bundle: Bundle, location: str) -> Awaitable[str]:
+        """Give the id of a bundle registered earlier, or empty."""
+        place = location or _location(bundle)
+        return self._background.run(lambda stop: self._ask(lambda held: _found(held, place)))
+
+    def is_registered(self, image_id: str) -> Awaitable[bool]:
+        """Tell whether the id was given and not taken back."""
+        return self._background.run(
+            lambda stop: self._ask(lambda held: image_id in held["registered"])
+        )
+
+    def deregister(self, image_id: str) -> Awaitable[None]:
+        """Forget the id; one that is unknown is fine."""
+
+        def work(held: _Held) -> None:
+            held["registered"].pop(image_id, None)
+
+        return self._background.run(lambda stop: self._change(work))
+
+    def remove(self, bundle: Bundle) -> Awaitable[None]:
+        """Forget the bundle; one that is unknown is fine."""
+
+        def work(held: _Held) -> None:
+            held["stored"].pop(bundle.bucket, None)
+
+        return self._background.run(lambda stop: self._change(work))
+
+    def _upload(self, upload: Upload, stop: Stop) -> str:
+        digest, size_bytes = hashlib.sha256(), 0
+        for chunk in upload.chunks(stop):
+            stop.check()
+            digest.update(chunk)
+            size_bytes += len(chunk)
+        name = upload.bundle.name
+        if size_bytes != upload.size_bytes:
+            raise UnpackError(
+                f"'{name}' gave {size_bytes} bytes, not the {upload.size_bytes} announced."
+            )
+        location = _location(upload.bundle)
+
+        def work(held: _Held) -> str:
+            held["stored"][upload.bundle.bucket] = {
+                "location": location,
+                "size_bytes": size_bytes,
+                "sha256": digest.hexdigest(),
+            }
+            return location
+
+        return self._change(work)
+
+    def _ask(self, work: Callable[[_Held], T]) -> T:
+        with self._lock:
+            return work(self._load())
+
+    def _change(self, work: Callable[[_Held], T]) -> T:
+        with self._lock:
+            held = self._load()
+            outcome = work(held)
+            self._save(held)
+            return outcome
+
+    def _load(self) -> _Held:
+        try:
+            with self._state_file.open("rb") as file:
+                held = json.loads(file.read(FILE_LIMIT_BYTES))
+            return {"stored": dict(held["stored"]), "registered": dict(held["registered"])}
+        except FileNotFoundError:
+            return {"stored": {}, "registered": {}}
+        except OSError as error:
+            raise self._failed(f"cannot be read ({error.strerror})") from None
+        except (ValueError, KeyError, TypeError):
+            raise self._failed("is not what the fake cloud wrote; remove it") from None
+
+    def _save(self, held: _Held) -> None:
+        beside = self._state_file.with_name(f"{self._state_file.name}.new")
+        try:
+            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                json.dump(held, file, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(self._state_file)
+        except OSError as error:
+            raise self._failed(f"cannot be written ({error.strerror})") from None
+
+    def _failed(self, why: str) -> CloudError:
+        return CloudError(f"The fake cloud's file {self._state_file} {why}.")
+
+
+def _location(bundle: Bundle) -> str:
+    return f"{bundle.bucket}/{bundle.name}.manifest.xml"
+
+
+def _found(held: _Held, location: str) -> str:
+    return next((i for i, image in held["registered"].items() if image["location"] == location), "")

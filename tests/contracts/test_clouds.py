@@ -1,0 +1,205 @@
+"""What every cloud must do, whoever stands behind the port."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from imagestoreproxy.clouds.credentials import from_directory
+from imagestoreproxy.clouds.ec2 import Ec2Cloud
+from imagestoreproxy.clouds.fake import FakeCloud
+from imagestoreproxy.model.errors import Cancelled, InstallError, UnpackError
+from imagestoreproxy.model.images import Architecture, FileKind, Virtualization
+from imagestoreproxy.model.installs import Bundle
+from imagestoreproxy.ports import Cloud, Stop, Upload
+from tests.functional.eucarc_directory import make_eucarc_directory
+from tests.functional.inline_background import InlineBackground, now
+from tests.functional.moto_server import moto_server
+
+
+@dataclass
+class Ground:
+    """A cloud under test, and a look at it from outside."""
+
+    cloud: Cloud
+    background: InlineBackground
+    left_of: Callable[[Bundle], list[str]]
+
+
+@pytest.fixture(scope="module")
+def ec2_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    with moto_server() as url:
+        path = tmp_path_factory.mktemp("ec2") / "credentials"
+        make_eucarc_directory(path, url, url)
+        yield url, path
+
+
+@pytest.fixture(params=["fake", "ec2"])
+def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Ground:
+    background = InlineBackground()
+    if request.param == "fake":
+        state_file = tmp_path / "fake-cloud.json"
+
+        def stored(bundle: Bundle) -> list[str]:
+            held = json.loads(state_file.read_text()) if state_file.exists() else {"stored": {}}
+            return [bucket for bucket in held["stored"] if bucket == bundle.bucket]
+
+        return Ground(FakeCloud(background, state_file), background, stored)
+    url, path = request.getfixturevalue("ec2_directory")
+    credentials = from_directory(path)
+    s3: Any = boto3.client(
+        "s3",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+    )
+
+    def listed(bundle: Bundle) -> list[str]:
+        names = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
+        return [name for name in names if name == bundle.bucket]
+
+    return Ground(Ec2Cloud(background, credentials, first_pause_s=0.01), background, listed)
+
+
+def a_bundle(kind: FileKind = FileKind.IMAGE) -> Bundle:
+    stem = {FileKind.KERNEL: "vmlinuz", FileKind.RAMDISK: "initrd", FileKind.IMAGE: "image"}[kind]
+    token = f"{random.getrandbits(64):016x}"
+    return Bundle("http://store.example/api/images/1", kind, f"isp-{token}", f"{stem}-{token}")
+
+
+def an_upload(content: bytes, kind: FileKind = FileKind.IMAGE) -> Upload:
+    def chunks(stop: Stop) -> Iterator[bytes]:
+        for start in range(0, len(content), 1 << 20):
+            yield content[start : start + (1 << 20)]
+
+    return Upload(
+        a_bundle(kind), len(content), chunks, Architecture.X86_64, Virtualization.PARAVIRTUAL
+    )
+
+
+def noise(size_bytes: int) -> bytes:
+    return random.Random(size_bytes).randbytes(size_bytes)
+
+
+def test_a_cloud_that_works_passes_its_check(ground: Ground) -> None:
+    now(ground.cloud.check())
+
+
+def test_what_was_uploaded_and_registered_is_known_found_and_can_be_taken_back(
+    ground: Ground,
+) -> None:
+    upload = an_upload(noise(3_000_000))
+    bundle = upload.bundle
+    location = now(ground.cloud.upload(upload))
+    assert location == f"{bundle.bucket}/{bundle.name}.manifest.xml"
+    assert now(ground.cloud.find(bundle, location)) == ""
+    image_id = now(ground.cloud.register(upload, location))
+    assert image_id
+    assert now(ground.cloud.is_registered(image_id))
+    assert now(ground.cloud.find(bundle, location)) == image_id
+    now(ground.cloud.deregister(image_id))
+    assert not now(ground.cloud.is_registered(image_id))
+    assert now(ground.cloud.find(bundle, location)) == ""
+    now(ground.cloud.remove(bundle))
+    assert ground.left_of(bundle) == []
+
+
+def test_p4_registering_again_after_a_lost_answer_gives_the_same_id(ground: Ground) -> None:
+    upload = an_upload(b"kernel", FileKind.KERNEL)
+    location = now(ground.cloud.upload(upload))
+    image_id = now(ground.cloud.register(upload, location))
+    assert now(ground.cloud.register(upload, location)) == image_id
+
+
+def test_images_of_one_install_do_not_get_mixed_up(ground: Ground) -> None:
+    uploads = [an_upload(kind.encode(), kind) for kind in FileKind]
+    locations = [now(ground.cloud.upload(upload)) for upload in uploads]
+    ids = [
+        now(ground.cloud.register(upload, location))
+        for upload, location in zip(uploads, locations, strict=True)
+    ]
+    assert len(set(ids)) == 3
+    now(ground.cloud.deregister(ids[0]))
+    assert [now(ground.cloud.is_registered(one)) for one in ids] == [False, True, True]
+
+
+def test_p4_an_upload_goes_through_after_one_that_was_broken_off(ground: Ground) -> None:
+    content = noise(25 << 20)
+    whole = an_upload(content)
+
+    def broken(stop: Stop) -> Iterator[bytes]:
+        yield content[: 21 << 20]
+        raise InstallError("the disk is gone")
+
+    with pytest.raises(InstallError, match="the disk is gone"):
+        now(ground.cloud.upload(replace(whole, chunks=broken)))
+    location = now(ground.cloud.upload(whole))
+    assert now(ground.cloud.register(whole, location))
+    now(ground.cloud.remove(whole.bundle))
+    assert ground.left_of(whole.bundle) == []
+
+
+def test_p8_a_cancel_in_the_middle_leaves_nothing_once_it_is_removed(ground: Ground) -> None:
+    content = noise(12 << 20)
+    background = ground.background
+
+    def cancelled_midway(stop: Stop) -> Iterator[bytes]:
+        yield content[: 11 << 20]
+        background.stop.set()
+        yield content[11 << 20 :]
+
+    upload = replace(an_upload(content), chunks=cancelled_midway)
+    with pytest.raises(Cancelled):
+        now(ground.cloud.upload(upload))
+    background.stop = type(background.stop)()
+    now(ground.cloud.remove(upload.bundle))
+    assert ground.left_of(upload.bundle) == []
+
+
+def test_removing_twice_or_what_never_was_is_fine(ground: Ground) -> None:
+    upload = an_upload(b"x")
+    now(ground.cloud.upload(upload))
+    for _ in range(2):
+        now(ground.cloud.remove(upload.bundle))
+    now(ground.cloud.remove(a_bundle()))
+    assert ground.left_of(upload.bundle) == []
+
+
+@pytest.mark.parametrize("unknown", ["ami-0badc0de", "emi-0BADC0DE", "eki-00000000"])
+def test_h11_an_unknown_id_is_not_registered_and_may_be_deregistered(
+    ground: Ground, unknown: str
+) -> None:
+    assert not now(ground.cloud.is_registered(unknown))
+    now(ground.cloud.deregister(unknown))
+
+
+@pytest.mark.parametrize("difference", [-1, 1])
+def test_p5_a_stream_of_another_size_than_announced_is_never_an_upload(
+    ground: Ground, difference: int
+) -> None:
+    upload = an_upload(noise(2000))
+    with pytest.raises(UnpackError, match=str(2000 + difference)):
+        now(ground.cloud.upload(replace(upload, size_bytes=2000 + difference)))
+
+
+def test_two_uploads_at_once_do_not_disturb_each_other(ground: Ground) -> None:
+    uploads = [an_upload(noise(1_500_000 + extra)) for extra in range(4)]
+
+    def one(upload: Upload) -> str:
+        location = now(ground.cloud.upload(upload))
+        return now(ground.cloud.register(upload, location))
+
+    with ThreadPoolExecutor(4) as pool:
+        ids = list(pool.map(one, uploads))
+    assert len(set(ids)) == 4
+    for image_id in ids:
+        assert now(ground.cloud.is_registered(image_id))
