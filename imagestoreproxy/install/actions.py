@@ -153,17 +153,19 @@ class Actions:
             raise CallerError("Nothing to cancel: no install of this image is going on.", 409)
         if work.sealed:
             return
-        was = work.state
-        # In this order, without a wait between: nothing may be registered after the click.
+        was, stopped = work.state, work.task
+        # No wait between the two: nothing may be registered after the click.
         work.enter(Event.CANCEL)
-        if was not in (State.CANCELLING, State.FAILING):
-            if work in self._queue:
-                self._queue.remove(work)
-            stopped = work.task
-            if stopped:
-                stopped.cancel()
-            work.task = self._background.start("cancel", self._take_back(work, stopped))
-        await work.save()
+        is_first = was not in (State.CANCELLING, State.FAILING)
+        if is_first and work in self._queue:
+            self._queue.remove(work)
+        if is_first and stopped:
+            stopped.cancel()
+        try:
+            await work.save()
+        finally:
+            if is_first:
+                work.task = self._background.start("cancel", self._take_back(work, stopped))
         for _ in range(int(CANCEL_WAIT_S / 0.05)):
             if self.works.get(image_uri) is not work:
                 return
@@ -179,8 +181,8 @@ class Actions:
         if work is None or work.state is not State.FAILED:
             raise CallerError("Nothing to clear: this image has no error.", 409)
         work.enter(Event.CLEAR)
+        del self.works[image_uri]
         await self._records.remove_install(image_uri)
-        self.works.pop(image_uri, None)
         await self._background.run(lambda _stop: self._disk.remove(work.install.token))
 
     def _sweep(self, _stop: Stop) -> None:
@@ -272,6 +274,7 @@ class Actions:
         if work.state is State.FAILING:
             await work.happen(Event.UNDONE, work.install.error)
             return
+        work.sealed = True
         await self._records.remove_install(work.install.image_uri)
         work.enter(Event.UNDONE)
         del self.works[work.install.image_uri]

@@ -1,0 +1,498 @@
+"""The outside in memory, behind the ports: deterministic, without sockets, threads or time.
+
+``World`` is all that survives a crash of the daemon: the records, the disk and the cloud.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from twisted.internet.base import DelayedCall
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock as TwistedClock
+
+from imagestoreproxy.install.actions import Actions
+from imagestoreproxy.install.download import Downloader
+from imagestoreproxy.install.installer import Installer
+from imagestoreproxy.install.shelf import ImageStore
+from imagestoreproxy.model.errors import Cancelled, DigestError, FetchError
+from imagestoreproxy.model.images import (
+    Architecture,
+    Compression,
+    FileKind,
+    ImageDocument,
+    ImageFile,
+    ImageInfo,
+    Listing,
+    Virtualization,
+)
+from imagestoreproxy.model.installs import Bundle, Install, Installation
+from imagestoreproxy.ports import Offer, Partial, Remembered, Sink, Stop, Task, Upload
+
+T = TypeVar("T")
+
+URI = "http://store.example/api/images/1"
+NOW_S = 1_790_000_000.0
+
+
+class NeverStop:
+    """Work in memory is never asked to stop in the middle."""
+
+    def check(self) -> None:
+        pass
+
+    def wait(self, seconds: float) -> None:
+        pass
+
+
+class MemoryJournal:
+    def __init__(self) -> None:
+        self.failures: list[tuple[str, BaseException]] = []
+
+    def info(self, text: str, **fields: object) -> None:
+        pass
+
+    def failure(self, text: str, error: BaseException, **fields: object) -> None:
+        self.failures.append((text, error))
+
+
+class MemoryClock:
+    """A twisted ``task.Clock`` as a port."""
+
+    def __init__(self) -> None:
+        self.twisted = TwistedClock()
+
+    def now_s(self) -> float:
+        return NOW_S + self.twisted.seconds()
+
+    def monotonic_s(self) -> float:
+        return self.twisted.seconds()
+
+    def sleep(self, seconds: float) -> Deferred[None]:
+        def stop(waiting: Deferred[None]) -> None:
+            call.cancel()
+            waiting.errback(Cancelled())
+
+        waiting: Deferred[None] = Deferred(stop)
+        call = cast(DelayedCall, self.twisted.callLater(seconds, waiting.callback, None))
+        return waiting
+
+
+class MemoryTask:
+    def __init__(self, journal: MemoryJournal, name: str, running: Deferred[None]) -> None:
+        self._running = running
+        self._ended: list[Deferred[None]] = []
+        self._is_over = False
+
+        def over(result: object) -> None:
+            self._is_over = True
+            error = getattr(result, "value", None)
+            if isinstance(error, BaseException) and not isinstance(error, Cancelled):
+                journal.failure(name, error)
+            for waiter in self._ended:
+                waiter.callback(None)
+
+        running.addBoth(over)
+
+    def cancel(self) -> None:
+        if not self._is_over:
+            self._running.cancel()
+
+    def ended(self) -> Deferred[None]:
+        if self._is_over:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred()
+        self._ended.append(waiter)
+        return waiter
+
+
+class InlineBackground:
+    """Runs work at once, in the same thread."""
+
+    def __init__(self, journal: MemoryJournal) -> None:
+        self._journal = journal
+
+    def run(self, work: Callable[[Stop], T]) -> Deferred[T]:
+        try:
+            return succeed(work(NeverStop()))
+        except Exception as error:
+            return fail(error)
+
+    def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> Task:
+        return MemoryTask(self._journal, name, Deferred.fromCoroutine(coroutine))
+
+
+class MemoryPartial:
+    """A download in memory; ``files`` is what the disk holds."""
+
+    def __init__(self, files: dict[str, bytes], name: str, limit_bytes: int) -> None:
+        self._files = files
+        self._name = name
+        self._limit_bytes = limit_bytes
+
+    @property
+    def position(self) -> int:
+        return len(self._files.get(self._name, b""))
+
+    @property
+    def validator(self) -> str:
+        return '"1"'
+
+    def begin(self, *, resumed: bool, validator: str) -> None:
+        if not resumed:
+            self._files[self._name] = b""
+
+    def write(self, block: bytes) -> None:
+        if self.position + len(block) > self._limit_bytes:
+            raise DigestError("too much")
+        self._files[self._name] = self._files.get(self._name, b"") + block
+
+    def sha256_hex(self) -> str:
+        return hashlib.sha256(self._files.get(self._name, b"")).hexdigest()
+
+    def sync(self) -> None:
+        pass
+
+    def discard(self) -> None:
+        self._files.pop(self._name, None)
+
+
+class MemoryDisk:
+    """A disk whose files also lie in a real directory, so that they can be opened."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.files: dict[str, dict[str, bytes]] = {}
+        self.free = 10**12
+
+    def free_bytes(self) -> int:
+        return self.free
+
+    def partial(self, token: str, name: str, limit_bytes: int, stop: Stop) -> Partial:
+        return MemoryPartial(self.files.setdefault(token, {}), name, limit_bytes)
+
+    def path(self, token: str, name: str) -> Path:
+        path = self.directory / f"{token}-{name}"
+        if name in self.files.get(token, {}):
+            path.write_bytes(self.files[token][name])
+        return path
+
+    def remove(self, token: str) -> None:
+        self.files.pop(token, None)
+
+    def tokens(self) -> list[str]:
+        return list(self.files)
+
+
+class MemoryFetcher:
+    """Serves ``pages``; a value that is an exception is raised."""
+
+    def __init__(self) -> None:
+        self.pages: dict[str, bytes | Exception] = {}
+        self.asked: list[tuple[str, int]] = []
+
+    def get(self, url: str, *, limit_bytes: int, allow_local: bool) -> Awaitable[Any]:
+        raise AssertionError("not used")
+
+    def download(self, url: str, sink: Sink, *, allow_local: bool) -> Deferred[None]:
+        page = self.pages.get(url, FetchError(f"{url}: 404", retry_helps=False))
+        self.asked.append((url, sink.position))
+        try:
+            if isinstance(page, Exception):
+                raise page
+            resumed = sink.position > 0
+            rest = page[sink.position :]
+            sink.begin(resumed=resumed, validator='"1"')
+            for start in range(0, len(rest), 1000):
+                sink.write(rest[start : start + 1000])
+        except Exception as error:
+            return fail(error)
+        return succeed(None)
+
+
+class MemoryRecords:
+    """``ports.Records`` in dictionaries; the contract suite runs on it too."""
+
+    def __init__(self) -> None:
+        self.installs: dict[str, Install] = {}
+        self.bundles: dict[tuple[str, FileKind], Bundle] = {}
+        self.installations: list[Installation] = []
+        self.serials: dict[tuple[str, str], int] = {}
+        self.listings: dict[str, tuple[bytes, float]] = {}
+
+    def load(self) -> Deferred[Remembered]:
+        return succeed(
+            Remembered(
+                list(self.installs.values()),
+                list(self.bundles.values()),
+                list(self.installations),
+            )
+        )
+
+    def save_install(self, install: Install) -> Deferred[None]:
+        self.installs[install.image_uri] = install
+        return succeed(None)
+
+    def remove_install(self, image_uri: str) -> Deferred[None]:
+        self.installs.pop(image_uri, None)
+        for key in [key for key in self.bundles if key[0] == image_uri]:
+            del self.bundles[key]
+        return succeed(None)
+
+    def save_bundle(self, bundle: Bundle) -> Deferred[None]:
+        self.bundles[bundle.image_uri, bundle.kind] = bundle
+        return succeed(None)
+
+    def remove_bundle(self, bundle: Bundle) -> Deferred[None]:
+        self.bundles.pop((bundle.image_uri, bundle.kind), None)
+        return succeed(None)
+
+    def complete(self, installation: Installation) -> Deferred[None]:
+        self.installations.append(installation)
+        return self.remove_install(installation.image_uri)
+
+    def highest_serial(self, source: str, image_uri: str) -> Deferred[int]:
+        return succeed(self.serials.get((source, image_uri), -1))
+
+    def remember_serial(self, source: str, image_uri: str, serial: int) -> Deferred[None]:
+        self.serials[source, image_uri] = max(serial, self.serials.get((source, image_uri), -1))
+        return succeed(None)
+
+    def listing(self, source: str) -> Deferred[tuple[bytes, float] | None]:
+        return succeed(self.listings.get(source))
+
+    def save_listing(self, source: str, body: bytes, fetched_at_s: float) -> Deferred[None]:
+        self.listings[source] = (body, fetched_at_s)
+        return succeed(None)
+
+
+class MemoryCloud:
+    """A cloud in two dictionaries."""
+
+    name = "memory"
+
+    def __init__(self) -> None:
+        self.buckets: dict[str, bytes] = {}
+        self.registered: dict[str, str] = {}
+        self.kernels: dict[str, tuple[str, str]] = {}
+        self.trouble: dict[str, Exception] = {}
+        self._next = 0
+
+    def _try(self, call: str, work: Callable[[], T]) -> Deferred[T]:
+        if call in self.trouble:
+            return fail(self.trouble[call])
+        try:
+            return succeed(work())
+        except Exception as error:
+            return fail(error)
+
+    def check(self) -> Deferred[None]:
+        return self._try("check", lambda: None)
+
+    def upload(self, upload: Upload) -> Deferred[str]:
+        def work() -> str:
+            content = b"".join(upload.chunks(NeverStop()))
+            assert len(content) == upload.size_bytes
+            self.buckets[upload.bundle.bucket] = content
+            return f"{upload.bundle.bucket}/{upload.bundle.name}.manifest.xml"
+
+        return self._try("upload", work)
+
+    def register(self, upload: Upload, location: str) -> Deferred[str]:
+        def work() -> str:
+            assert upload.bundle.bucket in self.buckets, "registered without a bundle"
+            self._next += 1
+            image_id = f"emi-{self._next:08x}"
+            self.registered[image_id] = location
+            self.kernels[image_id] = (upload.kernel_id, upload.ramdisk_id)
+            return image_id
+
+        return self._try("register", work)
+
+    def find(self, bundle: Bundle, location: str) -> Deferred[str]:
+        found = (key for key, value in self.registered.items() if value == location)
+        return self._try("find", lambda: next(found, ""))
+
+    def is_registered(self, image_id: str) -> Deferred[bool]:
+        return succeed(image_id in self.registered)
+
+    def deregister(self, image_id: str) -> Deferred[None]:
+        def work() -> None:
+            self.registered.pop(image_id, None)
+
+        return self._try("deregister", work)
+
+    def remove(self, bundle: Bundle) -> Deferred[None]:
+        def work() -> None:
+            self.buckets.pop(bundle.bucket, None)
+
+        return self._try("remove", work)
+
+
+class MemorySources:
+    """One source named ``store``, with documents that need no verifying."""
+
+    def __init__(self) -> None:
+        self.documents: dict[str, ImageDocument] = {}
+        self.offered: dict[str, ImageInfo] = {}
+        self.problem = ""
+
+    def offer(self, document: ImageDocument) -> None:
+        self.documents[document.uri] = document
+        self.offered[document.uri] = document.info
+
+    def dashboard(self) -> Deferred[Offer]:
+        return succeed(Offer(Listing(tuple(self.offered.values())), self.problem))
+
+    def search(self, text: str) -> Deferred[Offer]:
+        return self.dashboard()
+
+    def info(self, image_uri: str) -> ImageInfo | None:
+        return self.offered.get(image_uri)
+
+    def source_of(self, image_uri: str) -> str:
+        return "store" if image_uri in self.offered else ""
+
+    def document(self, source: str, image_uri: str) -> Deferred[ImageDocument]:
+        if image_uri not in self.documents:
+            return fail(FetchError(f"{image_uri}: no document"))
+        return succeed(self.documents[image_uri])
+
+    def reread(self, source: str, image_uri: str, signed_text: bytes) -> Deferred[ImageDocument]:
+        return self.document(source, image_uri)
+
+    def may_be_local(self, source: str, url: str) -> Deferred[bool]:
+        return succeed(True)
+
+
+class NoDiskImages:
+    def to_raw(self, source: Path, target: Path, limit_bytes: int) -> Deferred[int]:
+        raise AssertionError("no qcow2 here")
+
+
+@dataclass
+class World:
+    """What is left when the daemon is gone."""
+
+    disk: MemoryDisk
+    records: MemoryRecords = field(default_factory=MemoryRecords)
+    cloud: MemoryCloud = field(default_factory=MemoryCloud)
+    sources: MemorySources = field(default_factory=MemorySources)
+    fetcher: MemoryFetcher = field(default_factory=MemoryFetcher)
+
+
+@dataclass
+class Daemon:
+    """The inside, alive."""
+
+    actions: Actions
+    store: ImageStore
+    clock: MemoryClock
+    journal: MemoryJournal
+
+
+def boot(world: World, *, around: Callable[[Any], Any] = lambda port: port) -> Daemon:
+    """Wire the inside to a world; ``around`` may wrap each port that leaves something behind."""
+    journal, clock = MemoryJournal(), MemoryClock()
+    background = InlineBackground(journal)
+    records, cloud, fetcher = around(world.records), around(world.cloud), around(world.fetcher)
+    installer = Installer(
+        sources=world.sources,
+        downloader=Downloader(
+            fetcher=fetcher,
+            disk=world.disk,
+            sources=world.sources,
+            background=background,
+            clock=clock,
+            journal=journal,
+        ),
+        cloud=cloud,
+        disk=world.disk,
+        disk_images=NoDiskImages(),
+        records=records,
+        background=background,
+        clock=clock,
+        journal=journal,
+        max_unpacked_bytes=2**30,
+    )
+    actions = Actions(
+        installer=installer,
+        sources=world.sources,
+        records=records,
+        disk=world.disk,
+        background=background,
+        clock=clock,
+        journal=journal,
+        max_installs=2,
+    )
+    return Daemon(actions, ImageStore(world.sources, actions, clock), clock, journal)
+
+
+def make_file(
+    fetcher: MemoryFetcher,
+    kind: FileKind,
+    content: bytes,
+    *,
+    compression: Compression = Compression.NONE,
+    mirrors: Iterable[str] = (),
+) -> ImageFile:
+    """Put a file on the net and describe it."""
+    url = f"http://store.example/files/{kind}-{hashlib.sha256(content).hexdigest()[:8]}"
+    fetcher.pages[url] = content
+    return ImageFile(
+        kind=kind,
+        url=url,
+        sha256=hashlib.sha256(content).hexdigest(),
+        size_bytes=len(content),
+        mirrors=tuple(mirrors),
+        compression=compression,
+    )
+
+
+def make_document(
+    files: Sequence[ImageFile], *, uri: str = URI, version: str = "1.0", serial: int = 1
+) -> ImageDocument:
+    return ImageDocument(
+        info=ImageInfo(uri=uri, title="An image", version=version),
+        serial=serial,
+        published_s=int(NOW_S),
+        expires_s=int(NOW_S) + 86400,
+        architecture=Architecture.X86_64,
+        virtualization=Virtualization.PARAVIRTUAL,
+        files=tuple(files),
+        signed_text=json.dumps({"version": version}).encode(),
+        fingerprint="0" * 40,
+    )
+
+
+def trio(fetcher: MemoryFetcher, *, version: str = "1.0", serial: int = 1) -> ImageDocument:
+    """A paravirtual image: kernel, ramdisk, file system."""
+    return make_document(
+        [
+            make_file(fetcher, FileKind.KERNEL, b"kernel" * 500),
+            make_file(fetcher, FileKind.RAMDISK, b"ramdisk" * 700),
+            make_file(fetcher, FileKind.IMAGE, f"image {version}".encode() * 900),
+        ],
+        version=version,
+        serial=serial,
+    )
+
+
+def result(awaitable: Awaitable[T]) -> T:
+    """Give the result of something that needs no waiting."""
+
+    async def wait() -> T:
+        return await awaitable
+
+    outcome: list[Any] = []
+    Deferred.fromCoroutine(wait()).addBoth(outcome.append)
+    assert outcome, "it waits for something"
+    error = getattr(outcome[0], "value", None)
+    if isinstance(error, BaseException):
+        raise error
+    return cast("T", outcome[0])
