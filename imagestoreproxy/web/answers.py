@@ -1,0 +1,197 @@
+"""Answers, and the one place where a coroutine becomes one: every answer is a JSON object."""
+
+# ruff: noqa: N802, N815 - Twisted's names
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, cast
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import datetimeToString
+from twisted.web.iweb import IRequest
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+
+from imagestoreproxy.model.errors import CallerError, Cancelled, InstallError, StoreProxyError
+from imagestoreproxy.model.signing import Pair
+
+if TYPE_CHECKING:
+    from imagestoreproxy.web.site import StoreSite
+
+log = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status and a JSON object.
+
+    Args:
+        body: ASCII only: the Store tab decodes it in pieces of 1024 bytes.
+        acted: something was done for it, so that asking again must not do it again.
+        allow: for 405: the methods that are possible.
+    """
+
+    status: int
+    body: bytes
+    acted: bool = False
+    allow: str = ""
+
+
+def encode(content: Mapping[str, Any]) -> bytes:
+    """Make ASCII-only JSON."""
+    return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+def refusal(status: int, message: str, *, acted: bool = False, allow: str = "") -> Answer:
+    """Make the answer that says in plain words why there is no other."""
+    return Answer(status, encode({"error-message": message}), acted, allow)
+
+
+class StoreRequest(Request):
+    """A request whose form Twisted leaves alone: only what is signed is parsed, once.
+
+    Attributes:
+        raw_path, raw_query, body: as they came.
+        pairs: the decoded parameters, once the signature was found right; else empty.
+        on_answer: called with the answer before it is sent, also when the client has gone.
+    """
+
+    site: StoreSite
+    raw_path = b""
+    raw_query = b""
+    body = b""
+    pairs: list[Pair] = []  # noqa: RUF012 - replaced as a whole, never changed
+    on_answer: Callable[[Answer], None] | None = None
+    gone = False
+
+    def gotLength(self, length: int | None) -> None:
+        # Twisted would put a long body into a file; ours are bounded by the channel.
+        self.content = BytesIO()
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        self.method, self.uri, self.clientproto = command, path, version
+        self.raw_path, _, self.raw_query = path.partition(b"?")
+        self.path = self.raw_path
+        self.args = {}
+        self.body = cast(BytesIO, self.content).getvalue()
+        self.process()
+
+    def process(self) -> None:
+        self.site = cast(Any, self.channel).site
+        self.setHeader(b"server", b"image-store-proxy")
+        self.setHeader(b"date", datetimeToString(self.site.clock.now_s()))
+        try:
+            self.site.resource.render(self)
+        except Exception:
+            self.processingFailed(Failure())
+
+    def processingFailed(self, reason: Failure) -> Failure:
+        self.respond(unexpected(reason, self))
+        return reason
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.gone = True
+        super().connectionLost(reason)
+
+    def respond(self, answer: Answer) -> None:
+        """Send the whole answer; a client that has gone is no error."""
+        on_answer, self.on_answer = self.on_answer, None
+        if on_answer is not None:
+            on_answer(answer)
+        if self.gone:
+            return
+        self.setResponseCode(answer.status)
+        headers = self.responseHeaders
+        headers.setRawHeaders(b"content-type", [b"application/json"])
+        headers.setRawHeaders(b"content-length", [b"%d" % len(answer.body)])
+        headers.setRawHeaders(b"cache-control", [b"no-store"])
+        headers.setRawHeaders(b"x-content-type-options", [b"nosniff"])
+        if answer.allow:
+            headers.setRawHeaders(b"allow", [answer.allow.encode("ascii")])
+        self.write(answer.body)
+        self.finish()
+
+
+def unexpected(reason: Failure, request: StoreRequest, *, acted: bool = False) -> Answer:
+    """Log a failure that nobody foresaw, once and with its traceback, and say so plainly."""
+    log.failure(
+        "{method} {path} failed unexpectedly",
+        failure=reason,
+        method=request.method.decode("ascii", "backslashreplace"),
+        path=request.raw_path.decode("ascii", "backslashreplace"),
+    )
+    return refusal(500, "The proxy failed unexpectedly; its log has the details.", acted=acted)
+
+
+class JsonResource(Resource):
+    """A page that answers one method with a JSON object.
+
+    Attributes:
+        method: the only one it answers.
+        acts: answering it changes something.
+    """
+
+    method = "GET"
+    acts = False
+
+    def answer(self, request: StoreRequest) -> Awaitable[Mapping[str, Any]]:
+        """Give the JSON object; raise ``CallerError`` or ``InstallError`` for a refusal."""
+        raise CallerError("There is nothing here.", 404)
+
+    def getChild(self, path: bytes, request: IRequest) -> Resource:
+        return NOWHERE
+
+    def render(self, request: IRequest) -> int:
+        """Start the answer."""
+        asked = cast(StoreRequest, request)
+        if asked.method != self.method.encode("ascii"):
+            message = f"Only {self.method} is possible here."
+            asked.respond(refusal(405, message, allow=self.method))
+            return NOT_DONE_YET
+        # The only place where a coroutine becomes a Deferred.
+        Deferred.fromCoroutine(self._body(asked)).addCallbacks(
+            lambda body: Answer(200, body, self.acts), self._refused, errbackArgs=(asked,)
+        ).addCallback(asked.respond).addErrback(_not_sent)
+        return NOT_DONE_YET
+
+    async def _body(self, request: StoreRequest) -> bytes:
+        return encode(await self.answer(request))
+
+    def _refused(self, reason: Failure, request: StoreRequest) -> Answer:
+        error = reason.value
+        if isinstance(error, CallerError):
+            return refusal(error.status, error.message, acted=self.acts)
+        if isinstance(error, InstallError):
+            # 503 invites to ask again, 502 says that the store or the cloud is at fault.
+            return refusal(503 if error.retry_helps else 502, error.message, acted=self.acts)
+        if isinstance(error, Cancelled | CancelledError):
+            return refusal(503, "The proxy is being stopped; ask again soon.", acted=self.acts)
+        if isinstance(error, StoreProxyError):
+            log.failure("The proxy's own state is at fault", failure=reason)
+            return refusal(500, error.message, acted=self.acts)
+        return unexpected(reason, request, acted=self.acts)
+
+
+def _not_sent(reason: Failure) -> None:
+    log.failure("An answer could not be sent", failure=reason)
+
+
+class Nowhere(JsonResource):
+    """Where nothing is, whatever the method and however far below."""
+
+    isLeaf = True
+
+    def render(self, request: IRequest) -> int:
+        """Answer 404."""
+        cast(StoreRequest, request).respond(refusal(404, "There is nothing at this address."))
+        return NOT_DONE_YET
+
+
+NOWHERE = Nowhere()

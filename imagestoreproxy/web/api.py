@@ -1,0 +1,176 @@
+"""The pages of the UI API, on top of the store."""
+
+# ruff: noqa: N802, N815 - Twisted's names
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, cast
+
+from twisted.web.iweb import IRequest
+from twisted.web.resource import IResource
+
+from imagestoreproxy.model.errors import CallerError
+from imagestoreproxy.model.installs import Action, ImageState
+from imagestoreproxy.ports import Store
+from imagestoreproxy.web.answers import NOWHERE, JsonResource, Nowhere, StoreRequest
+from imagestoreproxy.web.auth import host_of
+from imagestoreproxy.web.present import (
+    base_url,
+    image_json,
+    image_uri_of,
+    images_json,
+    is_image_uri,
+    shelf_json,
+    state_json,
+    states_json,
+)
+
+QUERY_CHARS = 500
+STATES_AT_ONCE = 5000
+
+Json = Mapping[str, Any]
+Act = Callable[[str], Awaitable[ImageState]]
+
+
+class StorePage(JsonResource):
+    """A page that asks the store."""
+
+    def __init__(self, store: Store, external_url: str) -> None:
+        super().__init__()
+        self.store = store
+        self.external_url = external_url
+
+    def base(self, request: StoreRequest) -> str:
+        """Give what the action URIs of this answer begin with."""
+        return self.external_url or base_url(host_of(request), secure=bool(request.isSecure()))
+
+
+class Dashboard(StorePage):
+    """``GET /api/dashboard``."""
+
+    async def answer(self, request: StoreRequest) -> Json:
+        return shelf_json(await self.store.dashboard(), self.base(request))
+
+
+class Search(StorePage):
+    """``GET /api/search?q=TEXT``; no text finds what an empty one does."""
+
+    async def answer(self, request: StoreRequest) -> Json:
+        text = next((value for name, value in reversed(request.pairs) if name == "q"), "")
+        if len(text) > QUERY_CHARS:
+            raise CallerError(f"The search text has more than {QUERY_CHARS} characters.")
+        return shelf_json(await self.store.search(text), self.base(request))
+
+
+class States(StorePage):
+    """``POST /api/states`` with any number of ``image-uri``.
+
+    What cannot be the URI of an image is passed over, so that one odd URI does not end every poll.
+    """
+
+    method = "POST"
+
+    async def answer(self, request: StoreRequest) -> Json:
+        asked = dict.fromkeys(value for name, value in request.pairs if name == "image-uri")
+        if len(asked) > STATES_AT_ONCE:
+            raise CallerError(f"More than {STATES_AT_ONCE} images were asked for at once.", 413)
+        shelf = self.store.states([uri for uri in asked if is_image_uri(uri)])
+        content = states_json(shelf, self.base(request))
+        if shelf.listing.images:
+            content["images"] = images_json(shelf)
+        return content
+
+
+class Image(StorePage):
+    """``GET /api/images/ID``, and below it the actions."""
+
+    def __init__(self, store: Store, external_url: str, name: bytes) -> None:
+        super().__init__(store, external_url)
+        self._name = name
+
+    def getChild(self, path: bytes, request: IRequest) -> JsonResource:
+        """Give the action of this name."""
+        try:
+            action = Action(path.decode("ascii", "replace"))
+        except ValueError:
+            return NOWHERE
+        return ImageAction(self.store, self.external_url, self._name, action)
+
+    async def answer(self, request: StoreRequest) -> Json:
+        uri = image_uri_of(self._name)
+        shelf = self.store.image(uri)
+        content: dict[str, Any] = {}
+        for info in shelf.listing.images:
+            if info.uri == uri:
+                content["image"] = image_json(info)
+        for state in shelf.states:
+            if state.image_uri == uri:
+                content["state"] = state_json(state, self.base(request))
+        if not content:
+            raise CallerError(f"No store offers an image {uri}, and none is installed.", 404)
+        return content
+
+
+class ImageAction(StorePage):
+    """``POST /api/images/ID/ACTION``."""
+
+    method = "POST"
+    acts = True
+
+    def __init__(self, store: Store, external_url: str, name: bytes, action: Action) -> None:
+        super().__init__(store, external_url)
+        self._name = name
+        self._act: Act = {
+            Action.INSTALL: store.install,
+            Action.CANCEL: store.cancel,
+            Action.CLEAR_ERROR: store.clear_error,
+        }[action]
+
+    async def answer(self, request: StoreRequest) -> Json:
+        state = await self._act(image_uri_of(self._name))
+        return {"state": state_json(state, self.base(request))}
+
+
+class Images(Nowhere):
+    """``/api/images``: one child for each image."""
+
+    isLeaf = False
+
+    def __init__(self, store: Store, external_url: str) -> None:
+        super().__init__()
+        self._store = store
+        self._external_url = external_url
+
+    def getChild(self, path: bytes, request: IRequest) -> JsonResource:
+        return Image(self._store, self._external_url, path)
+
+
+class Health(JsonResource):
+    """``GET /healthz``: the daemon answers."""
+
+    async def answer(self, request: StoreRequest) -> Json:
+        return {"status": "ok"}
+
+
+class Folder(Nowhere):
+    """An address that has only others below it."""
+
+    isLeaf = False
+
+    def __init__(self, **children: JsonResource) -> None:
+        super().__init__()
+        for name, child in children.items():
+            self.putChild(name.encode("ascii"), cast(IResource, child))
+
+
+def make_tree(store: Store, external_url: str) -> Folder:
+    """Build the pages; ``web/auth.py`` puts its guard round them."""
+    api = Folder(
+        dashboard=Dashboard(store, external_url),
+        search=Search(store, external_url),
+        states=States(store, external_url),
+        images=Images(store, external_url),
+    )
+    return Folder(api=api, healthz=Health())

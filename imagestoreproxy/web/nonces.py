@@ -1,0 +1,102 @@
+"""Nonces that were used, and what they were answered: a repeat acts only once."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+
+from imagestoreproxy.model.errors import CallerError, SignatureError
+from imagestoreproxy.web.answers import Answer
+
+Key = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Seen:
+    """A signed request that came in.
+
+    Args:
+        under_way: it is being answered now; who repeats it waits in ``waiting``.
+        forgotten: the request has expired, its answer is not to be kept.
+        answer: what it was answered, unless that was not kept.
+    """
+
+    signature: str
+    under_way: bool = False
+    forgotten: bool = False
+    answer: Answer | None = None
+    waiting: list[Callable[[Answer], None]] = field(default_factory=list)
+
+
+class Nonces:
+    """Remembers each nonce of each ClientId until the request that used it has expired.
+
+    The real client sends the same bytes up to three more times when it got no answer. Whole
+    answers are kept within ``max_bytes``; beyond that only those of requests that acted, which are
+    small: reading again does no harm.
+
+    Args:
+        max_entries: how many requests to remember; more at a time are refused.
+        max_bytes: of the bodies that are kept.
+    """
+
+    def __init__(self, *, max_entries: int, max_bytes: int) -> None:
+        self._max_entries = max_entries
+        self._max_bytes = max_bytes
+        self._seen: dict[Key, Seen] = {}
+        self._expiries: list[tuple[int, Key]] = []
+        self.kept_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def admit(self, key: Key, signature: str, expires_s: int, now_s: float) -> Seen:
+        """Give the entry of this request: a new one, or that of the request it repeats.
+
+        Args:
+            key: ClientId and nonce.
+            expires_s: Unix seconds, from when on the request is refused anyway.
+
+        Raises:
+            SignatureError: 403, for a nonce that another request has used.
+            CallerError: 429, when there is no room.
+        """
+        self._forget_expired(now_s)
+        seen = self._seen.get(key)
+        if seen is not None:
+            if not hmac.compare_digest(seen.signature.encode(), signature.encode()):
+                raise SignatureError(
+                    "The Nonce was used before by another request of this ClientId (a replay): "
+                    "every request needs a new one.",
+                    403,
+                )
+            return seen
+        if len(self._seen) >= self._max_entries:
+            raise CallerError(
+                f"More than {self._max_entries} signed requests came that have not expired yet: "
+                "ask again in half a minute.",
+                429,
+            )
+        seen = self._seen[key] = Seen(signature)
+        heappush(self._expiries, (expires_s, key))
+        return seen
+
+    def settle(self, seen: Seen, answer: Answer) -> None:
+        """Keep the answer, and give it to all who wait for it."""
+        seen.under_way = False
+        room = self.kept_bytes + len(answer.body) <= self._max_bytes
+        if seen.answer is None and not seen.forgotten and (room or answer.acted):
+            seen.answer = answer
+            self.kept_bytes += len(answer.body)
+        waiting, seen.waiting = seen.waiting, []
+        for respond in waiting:
+            respond(answer)
+
+    def _forget_expired(self, now_s: float) -> None:
+        while self._expiries and self._expiries[0][0] < now_s:
+            seen = self._seen.pop(heappop(self._expiries)[1])
+            seen.forgotten = True
+            if seen.answer is not None:
+                self.kept_bytes -= len(seen.answer.body)

@@ -1,0 +1,208 @@
+"""Images and states as the JSON objects of the UI API, fit for a page to show."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import nh3
+
+from imagestoreproxy.model.errors import CallerError, SettingsError
+from imagestoreproxy.model.images import ImageInfo, Section
+from imagestoreproxy.model.installs import ImageState, Progress, Status
+from imagestoreproxy.ports import Shelf
+
+URI_CHARS = 2000
+TITLE_CHARS = 500
+SUMMARY_CHARS = 2000
+DESCRIPTION_CHARS = 16_384
+TAGS = 100
+TAG_CHARS = 100
+
+_TAGS = {"p", "br", "b", "strong", "i", "em", "u", "ul", "ol", "li", "a", "h3", "h4", "code", "pre"}
+_IMAGE_URI = re.compile(r"https?://[!-~]+")
+# No quote, angle bracket or backslash: pages put links into attributes.
+_LINK = re.compile(r"https?://[A-Za-z0-9._~:/?#\[\]@!$&()*+,;=%-]+")
+_WORKING = frozenset({Status.DOWNLOADING, Status.INSTALLING})
+
+Json = dict[str, Any]
+
+
+def is_image_uri(uri: str) -> bool:
+    """Tell whether this may name an image: http or https, printable ASCII, not too long."""
+    return len(uri) <= URI_CHARS and _IMAGE_URI.fullmatch(uri) is not None
+
+
+@lru_cache(maxsize=1024)
+def image_id(image_uri: str) -> str:
+    """Give the part of an address that stands for an image: unpadded base64url of its URI."""
+    return base64.urlsafe_b64encode(image_uri.encode()).decode("ascii").rstrip("=")
+
+
+def image_uri_of(name: bytes) -> str:
+    """Undo ``image_id``.
+
+    Raises:
+        CallerError: 404, when no image URI gives this name.
+    """
+    try:
+        uri = base64.b64decode(name + b"=" * (-len(name) % 4), b"-_", validate=True).decode("ascii")
+    except (binascii.Error, UnicodeDecodeError):
+        uri = ""
+    if not is_image_uri(uri) or image_id(uri).encode() != name:
+        raise CallerError("There is no such image: the address does not hold an image URI.", 404)
+    return uri
+
+
+def base_url(host: str, *, secure: bool) -> str:
+    """Give ``http(s)://host:port`` for a checked ``Host`` header; the port always stands there."""
+    scheme, port = ("https", 443) if secure else ("http", 80)
+    has_port = ":" in host.rpartition("]")[2]
+    return f"{scheme}://{host}" if has_port else f"{scheme}://{host}:{port}"
+
+
+def checked_external_url(url: str) -> str:
+    """Give a configured URL of this proxy with its port written out, or empty for none.
+
+    Raises:
+        SettingsError: it is not ``http(s)://host[:port]``.
+    """
+    if not url:
+        return ""
+    match = re.fullmatch(r"(https?)://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?", url)
+    if match is None or not 0 < int((match[3] or ":1")[1:]) < 65536:
+        raise SettingsError(
+            f"The external URL must be http(s)://host:port without a path, not '{url[:200]}'."
+        )
+    return base_url(match[2] + (match[3] or ""), secure=match[1] == "https")
+
+
+def shelf_json(shelf: Shelf, base: str) -> Json:
+    """Give ``images``, ``states`` and ``sections``, and ``error-message`` where there is one.
+
+    Args:
+        base: of action URIs, as ``base_url`` gives it.
+    """
+    return {
+        "images": images_json(shelf),
+        **states_json(shelf, base),
+        "sections": [_section(section) for section in shelf.listing.sections],
+    }
+
+
+def images_json(shelf: Shelf) -> list[Json]:
+    """Give the images; one whose URI the Store tab could not take is left out."""
+    return [image_json(info) for info in shelf.listing.images if is_image_uri(info.uri)]
+
+
+def states_json(shelf: Shelf, base: str) -> Json:
+    """Give ``states``, and ``error-message`` where there is one."""
+    content: Json = {
+        "states": [state_json(s, base) for s in shelf.states if is_image_uri(s.image_uri)]
+    }
+    if shelf.error_message:
+        content["error-message"] = _text(shelf.error_message, SUMMARY_CHARS)
+    return content
+
+
+def image_json(info: ImageInfo) -> Json:
+    """Give one object of ``images``."""
+    content: Json = {
+        "uri": info.uri,
+        "title": _text(info.title, TITLE_CHARS),
+        "summary": _text(info.summary, SUMMARY_CHARS),
+        "description-html": sanitised(_text(info.description_html, DESCRIPTION_CHARS)),
+        "version": _text(info.version, TAG_CHARS),
+        "size-in-mb": info.size_mb,
+        "tags": [_text(tag, TAG_CHARS) for tag in info.tags[:TAGS]],
+        "provider": {"title": _text(info.provider.title, TITLE_CHARS)},
+    }
+    if _is_link(info.icon_uri):
+        content["icon-uri"] = info.icon_uri
+    if _is_link(info.provider.uri):
+        content["provider"]["uri"] = info.provider.uri
+    return content
+
+
+def _section(section: Section) -> Json:
+    return {
+        "title": _text(section.title, TITLE_CHARS),
+        "summary": _text(section.summary, SUMMARY_CHARS),
+        "image-uris": [uri for uri in section.image_uris if is_image_uri(uri)],
+    }
+
+
+def state_json(state: ImageState, base: str) -> Json:
+    """Give one object of ``states``."""
+    address = f"{base}/api/images/{image_id(state.image_uri)}/"
+    content: Json = {
+        "image-uri": state.image_uri,
+        "status": state.status.value,
+        "actions": {action.value: address + action.value for action in state.actions},
+        "is-upgrade": state.is_upgrade,
+    }
+    if state.status in _WORKING:
+        content.update(_progress(state.progress))
+    if state.status is Status.INSTALLED:
+        found = {"emi": state.emi, "eki": state.eki, "eri": state.eri}
+        content.update({name: image for name, image in found.items() if image})
+    if state.installed_version:
+        content["installed-version"] = _text(state.installed_version, TAG_CHARS)
+    if state.error_message:
+        content["error-message"] = _text(state.error_message, SUMMARY_CHARS)
+    if state.updated_at_s:
+        content["updated-at"] = int(state.updated_at_s)
+    return content
+
+
+def _progress(progress: Progress | None) -> Mapping[str, Any]:
+    if progress is None:
+        return {"progress-percentage": 0}
+    content: Json = {
+        "progress-percentage": min(100, max(0, progress.percent)),
+        "stage": progress.step.value,
+        "bytes-done": progress.bytes_done,
+        "bytes-total": progress.bytes_total,
+        "bytes-per-second": _whole(progress.bytes_per_second),
+    }
+    if progress.eta_s is not None and math.isfinite(progress.eta_s):
+        content["eta-seconds"] = _whole(progress.eta_s)
+    return content
+
+
+def _whole(number: float) -> int:
+    return max(0, round(number)) if math.isfinite(number) else 0
+
+
+def _text(text: str, limit_chars: int) -> str:
+    """Cut, and take out what is no character: strict readers of JSON refuse lone surrogates."""
+    if len(text) > limit_chars:
+        text = text[: limit_chars - 1] + "…"
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _is_link(uri: str) -> bool:
+    return len(uri) <= URI_CHARS and _LINK.fullmatch(uri) is not None
+
+
+def _attribute(_tag: str, name: str, value: str) -> str | None:
+    # ``rel`` is nh3's own: the store's is not in the list of what may stay.
+    return value if name == "rel" or _is_link(value) else None
+
+
+@lru_cache(maxsize=256)
+def sanitised(html: str) -> str:
+    """Leave of a store's HTML only what can neither run nor mislead; links only to http(s)."""
+    return nh3.clean(
+        html,
+        tags=_TAGS,
+        attributes={"a": {"href"}},
+        attribute_filter=_attribute,
+        url_schemes={"http", "https"},
+        link_rel="noopener noreferrer",
+    )

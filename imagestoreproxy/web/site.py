@@ -1,0 +1,218 @@
+"""The HTTP server: bounds on what comes in, and JSON for whatever goes out."""
+
+# ruff: noqa: N802 - Twisted's names
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+
+from imagestoreproxy.ports import Clock, Keys, Store
+from imagestoreproxy.web.answers import StoreRequest, refusal
+from imagestoreproxy.web.api import make_tree
+from imagestoreproxy.web.auth import SignedTree
+from imagestoreproxy.web.nonces import Nonces
+from imagestoreproxy.web.present import checked_external_url
+
+log = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Every bound of the server.
+
+    Args:
+        idle_s: how long a connection may be idle, and how long a request may take to come in.
+        linger_s: how long a client may go on sending what is refused, so that it reads why.
+        body_bytes: of one request.
+        parameters: of one request.
+        connections: open at a time; more are closed at once.
+        remembered_requests: signed, and not expired yet.
+        remembered_bytes: of the answers kept for repeats.
+    """
+
+    idle_s: float = 30.0
+    linger_s: float = 2.0
+    body_bytes: int = 1024 * 1024
+    parameters: int = 20_000
+    connections: int = 512
+    remembered_requests: int = 10_000
+    remembered_bytes: int = 16 * 1024 * 1024
+
+
+class StoreChannel(HTTPChannel):
+    """One connection."""
+
+    site: StoreSite
+    _receiving = False
+    _refused = False
+    _body_bytes = 0
+
+    def connectionMade(self) -> None:
+        self.site.open_connections += 1
+        super().connectionMade()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.site.open_connections -= 1
+        super().connectionLost(reason)
+
+    def dataReceived(self, data: bytes) -> None:
+        # Not at each piece, as Twisted does: a client could then trickle for hours.
+        if self._refused:
+            return
+        if not self._receiving:
+            self._receiving = True
+            self.resetTimeout()
+        LineReceiver.dataReceived(self, data)
+
+    def requestDone(self, request: StoreRequest) -> None:
+        self._receiving = False
+        self._body_bytes = 0
+        super().requestDone(request)
+
+    def lineReceived(self, line: bytes) -> None:
+        if not self._refused:
+            super().lineReceived(line)
+
+    def rawDataReceived(self, data: bytes) -> None:
+        if self._refused:
+            return
+        if not self._handlingRequest:
+            # Also what chunks cost beside their content.
+            self._body_bytes += len(data)
+            if self._body_bytes > self.site.limits.body_bytes:
+                self._refuse_body()
+                return
+        super().rawDataReceived(data)
+
+    def headerReceived(self, line: bytes) -> bool:
+        try:
+            return cast(bool, super().headerReceived(line))
+        except ValueError:  # a Content-Length of thousands of digits
+            self._respondToBadRequestAndDisconnect()
+            return False
+
+    def allHeadersReceived(self) -> None:
+        if self._refused:
+            return
+        if self.length is not None and self.length > self.site.limits.body_bytes:
+            self._refuse_body()
+            return
+        super().allHeadersReceived()
+
+    def allContentReceived(self) -> None:
+        if not self._refused:
+            super().allContentReceived()
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        self._respondToBadRequestAndDisconnect()
+
+    def timeoutConnection(self) -> None:
+        # Twisted logs each; but the real client leaves every connection open.
+        self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
+        self.loseConnection()
+
+    def _refuse_body(self) -> None:
+        limit = self.site.limits.body_bytes
+        self._refuse(413, "Content Too Large", f"The request body has more than {limit} bytes.")
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        self._refuse(
+            400, "Bad Request", "This is not a valid HTTP request, or its head is too long."
+        )
+
+    def _refuse(self, status: int, reason: str, message: str) -> None:
+        """Answer what cannot be read on; what still comes is thrown away, then it is closed.
+
+        Closing at once would reset the connection, and the client might never read why.
+        """
+        if self._refused:
+            return
+        self._refused = True
+        body = refusal(status, message).body
+        cast(Any, self.transport).write(
+            f"HTTP/1.1 {status} {reason}\r\nServer: image-store-proxy\r\nConnection: close\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode("ascii")
+            + body
+        )
+        self.setRawMode()
+        self.setTimeout(self.site.limits.linger_s)
+
+
+class StoreSite(Site):
+    """Makes a channel for each connection.
+
+    Attributes:
+        open_connections: how many there are now.
+    """
+
+    protocol = StoreChannel  # type: ignore[assignment]
+
+    def __init__(
+        self, resource: Resource, clock: Clock, reactor: IReactorTime, limits: Limits
+    ) -> None:
+        super().__init__(resource, StoreRequest, timeout=limits.idle_s, reactor=reactor)
+        self.clock = clock
+        self.limits = limits
+        self.open_connections = 0
+
+    def buildProtocol(self, addr: IAddress | None) -> StoreChannel | None:  # type: ignore[override]
+        if self.open_connections >= self.limits.connections:
+            log.warn(
+                "{count} connections are open: a new one is closed", count=self.open_connections
+            )
+            return None
+        return cast(StoreChannel, super().buildProtocol(addr))
+
+    def acceptableProtocols(self) -> list[bytes]:
+        return [b"http/1.1"]
+
+    def startFactory(self) -> None:
+        """Open no access log: Twisted's would hold signatures, and wake up every second."""
+
+    def stopFactory(self) -> None:
+        """Close no access log."""
+
+    def log(self, request: StoreRequest) -> None:  # type: ignore[override]
+        log.debug(
+            "{method} {path}: {status}, {size} bytes",
+            method=request.method.decode("ascii", "backslashreplace"),
+            path=request.raw_path.decode("ascii", "backslashreplace"),
+            status=request.code,
+            size=request.sentLength,
+        )
+
+
+def make_site(
+    store: Store,
+    keys: Keys,
+    clock: Clock,
+    *,
+    reactor: IReactorTime,
+    external_url: str = "",
+    limits: Limits | None = None,
+) -> StoreSite:
+    """Build the whole server, to be given to a listening endpoint.
+
+    Args:
+        external_url: ``http(s)://host[:port]`` as clients reach this proxy, when that is not what
+            their ``Host`` header says; action URIs begin with it.
+
+    Raises:
+        SettingsError: ``external_url`` is something else.
+    """
+    bounds = limits or Limits()
+    tree = make_tree(store, checked_external_url(external_url))
+    nonces = Nonces(max_entries=bounds.remembered_requests, max_bytes=bounds.remembered_bytes)
+    guard = SignedTree(tree, keys, clock, nonces, max_parameters=bounds.parameters)
+    return StoreSite(guard, clock, reactor, bounds)

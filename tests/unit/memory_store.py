@@ -1,0 +1,301 @@
+"""A store in memory, and the real site in front of it without sockets."""
+
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+from urllib.parse import quote_plus
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import Clock as ReactorClock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from imagestoreproxy.model.errors import CallerError
+from imagestoreproxy.model.images import ImageInfo, Listing, Provider, Section
+from imagestoreproxy.model.installs import Action, ImageState, Progress, Status, Step
+from imagestoreproxy.model.signing import Pair, signed_pairs
+from imagestoreproxy.ports import Shelf
+from imagestoreproxy.web.site import Limits, StoreChannel, StoreSite, make_site
+
+NOW_S = 1_795_000_000.0
+SECRET = "Wbh3dvZwRiqYiX6VtOeBycxGjJhShWORy6r0ng"
+CLIENT = "WKy3rMzOWPouVOxK1p3Ar1C2uRBwa2FBXnCw"
+KARMIC = "http://store.example/api/images/karmic"
+LUCID = "http://store.example/api/images/lucid?v=2"
+
+
+def info(uri: str, title: str = "", **fields: Any) -> ImageInfo:
+    """Make display data of an image."""
+    return ImageInfo(uri=uri, title=title or uri.rpartition("/")[2], size_mb=300, **fields)
+
+
+class MemoryStore:
+    """Two images that install at once, or when told.
+
+    Attributes:
+        acted: every action that was really done.
+        gate: when set, answers wait for it.
+        trouble: when set, is raised by every call.
+    """
+
+    def __init__(self, images: Sequence[ImageInfo] = ()) -> None:
+        self.images = {
+            image.uri: image
+            for image in images
+            or (
+                info(KARMIC, "Ubuntu 9.10", summary="The Karmic Koala", version="1.0"),
+                info(LUCID, "Ubuntu 10.04", provider=Provider("Canonical", "http://example.com/")),
+            )
+        }
+        self.state_of = {
+            uri: ImageState(uri, Status.UNINSTALLED, (Action.INSTALL,)) for uri in self.images
+        }
+        self.acted: list[tuple[str, str]] = []
+        self.asked: list[object] = []
+        self.gate: Deferred[None] | None = None
+        self.trouble: BaseException | None = None
+
+    async def _ready(self) -> None:
+        if self.gate is not None:
+            waiting: Deferred[None] = Deferred()
+            self.gate.addBoth(lambda result: waiting.callback(None))
+            await waiting
+        if self.trouble is not None:
+            raise self.trouble
+
+    def _shelf(self, images: Sequence[ImageInfo]) -> Shelf:
+        uris = tuple(image.uri for image in images)
+        listing = Listing(tuple(images), (Section("All", "Everything", uris),))
+        return Shelf(listing, [self.state_of[uri] for uri in uris])
+
+    async def dashboard(self) -> Shelf:
+        await self._ready()
+        return self._shelf(list(self.images.values()))
+
+    async def search(self, text: str) -> Shelf:
+        self.asked.append(text)
+        await self._ready()
+        return self._shelf([i for i in self.images.values() if text.lower() in i.title.lower()])
+
+    def states(self, image_uris: Sequence[str]) -> Shelf:
+        self.asked.append(list(image_uris))
+        if self.trouble is not None:
+            raise self.trouble
+        others = [
+            uri
+            for uri, state in self.state_of.items()
+            if uri not in image_uris and (state.progress or state.error_message)
+        ]
+        unknown = ImageState("", Status.UNINSTALLED)
+        return Shelf(
+            Listing(tuple(self.images[uri] for uri in others)),
+            [
+                self.state_of.get(uri, replace(unknown, image_uri=uri))
+                for uri in (*image_uris, *others)
+            ],
+        )
+
+    def image(self, image_uri: str) -> Shelf:
+        if image_uri not in self.images:
+            return Shelf(Listing(), [])
+        return self._shelf([self.images[image_uri]])
+
+    async def _act(self, name: str, image_uri: str, state: ImageState) -> ImageState:
+        self.acted.append((name, image_uri))
+        await self._ready()
+        if image_uri not in self.images:
+            raise CallerError(f"No store offers {image_uri}.", 404)
+        self.state_of[image_uri] = state
+        return state
+
+    def install(self, image_uri: str) -> Awaitable[ImageState]:
+        progress = Progress(Step.DOWNLOADING, 40, 40, 100, 8.0, 7.5)
+        return self._act(
+            "install",
+            image_uri,
+            ImageState(image_uri, Status.DOWNLOADING, (Action.CANCEL,), progress),
+        )
+
+    def cancel(self, image_uri: str) -> Awaitable[ImageState]:
+        return self._act(
+            "cancel", image_uri, ImageState(image_uri, Status.UNINSTALLED, (Action.INSTALL,))
+        )
+
+    def clear_error(self, image_uri: str) -> Awaitable[ImageState]:
+        return self._act(
+            "clear-error", image_uri, ImageState(image_uri, Status.UNINSTALLED, (Action.INSTALL,))
+        )
+
+
+class MemoryKeys(dict[str, str]):
+    """Secrets by ClientId."""
+
+    def secret_for(self, client_id: str) -> str | None:
+        return self.get(client_id)
+
+
+class FixedClock:
+    """A clock that is set by hand."""
+
+    def __init__(self, now_s: float = NOW_S) -> None:
+        self.time_s = now_s
+
+    def now_s(self) -> float:
+        return self.time_s
+
+    def monotonic_s(self) -> float:
+        return self.time_s
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError("the web part has no reason to sleep")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer, taken apart."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> dict[str, Any]:
+        content = json.loads(self.body.decode("ascii"))
+        assert isinstance(content, dict)
+        return content
+
+    @property
+    def error(self) -> str:
+        return str(self.json["error-message"])
+
+
+class Transport(StringTransport):
+    """Says when it was aborted."""
+
+    aborted = False
+
+    def abortConnection(self) -> None:  # noqa: N802
+        self.aborted = True
+
+
+class Wire:
+    """One connection to a site."""
+
+    def __init__(self, site: StoreSite) -> None:
+        channel = site.buildProtocol(None)
+        assert channel is not None
+        self.channel: StoreChannel = channel
+        self.transport = Transport()
+        self.channel.makeConnection(self.transport)
+
+    def send(self, raw: bytes) -> None:
+        self.channel.dataReceived(raw)
+
+    def replies(self) -> list[Reply]:
+        """Take apart all that was answered so far."""
+        found, rest = [], cast(bytes, self.transport.value())
+        while rest:
+            head, separator, rest = rest.partition(b"\r\n\r\n")
+            assert separator, head
+            lines = head.decode("ascii").split("\r\n")
+            headers = {
+                name.lower(): value.strip()
+                for name, _, value in (line.partition(":") for line in lines[1:])
+            }
+            length = int(headers["content-length"])
+            found.append(Reply(int(lines[0].split()[1]), headers, rest[:length]))
+            rest = rest[length:]
+        return found
+
+    def reply(self) -> Reply:
+        (only,) = self.replies()
+        return only
+
+    def lose(self) -> None:
+        """The client goes away."""
+        self.channel.connectionLost(Failure(ConnectionError("gone")))
+
+
+class MemorySite:
+    """The real site with a memory store behind it."""
+
+    def __init__(
+        self,
+        store: MemoryStore | None = None,
+        *,
+        external_url: str = "",
+        limits: Limits | None = None,
+    ) -> None:
+        self.store = store or MemoryStore()
+        self.keys = MemoryKeys({CLIENT: SECRET})
+        self.clock = FixedClock()
+        self.reactor = ReactorClock()
+        self.site = make_site(
+            self.store,
+            self.keys,
+            self.clock,
+            reactor=cast(IReactorTime, self.reactor),
+            external_url=external_url,
+            limits=limits,
+        )
+        self._nonce = 0
+
+    def wire(self) -> Wire:
+        return Wire(self.site)
+
+    def ask(self, raw: bytes) -> Reply:
+        """Send on a connection of its own and give the only answer."""
+        wire = self.wire()
+        wire.send(raw)
+        reply = wire.reply()
+        wire.lose()
+        return reply
+
+    def signed(
+        self, method: str, path: str, pairs: Sequence[Pair] = (), *, nonce: str = "", **changes: Any
+    ) -> bytes:
+        """Make a signed request; a new nonce unless one is given."""
+        self._nonce += 1
+        values: dict[str, Any] = {
+            "secret": SECRET,
+            "client_id": CLIENT,
+            "host": "localhost:52780",
+            "now_s": self.clock.now_s(),
+            **changes,
+        }
+        complete = signed_pairs(
+            method=method, path=path, pairs=pairs, nonce=nonce or str(self._nonce), **values
+        )
+        return raw_request(method, path, complete, host=values["host"])
+
+    def get(self, path: str, **fields: Any) -> Reply:
+        return self.ask(self.signed("GET", path, **fields))
+
+    def post(self, path: str, **fields: Any) -> Reply:
+        return self.ask(self.signed("POST", path, **fields))
+
+
+def raw_request(
+    method: str, path: str, pairs: Sequence[Pair], *, host: str = "localhost:52780"
+) -> bytes:
+    """Make the bytes of a request as the Store tab sends it."""
+    form = "&".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in pairs)
+    if method != "POST":
+        return f"{method} {path}?{form} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(form)}\r\n"
+        f"Content-Type: application/x-www-form-urlencoded\r\n\r\n{form}"
+    ).encode()
+
+
+def action_path(uri: str, action: str = "") -> str:
+    """Give the path of an image, or of an action on it."""
+    name = base64.urlsafe_b64encode(uri.encode()).decode().rstrip("=")
+    return f"/api/images/{name}/{action}".rstrip("/")
