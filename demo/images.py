@@ -32,7 +32,7 @@ RAMDISK_BYTES = 4 * MIB
 TREES = (Path("/usr/bin"), Path("/usr/lib"), Path("/usr/share"))
 EPOCH_S = 1_262_304_000
 IDENTIFIER = "5a3c1f0e-6d1b-4c53-9c1e-2f8f4f1d9a77"
-RECIPE = 1
+RECIPE = 2
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def make_samples(directory: Path, image_mib: int = 256, ending: str = ".gz") -> 
     samples = Samples(
         directory,
         kernel=directory / "kernel",
-        ramdisk=directory / "ramdisk.gz",
+        ramdisk=directory / "ramdisk",
         image=directory / f"image{ending}",
     )
     recipe = json.dumps({"recipe": RECIPE, "image_mib": image_mib, "ending": ending})

@@ -28,6 +28,7 @@ need gpgv gpgv
 need mke2fs e2fsprogs
 need qemu-img qemu-utils
 need curl curl
+need openssl openssl
 [ -e /etc/ssl/certs/ca-certificates.crt ] || packages="$packages ca-certificates"
 
 if [ -n "$packages" ]; then

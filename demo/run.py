@@ -1,0 +1,224 @@
+"""``make demo``: an image goes from a signed store into a cloud, in front of your eyes.
+
+It starts a cloud (moto's EC2 and S3), a store (fakestoreapi.py) and the proxy, installs an image
+through signed requests, asks the cloud what it got, and keeps all of it running until Ctrl-C. With
+ONCE=1 it ends by itself; the exit status is 0 only if everything held.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+from demo import evidence
+from demo.certificates import Credentials, make_credentials_directory
+from demo.images import MIB, Samples, make_samples
+from demo.processes import StartError, free_port, running
+from demo.progress import Bar
+from demo.signed import Proxy, RefusedError
+
+ROOT = Path(__file__).parents[1]
+DATA = ROOT / "demo" / "data"
+ACCESS_KEY = "DEMOADMINACCESSKEY"
+SECRET_KEY = "not-a-secret-demo-key"
+TITLE = "Example Server"
+IMAGE_MIB = 256
+INSTALL_S = 900
+
+
+class DemoError(Exception):
+    """Something did not hold; says what."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """All that runs."""
+
+    samples: Samples
+    credentials: Credentials
+    cloud_url: str
+    store_url: str
+    proxy: Proxy
+
+
+def main() -> int:
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
+    once = os.environ.get("ONCE", "") not in {"", "0"}
+    with ExitStack() as stack:
+        try:
+            stage = _start(stack)
+            state = _install(stage)
+            _show_cloud(stage, state)
+            print("\nAll of it held.", flush=True)
+            if not once:
+                _show_what_next(stage, state)
+                _stay()
+        except (DemoError, StartError, RefusedError, RuntimeError) as error:
+            print(f"\nThe demo failed: {error}", file=sys.stderr)
+            print(f"The logs are in {_short(DATA / 'run')}/.", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("\nStopping ...", flush=True)
+            return 1 if once else 0
+    return 0
+
+
+def _leave(number: int, _: object) -> NoReturn:
+    # Raised in the main thread, so that everything that was started is stopped on the way out.
+    raise SystemExit(128 + number)
+
+
+def _start(stack: ExitStack) -> Stage:
+    print("Image Store Proxy: an image goes from a signed store into a cloud.\n", flush=True)
+    samples = make_samples(DATA / "images", IMAGE_MIB)
+    sizes = [path.stat().st_size / MIB for path in (samples.kernel, samples.ramdisk, samples.image)]
+    _say("Images", "kernel {:.1f} MiB, ramdisk {:.1f} MiB,".format(*sizes[:2]))
+    _say("", f"ext4 file system {sizes[2]:.1f} MiB ({IMAGE_MIB} MiB unpacked)")
+
+    run = DATA / "run"
+    shutil.rmtree(run, ignore_errors=True)
+    run.mkdir(mode=0o700)
+    python = [sys.executable]
+
+    port = free_port(5000)
+    cloud_url = f"http://127.0.0.1:{port}"
+    command = [*python, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    stack.enter_context(running("moto", command, f"{cloud_url}/moto-api/", run / "cloud.log", {}))
+    _say("Cloud", f"{cloud_url}  (EC2 and S3, played by moto)")
+
+    port = free_port(52781)
+    store_url = f"http://localhost:{port}/api"
+    command = [*python, str(ROOT / "fakestoreapi.py"), str(samples.directory), f"--port={port}"]
+    stack.enter_context(
+        running("fakestoreapi.py", command, f"{store_url}/dashboard", run / "store.log", {})
+    )
+    _say("Store", f"{store_url}  (fakestoreapi.py)")
+
+    credentials = make_credentials_directory(
+        run / "credentials", cloud_url, cloud_url, ACCESS_KEY, SECRET_KEY
+    )
+    port = free_port(52780)
+    proxy_url = f"http://localhost:{port}"
+    command = [
+        *(*python, str(ROOT / "bin" / "image-store-proxy"), "--cloud=ec2"),
+        *(f"--credentials-dir={credentials.directory}", f"--data-dir={run / 'data'}"),
+        *(f"--api-url={store_url}", f"--keyring={ROOT / 'fake-pubring.gpg'}"),
+        f"--listen=tcp:{port}:interface=127.0.0.1",
+    ]
+    # What the demo starts is on this machine; no HTTP proxy leads there.
+    direct = {"no_proxy": "localhost,127.0.0.1", "NO_PROXY": "localhost,127.0.0.1"}
+    stack.enter_context(
+        running("The proxy", command, f"{proxy_url}/healthz", run / "proxy.log", direct)
+    )
+    _say("Proxy", f"{proxy_url}  (bin/image-store-proxy)")
+    return Stage(
+        samples, credentials, cloud_url, store_url, Proxy(proxy_url, ACCESS_KEY, SECRET_KEY)
+    )
+
+
+def _install(stage: Stage) -> dict[str, Any]:
+    """Click on Install and watch; give the state of the image at the end."""
+    dashboard = stage.proxy.get("/api/dashboard")
+    image = next(image for image in dashboard["images"] if image["title"] == TITLE)
+    uri = image["uri"]
+    state = next(state for state in dashboard["states"] if state["image-uri"] == uri)
+    print(f"\nInstalling '{image['title']}' {image['version']} from {uri}", flush=True)
+    began_s = time.monotonic()
+    state = stage.proxy.post(state["actions"]["install"])["state"]
+    with Bar() as bar:
+        while state["status"] in {"downloading", "installing"}:
+            bar.show(state)
+            if time.monotonic() > began_s + INSTALL_S:
+                raise DemoError(f"it is still {state['status']} after {INSTALL_S} seconds.")
+            time.sleep(0.1)
+            answer = stage.proxy.post(f"{stage.proxy.url}/api/states", [("image-uri", uri)])
+            state = next(state for state in answer["states"] if state["image-uri"] == uri)
+    if state["status"] != "installed":
+        raise DemoError(state.get("error-message") or f"the image is {state['status']}.")
+    print(f"Installed in {time.monotonic() - began_s:.1f} seconds:", flush=True)
+    for word, key in (("machine image", "emi"), ("kernel", "eki"), ("ramdisk", "eri")):
+        _say(f"  {word}", state[key])
+    return dict(state)
+
+
+def _show_cloud(stage: Stage, state: dict[str, Any]) -> None:
+    """Ask EC2 and S3 what they have, without the proxy."""
+    ec2, s3 = evidence.clients(stage.cloud_url, ACCESS_KEY, SECRET_KEY)
+    ids = [state[key] for key in ("eki", "eri", "emi")]
+    entries = evidence.registered(ec2, ids)
+    print("\nEC2 says (DescribeImages):", flush=True)
+    for image_id in ids:
+        if image_id not in entries:
+            raise DemoError(f"EC2 does not know {image_id}.")
+        entry = entries[image_id]
+        _say(f"  {image_id}", f"{entry['State']}  {entry['Name']}")
+        _say("", entry.get("Description", ""))
+    print("\nS3 holds (fetched back, opened with the cloud's key, compared with the source):")
+    try:
+        bundles = evidence.stored(s3, stage.credentials, stage.samples)
+    except AssertionError as error:
+        raise DemoError(f"a bundle in S3 cannot be opened: {error}") from error
+    for bundle in bundles:
+        size = f"{bundle.parts} parts, {bundle.stored_bytes / MIB:.1f} MiB"
+        word = "the same bytes" if bundle.same else "DIFFERENT BYTES"
+        _say(f"  {bundle.kind}", f"{word}: {bundle.image_bytes:,} in {size}")
+        _say("", bundle.location)
+    if sorted(bundle.kind for bundle in bundles) != ["image", "kernel", "ramdisk"]:
+        raise DemoError("S3 does not hold one kernel, one ramdisk and one image.")
+    if not all(bundle.same for bundle in bundles):
+        raise DemoError("what S3 holds is not what the store offered.")
+
+
+def _show_what_next(stage: Stage, state: dict[str, Any]) -> None:
+    tool = _short(ROOT / ".venv" / "bin" / "python") + " " + _short(ROOT / "bin" / "image-store")
+    until = time.strftime("%H:%M", time.localtime(time.time() + 14 * 60))
+    port = urlsplit(stage.store_url).port
+    print(
+        f"""
+Everything keeps running; the logs are in {_short(DATA / "run")}/. In another terminal:
+
+  . {_short(ROOT / "demo" / "data" / "run" / "keys.sh")}
+  {tool} list
+  {tool} install {state["image-uri"].rpartition("/")[0]}/9a02
+
+A newer version of one image appears, or the store misbehaves:
+
+  curl http://localhost:{port}/control -d '{{"newer": true}}'
+  curl http://localhost:{port}/control -d '{{"fault": "slow", "rate": 5000000}}'
+
+A request as the Store tab signs it (good until {until}):
+
+  {stage.proxy.curl_line("/api/dashboard")}
+
+Ctrl-C ends all of it.""",
+        flush=True,
+    )
+
+
+def _stay() -> None:
+    while True:
+        signal.pause()
+
+
+def _say(word: str, text: str) -> None:
+    print(f"{word:<16} {text}", flush=True)
+
+
+def _short(path: Path) -> str:
+    """Give a path as one would type it here."""
+    here = Path.cwd()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
