@@ -248,6 +248,11 @@ class Store:
             elif "fault" in wish:
                 self.faults.append(fault_from(wish))
 
+    def count_sent(self, path: str, count: int) -> None:
+        # Before it is sent: who has it all may ask for the account at once.
+        with self.lock:
+            self.sent_bytes[path] += count
+
     def account(self) -> dict[str, Any]:
         with self.lock:
             return {
@@ -545,9 +550,12 @@ class Request(BaseHTTPRequestHandler):
             if kind == "corrupt" and 0 <= inside < len(block):
                 good = block[:inside] + bytes([block[inside] ^ 1]) + block[inside + 1 :]
             for piece in _pieces(good, rate):
-                self.wfile.write(piece)
-                with self.server.store.lock:
-                    self.server.store.sent_bytes[path] += len(piece)
+                self.server.store.count_sent(path, len(piece))
+                try:
+                    self.wfile.write(piece)
+                except OSError:
+                    self.server.store.count_sent(path, -len(piece))
+                    raise
                 if rate and self.server.stopping.wait(len(piece) / rate):
                     return
             position += len(block)
