@@ -1,0 +1,103 @@
+"""Options in, reactor on: the daemon as a program, and as a ``twist`` plugin."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.application.service import IServiceMaker
+from twisted.internet.defer import Deferred
+from twisted.plugin import IPlugin
+from twisted.python.failure import Failure
+from twisted.python.usage import Options, UsageError
+from zope.interface import implementer
+
+from imagestoreproxy.config import Settings, parse
+from imagestoreproxy.model.errors import SettingsError, StoreProxyError
+from imagestoreproxy.outside.journal import begin_logging
+from imagestoreproxy.service import Proxy, build
+
+PROGRAM = "image-store-proxy"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run in the foreground until SIGTERM or SIGINT.
+
+    Exit status: 0 after a signal, 1 when it could not start, 2 for wrong options.
+    """
+    os.umask(0o077)
+    try:
+        settings = parse(sys.argv[1:] if arguments is None else arguments)
+    except SettingsError as error:
+        sys.exit(_complain(error, 2))
+    begin_logging(debug=settings.debug)
+    status = _run(settings)
+    # A thread that hangs in somebody else's library must not keep the process.
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _run(settings: Settings) -> int:
+    reactor = _reactor()
+    failures: list[Failure] = []
+
+    def give_up(failure: Failure) -> None:
+        failures.append(failure)
+        reactor.stop()
+
+    async def begin() -> None:
+        proxy = build(settings, reactor)
+        reactor.addSystemEventTrigger("before", "shutdown", proxy.stopService)
+        await proxy.start()
+
+    reactor.callWhenRunning(lambda: Deferred.fromCoroutine(begin()).addErrback(give_up))
+    reactor.run()
+    if not failures:
+        return 0
+    error = failures[0].value
+    if isinstance(error, StoreProxyError):
+        return _complain(error, 2 if isinstance(error, SettingsError) else 1)
+    failures[0].printTraceback(sys.stderr)
+    return 1
+
+
+def _reactor() -> Any:
+    from twisted.internet import reactor  # noqa: PLC0415 - importing it installs it
+
+    return reactor
+
+
+def _complain(error: StoreProxyError, status: int) -> int:
+    sys.stderr.write(f"{PROGRAM}: {error.message}\n")
+    return status
+
+
+class _TwistOptions(Options):
+    """The daemon's own options, read by ``config.parse``."""
+
+    settings: Settings
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        try:
+            self.settings = parse(list(options or ()))
+        except SettingsError as error:
+            raise UsageError(error.message) from error
+
+
+@implementer(IServiceMaker, IPlugin)
+class ServiceMaker:
+    """``twist image-store-proxy``."""
+
+    tapname = PROGRAM
+    description = "Brings images from signed image stores into a cloud."
+    options = _TwistOptions
+
+    def makeService(self, options: _TwistOptions) -> Proxy:
+        """Build the daemon for the reactor that ``twist`` runs."""
+        os.umask(0o077)
+        return build(options.settings, _reactor())
+
+
+service_maker = ServiceMaker()

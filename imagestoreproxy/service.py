@@ -1,0 +1,241 @@
+"""All wiring in one function: which part stands behind which port."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IListeningPort
+from twisted.web.server import Site
+
+from imagestoreproxy.clouds import credentials as sources_of_credentials
+from imagestoreproxy.clouds.credentials import Credentials
+from imagestoreproxy.clouds.ec2 import Ec2Cloud
+from imagestoreproxy.clouds.fake import FakeCloud
+from imagestoreproxy.config import Settings
+from imagestoreproxy.install.actions import Actions
+from imagestoreproxy.install.download import Downloader
+from imagestoreproxy.install.installer import Installer
+from imagestoreproxy.install.shelf import ImageStore
+from imagestoreproxy.model.errors import InstallError, OwnStateError, SettingsError
+from imagestoreproxy.outside.background import ReactorClock, Threads
+from imagestoreproxy.outside.curl import CurlFetcher
+from imagestoreproxy.outside.disk import DataDirectory
+from imagestoreproxy.outside.gpg import GpgVerifier
+from imagestoreproxy.outside.journal import LoggerJournal
+from imagestoreproxy.outside.qemu import QemuImg
+from imagestoreproxy.ports import Background, Cloud, Keys
+from imagestoreproxy.sources.catalogue import Catalogue
+from imagestoreproxy.sources.storeapi import StoreApi
+from imagestoreproxy.storage.database import Database
+from imagestoreproxy.web.site import make_site
+
+STOP_S = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class AnyClient:
+    """Keys of ``--fake-eucalyptus``: every ``ClientId`` has the same secret."""
+
+    secret: str
+
+    def secret_for(self, client_id: str) -> str | None:
+        return self.secret
+
+
+@dataclass(frozen=True, slots=True)
+class OneClient:
+    """The keys the proxy itself uses: the Store tab signs with the same administrator's."""
+
+    credentials: Credentials
+
+    def secret_for(self, client_id: str) -> str | None:
+        known = client_id == self.credentials.access_key
+        return self.credentials.secret_key if known else None
+
+
+class Proxy(Service):
+    """The daemon: everything that runs, and the order in which it starts and stops."""
+
+    name = "image-store-proxy"
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str], reactor: Any) -> None:
+        self._reactor = reactor
+        self._settings = settings
+        self._journal = LoggerJournal()
+        self._clock = ReactorClock(reactor)
+        cloud_keys = _credentials(settings, environ) if settings.cloud == "ec2" else None
+        self._keys: Keys = OneClient(cloud_keys) if cloud_keys else AnyClient(settings.fake_secret)
+        self._disk = DataDirectory(settings.data_dir)
+        self._disk.lock()
+        self._threads = Threads(reactor)
+        self._records_thread = Threads(reactor, size=1)
+        self._records = Database(
+            settings.data_dir / "state.db",
+            self._records_thread,
+            self._clock,
+            owner=f"{socket.gethostname()}:{settings.data_dir}",
+        )
+        self._fetcher = CurlFetcher(
+            reactor, http_proxy=settings.http_proxy, ca_bundle=settings.ca_bundle
+        )
+        self._verifier = GpgVerifier(
+            self._threads, keyring=settings.keyring, home=settings.data_dir / "gnupg"
+        )
+        source = StoreApi(
+            "store",
+            settings.api_url,
+            fetcher=self._fetcher,
+            verifier=self._verifier,
+            records=self._records,
+            background=self._threads,
+            clock=self._clock,
+        )
+        self._catalogue = Catalogue([source], self._records, self._clock, self._journal)
+        self._actions = self._make_actions(_cloud(settings, cloud_keys, self._threads))
+        self._store = ImageStore(self._catalogue, self._actions, self._clock)
+        self._ports: list[IListeningPort] = []
+
+    def _make_actions(self, cloud: Cloud) -> Actions:
+        downloader = Downloader(
+            fetcher=self._fetcher,
+            disk=self._disk,
+            sources=self._catalogue,
+            background=self._threads,
+            clock=self._clock,
+            journal=self._journal,
+        )
+        installer = Installer(
+            sources=self._catalogue,
+            downloader=downloader,
+            cloud=cloud,
+            disk=self._disk,
+            disk_images=QemuImg(self._threads),
+            records=self._records,
+            background=self._threads,
+            clock=self._clock,
+            journal=self._journal,
+            max_unpacked_bytes=self._settings.max_unpacked_bytes,
+        )
+        return Actions(
+            installer=installer,
+            sources=self._catalogue,
+            records=self._records,
+            disk=self._disk,
+            background=self._threads,
+            clock=self._clock,
+            journal=self._journal,
+            max_installs=self._settings.max_installs,
+        )
+
+    async def start(self) -> None:
+        """Check the keyring, take up what was going on, and listen.
+
+        Raises:
+            SettingsError, OwnStateError: it cannot run like this.
+        """
+        await self._verifier.check()
+        await self._catalogue.load()
+        await self._actions.resume()
+        await self._listen()
+        # So that the first page has something to show, and a wrong HTTP proxy is in the log.
+        self._threads.start("first dashboard", self._look())
+
+    async def _look(self) -> None:
+        try:
+            offer = await self._catalogue.dashboard()
+        except (InstallError, OwnStateError) as error:
+            self._journal.failure("the first look at the store failed", error)
+        else:
+            self._journal.info("{count} images on offer", count=len(offer.listing.images))
+
+    async def _listen(self) -> None:
+        site = make_site(
+            self._store,
+            self._keys,
+            self._clock,
+            reactor=self._reactor,
+            external_url=self._settings.external_url,
+        )
+        for description in self._settings.listen:
+            self._ports.append(await self._listen_at(description, site))
+            self._journal.info("listening on {address}", address=self._ports[-1].getHost())
+
+    async def _listen_at(self, description: str, site: Site) -> IListeningPort:
+        try:
+            return await serverFromString(self._reactor, description).listen(site)
+        except Exception as error:
+            # Endpoint plugins raise what they like; all of it means that this option is wrong.
+            raise SettingsError(f"Cannot listen on '{description}': {error}.") from error
+
+    def startService(self) -> None:
+        """Start as part of a ``twist`` process; a failure ends it."""
+        super().startService()
+
+        def give_up(failure: Any) -> None:
+            self._journal.failure("the proxy cannot start", failure.value)
+            self._reactor.stop()
+
+        Deferred.fromCoroutine(self.start()).addErrback(give_up)
+
+    def stopService(self) -> Deferred[None]:
+        """Stop everything, within four seconds whatever is going on."""
+        super().stopService()
+        stopping = Deferred.fromCoroutine(self.stop())
+        stopping.addTimeout(STOP_S, self._reactor)
+        stopping.addErrback(lambda failure: self._journal.failure("stopping", failure.value))
+        return stopping
+
+    async def stop(self) -> None:
+        """Close the doors, stop the installs where they are, and let go of the data directory."""
+        for port in self._ports:
+            await _maybe(port.stopListening())
+        await self._actions.close()
+        await self._fetcher.close()
+        await self._threads.close()
+        await self._records_thread.close()
+        self._records.close()
+        self._disk.close()
+
+
+async def _maybe(result: Any) -> None:
+    if isinstance(result, Deferred):
+        await result
+
+
+def _credentials(settings: Settings, environ: Mapping[str, str]) -> Credentials:
+    if settings.credentials_dir:
+        found = sources_of_credentials.from_directory(Path(settings.credentials_dir))
+    elif settings.profile:
+        found = sources_of_credentials.from_profile(settings.profile, environ)
+    else:
+        found = sources_of_credentials.from_environment(environ)
+    return found.with_urls(settings.ec2_url, settings.s3_url)
+
+
+def _cloud(settings: Settings, credentials: Credentials | None, background: Background) -> Cloud:
+    if credentials is None:
+        return FakeCloud(background, settings.data_dir / "fake-cloud.json")
+    return Ec2Cloud(
+        background,
+        credentials,
+        region=settings.region,
+        ca_bundle=settings.ca_bundle,
+        public_read_fallback=settings.public_read_fallback,
+    )
+
+
+def build(settings: Settings, reactor: Any) -> Proxy:
+    """Put the daemon together.
+
+    Raises:
+        SettingsError, OwnStateError: it cannot run like this; says what to do.
+    """
+    return Proxy(settings, os.environ, reactor)

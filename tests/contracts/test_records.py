@@ -1,0 +1,219 @@
+"""One contract for whatever remembers: the database, and the memory that unit tests use."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from imagestoreproxy.model.errors import OwnStateError
+from imagestoreproxy.model.images import FileKind, ImageInfo, Provider
+from imagestoreproxy.model.installs import Bundle, Install, Installation, State
+from imagestoreproxy.ports import Records
+from imagestoreproxy.storage import schema
+from imagestoreproxy.storage.database import LEASE_S, Database
+from tests.unit.memory import (
+    NOW_S,
+    URI,
+    InlineBackground,
+    MemoryClock,
+    MemoryJournal,
+    MemoryRecords,
+    result,
+)
+
+INFO = ImageInfo(
+    uri=URI,
+    title="Ünïcode \U0001f600",
+    description_html="<p>text</p>",
+    version="1.0",
+    size_mb=12,
+    tags=("a", "b"),
+    provider=Provider("somebody", "http://store.example/"),
+)
+INSTALL = Install(
+    image_uri=URI,
+    source="store",
+    state=State.DOWNLOADING,
+    token="0123456789abcdef",
+    info=INFO,
+    updated_at_s=NOW_S,
+    document=b"signed \xff bytes",
+    plan="{}",
+    progress_percent=17,
+    error="",
+)
+BUNDLE = Bundle(URI, FileKind.KERNEL, "bucket-k", "vmlinuz-a", "bucket-k/m.xml", True, "eki-1")
+INSTALLATION = Installation(
+    image_uri=URI,
+    source="store",
+    version="1.0",
+    serial=3,
+    info=INFO,
+    emi="emi-1",
+    eki="eki-1",
+    eri="",
+    document=b"signed \xff bytes",
+    fingerprint="F" * 40,
+    installed_at_s=NOW_S,
+)
+
+
+def open_database(path: Path, clock: MemoryClock | None = None, owner: str = "me") -> Database:
+    background = InlineBackground(MemoryJournal())
+    return Database(path, background, clock or MemoryClock(), owner)
+
+
+@pytest.fixture(params=["sqlite3", "memory"])
+def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Records]:
+    if request.param == "memory":
+        yield MemoryRecords()
+        return
+    database = open_database(tmp_path / "state.db")
+    yield database
+    database.close()
+
+
+def test_an_install_is_remembered_as_it_was_saved_last(records: Records) -> None:
+    result(records.save_install(INSTALL))
+    later = replace(INSTALL, state=State.INSTALLING, progress_percent=60)
+    result(records.save_install(later))
+    assert list(result(records.load()).installs) == [later]
+
+
+def test_the_ledger_goes_with_its_install(records: Records) -> None:
+    result(records.save_install(INSTALL))
+    result(records.save_bundle(replace(BUNDLE, image_id="")))
+    result(records.save_bundle(BUNDLE))
+    assert list(result(records.load()).bundles) == [BUNDLE]
+    result(records.remove_install(URI))
+    assert not result(records.load()).bundles
+    assert not result(records.load()).installs
+
+
+def test_saving_an_install_again_keeps_its_ledger(records: Records) -> None:
+    result(records.save_install(INSTALL))
+    result(records.save_bundle(BUNDLE))
+    result(records.save_install(replace(INSTALL, progress_percent=20)))
+    assert list(result(records.load()).bundles) == [BUNDLE]
+
+
+def test_a_line_of_the_ledger_can_be_struck(records: Records) -> None:
+    result(records.save_install(INSTALL))
+    result(records.save_bundle(BUNDLE))
+    result(records.remove_bundle(BUNDLE))
+    assert not result(records.load()).bundles
+
+
+def test_completing_ends_the_install_and_keeps_the_installation(records: Records) -> None:
+    result(records.save_install(INSTALL))
+    result(records.save_bundle(BUNDLE))
+    result(records.complete(INSTALLATION))
+    newer = replace(INSTALLATION, version="1.1", serial=4, emi="emi-2")
+    result(records.complete(newer))
+    remembered = result(records.load())
+    assert list(remembered.installations) == [INSTALLATION, newer]
+    assert not remembered.installs
+    assert not remembered.bundles
+
+
+def test_the_highest_serial_never_goes_down(records: Records) -> None:
+    assert result(records.highest_serial("store", URI)) == -1
+    for serial in (5, 3):
+        result(records.remember_serial("store", URI, serial))
+    assert result(records.highest_serial("store", URI)) == 5
+    assert result(records.highest_serial("another", URI)) == -1
+
+
+def test_the_last_dashboard_is_kept_for_each_source(records: Records) -> None:
+    assert result(records.listing("store")) is None
+    result(records.save_listing("store", b"old", 1.0))
+    result(records.save_listing("store", b"new", 2.0))
+    assert result(records.listing("store")) == (b"new", 2.0)
+
+
+# What only a file can do.
+
+
+def test_everything_is_there_after_the_file_was_closed_and_opened(tmp_path: Path) -> None:
+    first = open_database(tmp_path / "state.db")
+    result(first.save_install(INSTALL))
+    result(first.complete(INSTALLATION))
+    first.close()
+    assert list(result(open_database(tmp_path / "state.db").load()).installations) == [INSTALLATION]
+
+
+def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
+    open_database(tmp_path / "state.db").close()
+    assert stat.S_IMODE((tmp_path / "state.db").stat().st_mode) == 0o600
+
+
+def test_another_owner_gets_an_install_only_when_its_lease_has_ended(tmp_path: Path) -> None:
+    clock = MemoryClock()
+    mine = open_database(tmp_path / "state.db", clock)
+    result(mine.save_install(INSTALL))
+    theirs = open_database(tmp_path / "state.db", clock, owner="another")
+    assert not result(theirs.load()).installs
+    assert result(mine.load()).installs
+    clock.twisted.advance(LEASE_S + 1)
+    assert result(theirs.load()).installs
+    assert not result(mine.load()).installs
+
+
+def test_a_database_from_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    open_database(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(OwnStateError, match="newer version"):
+        open_database(path)
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (99,)
+
+
+@pytest.mark.parametrize("version", range(len(schema.STEPS)))
+def test_every_old_version_is_upgraded(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "state.db"
+    connection = sqlite3.connect(path, isolation_level=None)
+    schema.upgrade(connection, path, schema.STEPS[:version])
+    connection.close()
+    database = open_database(path)
+    result(database.save_install(INSTALL))
+    assert list(result(database.load()).installs) == [INSTALL]
+
+
+def test_an_upgrade_keeps_the_rows_and_a_copy_of_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    database = open_database(path)
+    result(database.save_install(INSTALL))
+    database.close()
+    steps = [*schema.STEPS, "ALTER TABLE installs ADD COLUMN later TEXT"]
+    connection = sqlite3.connect(path, isolation_level=None)
+    schema.upgrade(connection, path, steps)
+    assert connection.execute("SELECT image_uri, later FROM installs").fetchall() == [(URI, None)]
+    copy = path.with_name(f"state.db.v{len(schema.STEPS)}")
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    assert list(result(open_database(copy).load()).installs) == [INSTALL]
+
+
+def test_a_failed_upgrade_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    open_database(path).close()
+    connection = sqlite3.connect(path, isolation_level=None)
+    with pytest.raises(sqlite3.Error):
+        schema.upgrade(connection, path, [*schema.STEPS, "CREATE TABLE half (a); nonsense"])
+    connection.close()
+    open_database(path).close()
+    with sqlite3.connect(path) as again:
+        assert not again.execute("SELECT 1 FROM sqlite_master WHERE name = 'half'").fetchall()
+
+
+def test_a_file_that_is_no_database_is_said_in_plain_words(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    path.write_bytes(b"not a database" * 1000)
+    with pytest.raises(OwnStateError, match=r"state\.db cannot be used"):
+        open_database(path)

@@ -1,0 +1,77 @@
+"""Options: what is understood, and the one line that says what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from imagestoreproxy.config import parse
+from imagestoreproxy.model.errors import SettingsError
+
+API = "--api-url=http://localhost:52781/api"
+FAKE = "--fake-eucalyptus=Wbh3dvZwRiqYiX6VtOeBycxGjJhShWORy6r0ng"
+
+
+def test_the_command_of_the_readme_works_word_for_word() -> None:
+    settings = parse(
+        ["--debug", FAKE, "--data-dir=/var/tmp/isp", API, "--keyring=./fake-pubring.gpg"]
+    )
+    assert settings.debug
+    assert settings.cloud == "fake"
+    assert settings.fake_secret == "Wbh3dvZwRiqYiX6VtOeBycxGjJhShWORy6r0ng"
+    assert settings.data_dir == Path("/var/tmp/isp")
+    assert settings.api_url == "http://localhost:52781/api"
+    assert settings.keyring == Path("fake-pubring.gpg")
+    assert settings.listen == ("tcp:52780:interface=127.0.0.1",)
+
+
+def test_the_keyring_lies_in_the_data_directory_unless_said_otherwise() -> None:
+    assert parse([API, FAKE, "--data-dir=/d"]).keyring == Path("/d/keyring.gpg")
+
+
+def test_several_doors_may_be_opened() -> None:
+    settings = parse([API, FAKE, "--listen=tcp:1", "--listen=unix:/run/isp"])
+    assert settings.listen == ("tcp:1", "unix:/run/isp")
+
+
+def test_the_secret_is_not_in_what_is_printed_of_the_settings() -> None:
+    assert "Wbh3" not in repr(parse([API, FAKE]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([API], "--cloud=ec2 with credentials, or --fake-eucalyptus"),
+        ([FAKE], "--api-url"),
+        ([API, FAKE, "--cloud=ec2"], "exclude each other"),
+        ([API, "--cloud=fake"], "--fake-eucalyptus=SECRET"),
+        ([API, "--fake-eucalyptus="], "not empty"),
+        ([API, FAKE, "--ec2-url=http://h"], "--ec2-url is for --cloud=ec2"),
+        ([API, "--cloud=ec2", "--credentials-dir=d", "--profile=p"], "exclude each other"),
+        ([API, "--cloud=azure"], "azure"),
+        ([API, FAKE, "--frobnicate"], "--frobnicate"),
+        ([API, FAKE, "--debu"], "--debu"),
+        ([API, FAKE, "--max-installs=0"], "from 1 to 64"),
+        ([API, FAKE, "--max-unpacked-size=lots"], "lots"),
+        (["--api-url=ftp://h/", FAKE], "--api-url"),
+        ([API, FAKE, "--external-url=http://h"], "host:port"),
+        ([API, FAKE, "--ca-bundle=/nonexistent"], "not a file"),
+    ],
+)
+def test_what_cannot_be_meant_is_said_in_one_line(arguments: list[str], said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(arguments)
+    assert said in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_help_groups_the_options_and_shows_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse(["--help"])
+    text = capsys.readouterr().out
+    assert caught.value.code == 0
+    for heading in ("the daemon:", "the image store:", "the cloud:", "limits:"):
+        assert heading in text
+    assert "default: /var/lib/image-store-proxy" in text
+    assert "default: 64" in text

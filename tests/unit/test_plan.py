@@ -1,0 +1,85 @@
+"""The plan, and the names of what is made from it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagestoreproxy.model.images import Compression, FileFormat, FileKind, ImageFile, is_newer
+from imagestoreproxy.model.plan import bucket_name, bundle_name, make_plan
+from tests.unit.memory import make_document
+
+
+def a_file(kind: FileKind, size_bytes: int) -> ImageFile:
+    return ImageFile(kind, f"http://store.example/{kind}", "0" * 64, size_bytes)
+
+
+TRIO = [a_file(FileKind.IMAGE, 3000), a_file(FileKind.RAMDISK, 20), a_file(FileKind.KERNEL, 100)]
+
+
+def test_small_files_are_fetched_first_and_the_image_is_registered_last() -> None:
+    plan = make_plan(make_document(TRIO))
+    assert [file.kind for file in plan.fetches] == ["ramdisk", "kernel", "image"]
+    assert [part.kind for part in plan.parts] == ["kernel", "ramdisk", "image"]
+
+
+def test_h16_the_peak_on_disk_is_the_download_and_for_qcow2_what_it_unpacks_to() -> None:
+    assert make_plan(make_document(TRIO)).peak_disk_bytes == 3120
+    packed = replace(TRIO[0], compression=Compression.XZ)
+    assert make_plan(make_document([packed])).peak_disk_bytes == 3000
+    disk = replace(TRIO[0], format=FileFormat.QCOW2)
+    assert make_plan(make_document([disk])).peak_disk_bytes == 15000
+
+
+def test_the_members_of_one_tar_are_parts_of_their_own() -> None:
+    members = ((FileKind.IMAGE, "*.img"), (FileKind.KERNEL, "*-vmlinuz-*"))
+    tar = replace(TRIO[0], format=FileFormat.TAR, members=members)
+    plan = make_plan(make_document([tar]))
+    assert [(part.kind, part.member) for part in plan.parts] == [
+        ("kernel", "*-vmlinuz-*"),
+        ("image", "*.img"),
+    ]
+    assert plan.fetches == (tar,)
+
+
+def test_the_plan_can_be_read_by_machines() -> None:
+    text = json.loads(make_plan(make_document(TRIO)).as_text())
+    assert text["fetch-bytes"] == 3120
+    assert text["register"] == ["kernel", "ramdisk", "image"]
+
+
+@given(st.text(), st.text())
+def test_a_bundle_name_is_plain_and_says_its_kind(title: str, version: str) -> None:
+    names = {kind: bundle_name(title, version, kind) for kind in FileKind}
+    for name in names.values():
+        assert re.fullmatch(r"[A-Za-z0-9.-]{1,80}", name)
+    assert names[FileKind.KERNEL].startswith("vmlinuz")
+    assert names[FileKind.RAMDISK].startswith("initrd")
+    assert names[FileKind.IMAGE].startswith("image")
+
+
+def test_a_bucket_name_is_one_that_s3_takes() -> None:
+    for kind in FileKind:
+        assert re.fullmatch(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", bucket_name("0" * 16, kind))
+
+
+@pytest.mark.parametrize(
+    ("newer", "older"),
+    [
+        ("2.10", "2.9"),
+        ("20261120.1", "20261120"),
+        ("1.0.1", "1.0"),
+        ("10", "9"),
+        ("1.0-2", "1.0-1"),
+        ("b", "a"),
+    ],
+)
+def test_versions_are_compared_as_people_do(newer: str, older: str) -> None:
+    assert is_newer(newer, older)
+    assert not is_newer(older, newer)
+    assert not is_newer(newer, newer)

@@ -1,0 +1,220 @@
+"""Streams out of downloads: whole, bounded, and nothing but what was asked for."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import random
+import sys
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imagestoreproxy.install import codecs
+from imagestoreproxy.install.archive import member_sizes, member_stream
+from imagestoreproxy.install.unpack import Download, decompress, sizes, stream
+from imagestoreproxy.model.errors import UnpackError
+from imagestoreproxy.model.images import Compression, FileFormat, FileKind, ImageFile
+from imagestoreproxy.model.plan import Part
+from tests.unit.memory import NeverStop
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+CONTENT = random.Random(1).randbytes(300_000) + bytes(3_000_000)
+
+PACKERS: dict[Compression, Callable[[bytes], bytes]] = {
+    Compression.GZIP: gzip.compress,
+    Compression.XZ: lzma.compress,
+    Compression.BZIP2: bz2.compress,
+    Compression.ZSTD: lambda data: zstd.compress(
+        data, options={int(zstd.CompressionParameter.checksum_flag): 1}
+    ),
+}
+
+
+def pieces(data: bytes, size: int) -> list[bytes]:
+    return [data[start : start + size] for start in range(0, len(data), size)]
+
+
+def unpacked(
+    packed: bytes, compression: Compression, *, limit: int = 2**30, piece: int = 65536
+) -> bytes:
+    return b"".join(decompress(pieces(packed, piece), compression, limit, NeverStop()))
+
+
+@pytest.mark.parametrize("compression", PACKERS)
+@pytest.mark.parametrize("piece", [977, 2**20])
+def test_every_compression_gives_back_what_went_in(compression: Compression, piece: int) -> None:
+    packed = PACKERS[compression](CONTENT)
+    assert unpacked(packed, compression, piece=piece) == CONTENT
+
+
+@pytest.mark.parametrize("compression", PACKERS)
+def test_several_members_and_zeros_at_the_end_are_one_stream(compression: Compression) -> None:
+    packed = PACKERS[compression](CONTENT)
+    assert unpacked(packed * 2 + bytes(512), compression, piece=5000) == CONTENT * 2
+
+
+@pytest.mark.parametrize("compression", PACKERS)
+@pytest.mark.parametrize("cut", [1, 5, 100])
+def test_p5_a_file_that_was_cut_off_is_refused(compression: Compression, cut: int) -> None:
+    with pytest.raises(UnpackError):
+        unpacked(PACKERS[compression](CONTENT)[:-cut], compression)
+
+
+@pytest.mark.parametrize("compression", PACKERS)
+def test_an_empty_file_is_refused(compression: Compression) -> None:
+    with pytest.raises(UnpackError, match="too early"):
+        unpacked(b"", compression)
+
+
+@pytest.mark.parametrize("compression", PACKERS)
+def test_something_after_the_end_is_refused(compression: Compression) -> None:
+    with pytest.raises(UnpackError):
+        unpacked(PACKERS[compression](CONTENT) + b"<html>" * 100, compression)
+
+
+@pytest.mark.parametrize("compression", PACKERS)
+def test_a_changed_byte_is_found(compression: Compression) -> None:
+    packed = bytearray(PACKERS[compression](CONTENT))
+    packed[len(packed) // 2] ^= 1
+    with pytest.raises(UnpackError):
+        unpacked(bytes(packed), compression)
+
+
+@pytest.mark.parametrize("compression", PACKERS)
+def test_a_bomb_stops_at_the_limit_in_small_chunks(compression: Compression) -> None:
+    packed = PACKERS[compression](bytes(2**26))
+    largest = total = 0
+    with pytest.raises(UnpackError, match="--max-unpacked-size"):
+        for chunk in decompress([packed], compression, 2**22, NeverStop()):
+            largest, total = max(largest, len(chunk)), total + len(chunk)
+    assert largest <= 2**20
+    assert total <= 2**22
+
+
+def test_a_window_larger_than_anybody_needs_is_refused() -> None:
+    huge = lzma.compress(CONTENT, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 2**28}])
+    with pytest.raises(UnpackError):
+        unpacked(huge, Compression.XZ)
+
+
+@given(data=st.binary(max_size=5000), piece=st.integers(1, 600), limit=st.integers(1, 700))
+@settings(max_examples=50)
+def test_gzip_without_isal_behaves_the_same(data: bytes, piece: int, limit: int) -> None:
+    packed = gzip.compress(data) + b"rest"
+    codec = codecs.gzip_decompressor(fast=False)
+    given_out, rest = b"", pieces(packed, piece)
+    while not codec.eof:
+        given_out += codec.decompress(rest.pop(0) if codec.needs_input else b"", limit)
+    assert given_out == data
+    assert (codec.unused_data + b"".join(rest)) == b"rest"
+
+
+def make_tar(*members: tuple[tarfile.TarInfo, bytes], format: int = tarfile.GNU_FORMAT) -> bytes:
+    output = io.BytesIO()
+    with tarfile.open(fileobj=output, mode="w", format=format) as archive:
+        for info, content in members:
+            archive.addfile(info, io.BytesIO(content))
+    return output.getvalue()
+
+
+def member(
+    name: str, content: bytes = b"", *, type: bytes = tarfile.REGTYPE, link: str = ""
+) -> tuple[tarfile.TarInfo, bytes]:
+    info = tarfile.TarInfo(name)
+    info.size, info.type, info.linkname = len(content), type, link
+    return info, content
+
+
+def chunks(data: bytes) -> Iterator[bytes]:
+    return iter(pieces(data, 700))
+
+
+UEC = make_tar(
+    member("README.files", b"read me"),
+    member("./lucid-server-uec-amd64-vmlinuz-virtual", b"kernel" * 1000),
+    member("lucid-server-uec-amd64.img", CONTENT),
+)
+
+
+def test_the_members_of_a_tar_are_measured_and_streamed() -> None:
+    globs = ["*-vmlinuz-*", "*.img"]
+    assert member_sizes(chunks(UEC), globs) == {"*-vmlinuz-*": 6000, "*.img": len(CONTENT)}
+    assert b"".join(member_stream(chunks(UEC), "*.img")) == CONTENT
+    assert b"".join(member_stream(chunks(UEC), "*-vmlinuz-*")) == b"kernel" * 1000
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        member("/etc/passwd", b"x"),
+        member("../up", b"x"),
+        member("a/../../up", b"x"),
+        member("link", type=tarfile.SYMTYPE, link="/etc/shadow"),
+        member("hard", type=tarfile.LNKTYPE, link="x.img"),
+        member("device", type=tarfile.CHRTYPE),
+        member("pipe", type=tarfile.FIFOTYPE),
+    ],
+    ids=lambda bad: bad[0].name,
+)
+def test_an_archive_with_an_unsafe_member_is_refused(bad: tuple[tarfile.TarInfo, bytes]) -> None:
+    archive = make_tar(member("x.img", b"image"), bad)
+    with pytest.raises(UnpackError, match="member"):
+        member_sizes(chunks(archive), ["*.img"])
+
+
+def test_a_glob_without_a_member_or_with_two_is_refused() -> None:
+    with pytest.raises(UnpackError, match="no member"):
+        member_sizes(chunks(UEC), ["*.qcow2"])
+    twice = make_tar(member("a.img", b"1"), member("b.img", b"2"))
+    with pytest.raises(UnpackError, match="more than one"):
+        member_sizes(chunks(twice), ["*.img"])
+
+
+@pytest.mark.parametrize("cut", [10, 2000, 200_000])
+def test_a_tar_that_was_cut_off_is_refused(cut: int) -> None:
+    with pytest.raises(UnpackError):
+        member_sizes(chunks(UEC[: len(UEC) - 10240 - cut]), ["*.img"])
+
+
+def test_a_header_that_would_fill_the_memory_is_refused() -> None:
+    info = tarfile.TarInfo("pax")
+    info.type, info.size = tarfile.XHDTYPE, 2**33
+    with pytest.raises(UnpackError, match="header of"):
+        member_sizes(chunks(info.tobuf(tarfile.GNU_FORMAT) + bytes(10240)), ["*.img"])
+
+
+@given(st.binary(max_size=3000))
+def test_noise_is_no_archive(noise: bytes) -> None:
+    with pytest.raises(UnpackError):
+        member_sizes(chunks(noise), ["*.img"])
+
+
+def test_a_download_reports_every_byte_that_was_gone_through(tmp_path: Path) -> None:
+    packed = gzip.compress(UEC)
+    path = tmp_path / "image"
+    path.write_bytes(packed)
+    file = ImageFile(
+        kind=FileKind.IMAGE,
+        url="http://store.example/",
+        sha256="0" * 64,
+        size_bytes=len(packed),
+        compression=Compression.GZIP,
+        format=FileFormat.TAR,
+        members=((FileKind.IMAGE, "*.img"),),
+    )
+    download, part = Download(path, file, 2**30), Part(FileKind.IMAGE, file, "*.img")
+    reported: list[int] = []
+    assert sizes(download, [part], reported.append, NeverStop()) == {part: len(CONTENT)}
+    assert sum(reported) == len(packed)
+    assert b"".join(stream(download, part, reported.append, NeverStop())) == CONTENT
