@@ -17,7 +17,7 @@ from imagestoreproxy.ports import Stop
 T = TypeVar("T")
 
 POLL_S = 0.1
-LEAVE_S = 1.0
+LEAVE_S = 0.5
 
 
 class Calls:

@@ -53,8 +53,6 @@ CAUSES = {
     errno.ECONNREFUSED: "connection refused",
     errno.EHOSTUNREACH: "no route to host",
     errno.ENETUNREACH: "network is unreachable",
-    errno.ECONNRESET: "the connection was reset",
-    errno.EPIPE: "the connection was closed while sending",
 }
 TIMEOUTS = (boto.ConnectTimeoutError, boto.ReadTimeoutError)
 # What an answer means, by its code; the first row that has the code counts.
@@ -145,10 +143,11 @@ def cloud_error(error: Exception, endpoint: Endpoint, what: str, now_s: float) -
 def _refused(error: Exception, endpoint: Endpoint, what: str, now_s: float) -> str:
     code, status = code_of(error), status_of(error)
     meaning = next((text for codes, text in MEANINGS if code in codes), "")
+    if not meaning and (code.isdigit() or not code):
+        # No S3 and no EC2 answers without a code: a web server does, or a gateway before a cloud.
+        meaning = "HTTP status {code} without a reason; check {setting}, with its path"
     if not meaning and status >= 500:
         meaning = "it is overloaded or broken ({code}: {message})"
-    if not meaning and (code.isdigit() or not code):
-        meaning = "what answers there gave HTTP status {code}; check {setting}, with its path"
     told = (meaning or "{code}: {message}").format(
         code=code or status,
         message=_short(str(_answer(error).get("Error", {}).get("Message") or "")),
@@ -180,10 +179,10 @@ def _cause(error: Exception) -> tuple[str, str]:
     elif isinstance(error, TIMEOUTS) or _first(error, TimeoutError):
         cause = "no answer in time"
         advice += ", and for a firewall between"
-    elif refused := _first(error, OSError):
-        cause = CAUSES.get(refused.errno or 0, refused.strerror or type(refused).__name__)
     elif isinstance(error, boto.ConnectionClosedError):
         cause = "the connection was closed without an answer"
+    elif refused := _first(error, OSError):
+        cause = CAUSES.get(refused.errno or 0, refused.strerror or type(refused).__name__)
     else:
         cause = "what answers there is neither S3 nor EC2"
         advice = "check that the URL is right, with its path"
@@ -211,7 +210,9 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     while todo and seen < 20:
         one, seen = todo.pop(0), seen + 1
         yield one
-        led = [one.__cause__, one.__context__, getattr(one, "kwargs", {}).get("error"), *one.args]
+        # botocore keeps what it wraps in its keywords, urllib3 in an attribute or the arguments.
+        wrapped = (getattr(one, "kwargs", {}).get("error"), getattr(one, "original_error", None))
+        led = (one.__cause__, one.__context__, *wrapped, *one.args)
         todo += [other for other in led if isinstance(other, BaseException)]
 
 

@@ -117,7 +117,13 @@ class Ec2Cloud:
         try:
             self._knows(calls, NOBODYS_ID)
             calls = self._s3_calls(stop)
-            calls.call("list buckets", self._clients.s3().list_buckets)
+            answer = calls.call("list buckets", self._clients.s3().list_buckets)
+            if not answer.keys() & {"Buckets", "Owner"}:
+                raise CloudError(
+                    f"What answers at {calls.endpoint.url} is no S3; check "
+                    f"{calls.endpoint.setting}, with its path.",
+                    retry_helps=False,
+                )
         except CloudError as error:
             text = " ".join([error.message, *self._credentials.warnings()])
             raise CloudError(text, retry_helps=error.retry_helps) from None
