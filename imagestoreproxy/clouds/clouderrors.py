@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -159,7 +160,8 @@ def _refused(error: Exception, endpoint: Endpoint, what: str, now_s: float) -> s
 
 def _unreachable(error: Exception, endpoint: Endpoint) -> str:
     start = f"Cannot reach {endpoint} ({endpoint.setting}"
-    proxy = getattr(error, "kwargs", {}).get("proxy_url")
+    # What stands before the @ is a secret, and botocore's own way to hide it has holes.
+    proxy = re.sub(r".*(@|//)", "", str(getattr(error, "kwargs", {}).get("proxy_url") or ""))
     start += f", through the HTTP proxy {proxy})" if proxy else ")"
     cause, advice = _cause(error)
     return f"{start}: {cause}; {advice}."
@@ -206,9 +208,12 @@ def _first(error: BaseException, kind: type[Kind]) -> Kind | None:
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """Give the error and all that led to it, bounded against circles."""
-    todo, seen = [error], 0
-    while todo and seen < 20:
-        one, seen = todo.pop(0), seen + 1
+    todo, seen = [error], list[BaseException]()
+    while todo and len(seen) < 20:
+        one = todo.pop(0)
+        if any(one is other for other in seen):
+            continue
+        seen.append(one)
         yield one
         # botocore keeps what it wraps in its keywords, urllib3 in an attribute or the arguments.
         wrapped = (getattr(one, "kwargs", {}).get("error"), getattr(one, "original_error", None))

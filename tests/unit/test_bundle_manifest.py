@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from xml.dom import minidom
 from xml.etree import ElementTree
@@ -11,9 +12,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA1
 
+from imagestoreproxy.clouds.ec2 import registered_name
 from imagestoreproxy.clouds.keys import BundleKeys
 from imagestoreproxy.clouds.manifest import Manifest, Part, manifest_xml
 from imagestoreproxy.model.images import FileKind
+from imagestoreproxy.model.installs import Bundle
 
 KEY, IV = bytes(range(16)), bytes(range(16, 32))
 IMAGE = Manifest(
@@ -125,3 +128,11 @@ def test_no_white_space_stands_between_elements(
 ) -> None:
     assert b"> <" not in xml(IMAGE, user, cloud)
     assert b"\n" not in xml(IMAGE, user, cloud)
+
+
+def test_a_registered_name_is_allowed_and_ends_in_the_bucket_that_makes_it_unique() -> None:
+    bucket = "isp-0123456789abcdef-image"
+    for stem in ("image-1", "Ubuntu 8.04 \u00e9ditions & more", "x" * 300):
+        name = registered_name(Bundle("uri", FileKind.IMAGE, bucket, stem))
+        assert re.fullmatch(r"[A-Za-z0-9()./_-]{3,128}", name)
+        assert name.endswith(f"-{bucket}")

@@ -1,0 +1,162 @@
+"""An HTTP server before another one that passes requests on, or misbehaves as a test says."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+MOTO_PREFIXES = ("/services/Eucalyptus", "/services/Walrus")
+
+
+@dataclass
+class Answer:
+    """What to say instead of the other server.
+
+    Args:
+        body: after the status line and headers.
+    """
+
+    status: int
+    body: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What came. ``body`` is not read before it is asked for."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: Callable[[], bytes]
+
+
+class Close(Exception):  # noqa: N818
+    """Raised by a rule: close the connection without an answer."""
+
+
+class Lost(Exception):  # noqa: N818
+    """Raised by a rule: pass the request on, then close without handing its answer back."""
+
+
+Rule = Callable[[Request], Answer | None]
+
+
+class Interceptor:
+    """Passes to ``upstream`` all that ``rule`` gives no answer to; both may change."""
+
+    def __init__(self, upstream: str) -> None:
+        self.upstream = upstream
+        self.rule: Rule = lambda request: None
+        self.seen: list[Request] = []
+        self.released = threading.Event()
+        self.url = ""
+
+
+@contextmanager
+def interceptor(
+    upstream: str, certificate: tuple[Path, Path] | None = None
+) -> Iterator[Interceptor]:
+    """Run one on a free port; with a certificate and its key it speaks TLS."""
+    state = Interceptor(upstream)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        timeout = 30
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+        def answer(self) -> None:
+            _answer(self, state)
+
+        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = answer  # noqa: N815
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    scheme = "http"
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        scheme = "https"
+    state.url = f"{scheme}://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield state
+    finally:
+        state.released.set()
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
+
+
+def _answer(handler: BaseHTTPRequestHandler, state: Interceptor) -> None:
+    length = int(handler.headers.get("content-length") or 0)
+    read: list[bytes] = []
+
+    def body() -> bytes:
+        if not read:
+            read.append(handler.rfile.read(length))
+        return read[0]
+
+    headers = {name.lower(): value for name, value in handler.headers.items()}
+    request = Request(handler.command, handler.path, headers, body)
+    state.seen.append(request)
+    lost = False
+    try:
+        told = state.rule(request)
+    except Close:
+        handler.close_connection = True
+        return
+    except Lost:
+        told, lost = None, True
+    body()
+    if told is not None:
+        _send(handler, told.status, told.headers, told.body.encode())
+        return
+    status, passed, content = _passed_on(request, state.upstream)
+    if lost:
+        handler.close_connection = True
+        return
+    _send(handler, status, passed, content)
+
+
+def _passed_on(request: Request, upstream: str) -> tuple[int, dict[str, str], bytes]:
+    path = request.path
+    for prefix in MOTO_PREFIXES:
+        if path.startswith(prefix):
+            path = path.removeprefix(prefix) or "/"
+    connection = HTTPConnection(urlsplit(upstream).netloc, timeout=30)
+    drop = ("host", "expect", "connection")
+    headers = {name: value for name, value in request.headers.items() if name not in drop}
+    connection.request(request.method, path, request.body(), headers)
+    response = connection.getresponse()
+    content = response.read()
+    keep = {
+        name.lower(): value
+        for name, value in response.getheaders()
+        if name.lower() not in ("connection", "transfer-encoding", "date", "server")
+    }
+    connection.close()
+    return response.status, keep, content
+
+
+def _send(
+    handler: BaseHTTPRequestHandler, status: int, headers: dict[str, str], body: bytes
+) -> None:
+    handler.send_response_only(status)
+    told = {"content-length": str(len(body))} | {k.lower(): v for k, v in headers.items()}
+    for name, value in told.items():
+        handler.send_header(name, value)
+    handler.end_headers()
+    if handler.command != "HEAD":
+        handler.wfile.write(body)
