@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import socket
 import ssl
@@ -183,8 +184,8 @@ def _cause(error: Exception) -> tuple[str, str]:
         advice += ", and for a firewall between"
     elif isinstance(error, boto.ConnectionClosedError):
         cause = "the connection was closed without an answer"
-    elif refused := _first(error, OSError):
-        cause = CAUSES.get(refused.errno or 0, refused.strerror or type(refused).__name__)
+    elif told := _errno(error):
+        cause = CAUSES.get(told, os.strerror(told))
     else:
         cause = "what answers there is neither S3 nor EC2"
         advice = "check that the URL is right, with its path"
@@ -204,6 +205,11 @@ def _difference(error: Exception, now_s: float) -> str:
 
 def _first(error: BaseException, kind: type[Kind]) -> Kind | None:
     return next((one for one in _chain(error) if isinstance(one, kind)), None)
+
+
+def _errno(error: BaseException) -> int:
+    # Some of botocore's own errors are OSErrors, too, but without a number.
+    return next((one.errno for one in _chain(error) if isinstance(one, OSError) and one.errno), 0)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
