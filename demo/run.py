@@ -8,6 +8,7 @@ ONCE=1 it ends by itself; the exit status is 0 only if everything held.
 from __future__ import annotations
 
 import os
+import secrets
 import shlex
 import shutil
 import signal
@@ -17,14 +18,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from demo import evidence
 from demo.certificates import Credentials, make_credentials_directory
 from demo.images import MIB, Samples, make_samples
 from demo.processes import StartError, free_port, running
-from demo.progress import Bar
-from demo.signed import Proxy, RefusedError
+from imagestoreproxy.client.catalogue import find_image
+from imagestoreproxy.client.requests import ClientError, Connection
+from imagestoreproxy.client.watch import Bar, Display, Lines, follow
+from imagestoreproxy.model.signing import LIFETIME_S, signed_pairs
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "demo" / "data"
@@ -33,6 +36,8 @@ SECRET_KEY = "not-a-secret-demo-key"
 TITLE = "Example Server"
 IMAGE_MIB = 256
 INSTALL_S = 900
+GLANCE_S = 0.1
+LONG_LIFETIME_S = 14 * 60
 
 
 class DemoError(Exception):
@@ -47,7 +52,7 @@ class Stage:
     credentials: Credentials
     cloud_url: str
     store_url: str
-    proxy: Proxy
+    proxy: Connection
 
 
 def main() -> int:
@@ -61,9 +66,9 @@ def main() -> int:
             _show_cloud(stage, state)
             print("\nAll of it held.", flush=True)
             if not once:
-                _show_what_next(stage, state)
+                _show_what_next(stage)
                 _stay()
-        except (DemoError, StartError, RefusedError, RuntimeError) as error:
+        except (DemoError, StartError, ClientError, RuntimeError) as error:
             print(f"\nThe demo failed: {error}", file=sys.stderr)
             print(f"The logs are in {_short(DATA / 'run')}/.", file=sys.stderr)
             return 1
@@ -122,27 +127,25 @@ def _start(stack: ExitStack) -> Stage:
     )
     _say("Proxy", f"{proxy_url}  (bin/image-store-proxy)")
     return Stage(
-        samples, credentials, cloud_url, store_url, Proxy(proxy_url, ACCESS_KEY, SECRET_KEY)
+        samples, credentials, cloud_url, store_url, Connection(proxy_url, ACCESS_KEY, SECRET_KEY)
     )
 
 
 def _install(stage: Stage) -> dict[str, Any]:
     """Click on Install and watch; give the state of the image at the end."""
-    dashboard = stage.proxy.get("/api/dashboard")
-    image = next(image for image in dashboard["images"] if image["title"] == TITLE)
-    uri = image["uri"]
-    state = next(state for state in dashboard["states"] if state["image-uri"] == uri)
-    print(f"\nInstalling '{image['title']}' {image['version']} from {uri}", flush=True)
+    found = find_image(stage.proxy, TITLE)
+    print(f"\nInstalling '{TITLE}' {found.info['version']} from {found.uri}", flush=True)
     began_s = time.monotonic()
-    state = stage.proxy.post(state["actions"]["install"])["state"]
-    with Bar() as bar:
-        while state["status"] in {"downloading", "installing"}:
-            bar.show(state)
-            if time.monotonic() > began_s + INSTALL_S:
-                raise DemoError(f"it is still {state['status']} after {INSTALL_S} seconds.")
-            time.sleep(0.1)
-            answer = stage.proxy.post(f"{stage.proxy.url}/api/states", [("image-uri", uri)])
-            state = next(state for state in answer["states"] if state["image-uri"] == uri)
+
+    def wait(_: float) -> None:
+        if time.monotonic() > began_s + INSTALL_S:
+            raise DemoError(f"it is not installed after {INSTALL_S} seconds.")
+        time.sleep(GLANCE_S)
+
+    action = urlsplit(found.state["actions"]["install"]).path
+    state = stage.proxy.post(action)["state"]
+    display: Display = Bar(sys.stdout) if sys.stdout.isatty() else Lines(sys.stdout)
+    state = follow(stage.proxy, found.uri, state, display, sleep=wait)
     if state["status"] != "installed":
         raise DemoError(state.get("error-message") or f"the image is {state['status']}.")
     print(f"Installed in {time.monotonic() - began_s:.1f} seconds:", flush=True)
@@ -179,30 +182,46 @@ def _show_cloud(stage: Stage, state: dict[str, Any]) -> None:
         raise DemoError("what S3 holds is not what the store offered.")
 
 
-def _show_what_next(stage: Stage, state: dict[str, Any]) -> None:
-    tool = _short(ROOT / ".venv" / "bin" / "python") + " " + _short(ROOT / "bin" / "image-store")
-    until = time.strftime("%H:%M", time.localtime(time.time() + 14 * 60))
-    port = urlsplit(stage.store_url).port
+def _show_what_next(stage: Stage) -> None:
+    python = _short(Path(sys.executable))
+    tool = f"{python} {_short(ROOT / 'bin' / 'image-store')} --url {stage.proxy.url}"
+    tool += f" --credentials-dir {_short(stage.credentials.directory)}"
+    until = time.strftime("%H:%M", time.localtime(time.time() + LONG_LIFETIME_S))
+    control = stage.store_url.replace("/api", "/control")
     print(
         f"""
 Everything keeps running; the logs are in {_short(DATA / "run")}/. In another terminal:
 
-  . {_short(ROOT / "demo" / "data" / "run" / "keys.sh")}
   {tool} list
-  {tool} install {state["image-uri"].rpartition("/")[0]}/9a02
+  {tool} install 'Example Web Server'
 
 A newer version of one image appears, or the store misbehaves:
 
-  curl http://localhost:{port}/control -d '{{"newer": true}}'
-  curl http://localhost:{port}/control -d '{{"fault": "slow", "rate": 5000000}}'
+  curl {control} -d '{{"newer": true}}'
+  curl {control} -d '{{"fault": "slow", "rate": 5000000}}'
 
 A request as the Store tab signs it (good until {until}):
 
-  {stage.proxy.curl_line("/api/dashboard")}
+  {_curl_line(stage.proxy.url, "/api/dashboard")}
 
 Ctrl-C ends all of it.""",
         flush=True,
     )
+
+
+def _curl_line(url: str, path: str) -> str:
+    """Give a command that asks for a page, with the longest life that a proxy accepts."""
+    pairs = signed_pairs(
+        SECRET_KEY,
+        ACCESS_KEY,
+        "GET",
+        urlsplit(url).netloc,
+        path,
+        [],
+        now_s=time.time() + LONG_LIFETIME_S - LIFETIME_S,
+        nonce=str(secrets.randbits(63)),
+    )
+    return f"curl {shlex.quote(f'{url}{path}?{urlencode(pairs)}')}"
 
 
 def _stay() -> None:
