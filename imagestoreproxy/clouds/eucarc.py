@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 _EXPORT = re.compile(r"\s*export\s+([A-Za-z_][A-Za-z0-9_]*)=(.*)")
-_VALUE = re.compile(r"""'([^']*)'|"([^"]*)"|([^\s;'"]*)""")
+_LITERAL = re.compile(r"'([^']*)'")
+_VALUE = re.compile(r'"([^"]*)"|([^\s;"]+)')
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _ALIAS_USER = re.compile(r"\s*alias\s+ec2-bundle-image=.*--user\s+([0-9]+)")
 
@@ -34,9 +35,9 @@ def parse_eucarc(text: str, directory: Path) -> dict[str, str]:
 
 
 def _expanded(written: str, known: dict[str, str]) -> str:
-    found = _VALUE.match(written.strip())
-    if not found:
-        return ""
-    if found[1] is not None:
-        return found[1]
-    return _REFERENCE.sub(lambda name: known.get(name[1], ""), found[2] or found[3] or "")
+    written = written.strip()
+    if literal := _LITERAL.match(written):
+        return literal[1]
+    found = _VALUE.match(written)
+    value = (found[1] or found[2] or "") if found else ""
+    return _REFERENCE.sub(lambda name: known.get(name[1], ""), value)

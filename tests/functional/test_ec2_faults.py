@@ -1,118 +1,32 @@
-"""What goes wrong between the proxy and a cloud, and what is said and done about it."""
+"""What goes wrong between the proxy and a cloud, and what is said about it."""
 
 from __future__ import annotations
 
-import random
 import re
 import subprocess
-import threading
 import time
-import tracemalloc
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
-from socket import socket
 from typing import Any
 
-import boto3
 import pytest
 
-from imagestoreproxy.clouds.credentials import Credentials, from_directory
-from imagestoreproxy.clouds.ec2 import Ec2Cloud
-from imagestoreproxy.model.errors import Cancelled, CloudError
-from imagestoreproxy.model.images import Architecture, FileKind, Virtualization
-from imagestoreproxy.model.installs import Bundle
-from imagestoreproxy.ports import Stop, Upload
-from tests.functional.eucarc_directory import make_eucarc_directory
-from tests.functional.inline_background import InlineBackground, now
-from tests.functional.interceptor import Answer, Close, Interceptor, Lost, Request, interceptor
-from tests.functional.moto_server import moto_server
+from imagestoreproxy.clouds.credentials import Credentials
+from tests.functional.ec2_ground import (
+    a_closed_port,
+    a_cloud,
+    an_upload,
+    ec2_error,
+    is_s3,
+    refusing,
+    s3_error,
+    told_by_check,
+)
+from tests.functional.inline_background import now
+from tests.functional.interceptor import Answer, Close, Interceptor, Request, interceptor
 
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def complete(tmp_path_factory: pytest.TempPathFactory) -> Credentials:
-    path = tmp_path_factory.mktemp("ec2") / "credentials"
-    return from_directory(make_eucarc_directory(path, "http://ec2/", "http://s3/").path)
-
-
-@pytest.fixture
-def between(moto: str) -> Iterator[Interceptor]:
-    with interceptor(moto) as state:
-        yield state
-
-
-@pytest.fixture
-def credentials(complete: Credentials, between: Interceptor) -> Credentials:
-    return complete.with_urls(
-        f"{between.url}/services/Eucalyptus", f"{between.url}/services/Walrus"
-    )
-
-
-def a_cloud(credentials: Credentials, **options: Any) -> Ec2Cloud:
-    return Ec2Cloud(InlineBackground(), credentials, first_pause_s=0.01, **options)
-
-
-def an_upload(content: bytes = b"linux") -> Upload:
-    token = f"{random.getrandbits(64):016x}"
-    bundle = Bundle("uri", FileKind.IMAGE, f"isp-{token}", f"image-{token}")
-
-    def chunks(stop: Stop) -> Iterator[bytes]:
-        yield content
-
-    return Upload(bundle, len(content), chunks, Architecture.X86_64, Virtualization.HVM)
-
-
-def s3_error(status: int, code: str, message: str = "m", **headers: str) -> Answer:
-    body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
-    return Answer(status, body, {"content-type": "application/xml", **headers})
-
-
-def ec2_error(status: int, code: str, message: str = "m", **headers: str) -> Answer:
-    body = (
-        f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>"
-        "<RequestID>r</RequestID></Response>"
-    )
-    return Answer(status, body, {"content-type": "text/xml", **headers})
-
-
-def is_s3(request: Request) -> bool:
-    return request.path.startswith("/services/Walrus")
-
-
-def refusing(answer: Answer) -> Callable[[Request], Answer | None]:
-    return lambda request: answer if is_s3(request) else None
-
-
-def told_by_check(credentials: Credentials, **options: Any) -> CloudError:
-    with pytest.raises(CloudError) as caught:
-        now(a_cloud(credentials, **options).check())
-    assert "\n" not in caught.value.message
-    assert "testing-secret" not in caught.value.message
-    return caught.value
-
-
-def a_closed_port() -> int:
-    with socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def test_endpoints_may_have_paths(credentials: Credentials, between: Interceptor) -> None:
-    cloud, upload = a_cloud(credentials), an_upload()
-    now(cloud.check())
-    location = now(cloud.upload(upload))
-    assert now(cloud.is_registered(now(cloud.register(upload, location))))
-    assert {request.path.split("/")[2] for request in between.seen} == {"Walrus", "Eucalyptus"}
-    stored = [one for one in between.seen if one.method == "PUT" and "image-" in one.path]
-    assert {one.headers["x-amz-acl"] for one in stored} == {"aws-exec-read"}
-    assert stored[-1].path.endswith(".manifest.xml"), "parts first, the manifest last"
+pytest_plugins = ["tests.functional.ec2_ground"]
 
 
 @pytest.mark.parametrize(
@@ -260,114 +174,6 @@ def test_ec2_that_refuses_the_credentials_is_no_good_cloud(
     assert "get new credentials" in message
 
 
-def test_a_service_without_the_acl_is_told_about_the_option_and_the_option_helps(
-    credentials: Credentials, between: Interceptor
-) -> None:
-    def radosgw(request: Request) -> Answer | None:
-        if request.headers.get("x-amz-acl") == "aws-exec-read":
-            return s3_error(400, "InvalidArgument")
-        return None
-
-    between.rule = radosgw
-    with pytest.raises(CloudError, match="--public-read-fallback") as caught:
-        now(a_cloud(credentials).upload(an_upload()))
-    assert not caught.value.retry_helps
-    between.seen.clear()
-    assert now(a_cloud(credentials, public_read_fallback=True).upload(an_upload()))
-    stored = [
-        one.headers["x-amz-acl"]
-        for one in between.seen
-        if "image-" in one.path and one.method == "PUT"
-    ]
-    assert stored == ["aws-exec-read", "public-read", "public-read"], "asked once, then known"
-
-
-def test_a_bucket_of_another_account_is_never_used(
-    credentials: Credentials, between: Interceptor
-) -> None:
-    def taken(request: Request) -> Answer | None:
-        is_bucket = request.method == "PUT" and "image-" not in request.path
-        return s3_error(409, "BucketAlreadyExists") if is_bucket else None
-
-    between.rule = taken
-    with pytest.raises(CloudError, match="of another account"):
-        now(a_cloud(credentials).upload(an_upload()))
-    assert not any("image-" in request.path for request in between.seen)
-
-
-def test_p5_an_upload_that_s3_swallowed_is_no_success(
-    credentials: Credentials, between: Interceptor
-) -> None:
-    def swallow(request: Request) -> Answer | None:
-        return Answer(200) if request.method == "PUT" and ".part." in request.path else None
-
-    between.rule = swallow
-    with pytest.raises(CloudError, match="does not hold what was stored"):
-        now(a_cloud(credentials).upload(an_upload()))
-
-
-def test_p5_a_registration_without_an_id_is_no_success(
-    credentials: Credentials, between: Interceptor
-) -> None:
-    def without_id(request: Request) -> Answer | None:
-        if b"Action=RegisterImage" not in request.body():
-            return None
-        return Answer(200, "<RegisterImageResponse></RegisterImageResponse>")
-
-    cloud, upload = a_cloud(credentials), an_upload()
-    location = now(cloud.upload(upload))
-    between.rule = without_id
-    with pytest.raises(CloudError, match="without giving an id"):
-        now(cloud.register(upload, location))
-
-
-def test_p5_an_id_that_ec2_does_not_know_afterwards_is_no_success(
-    credentials: Credentials, between: Interceptor
-) -> None:
-    def made_up(request: Request) -> Answer | None:
-        if b"Action=RegisterImage" not in request.body():
-            return None
-        text = "<imageId>emi-00000001</imageId>"
-        return Answer(200, f"<RegisterImageResponse>{text}</RegisterImageResponse>")
-
-    cloud, upload = a_cloud(credentials), an_upload()
-    location = now(cloud.upload(upload))
-    between.rule = made_up
-    with pytest.raises(CloudError, match="emi-00000001 but does not list it"):
-        now(cloud.register(upload, location))
-
-
-def test_p4_an_answer_to_register_that_is_lost_registers_once(
-    credentials: Credentials, between: Interceptor, moto: str
-) -> None:
-    losses = [True]
-
-    def lose(request: Request) -> Answer | None:
-        if b"Action=RegisterImage" in request.body() and losses:
-            losses.pop()
-            raise Lost
-        return None
-
-    cloud, upload = a_cloud(credentials), an_upload()
-    location = now(cloud.upload(upload))
-    between.rule = lose
-    image_id = now(cloud.register(upload, location))
-    assert losses == []
-    ec2 = boto3.client(
-        "ec2",
-        endpoint_url=moto,
-        region_name="us-east-1",
-        aws_access_key_id="testing",
-        aws_secret_access_key="testing",
-    )
-    ours = [
-        image["ImageId"]
-        for image in ec2.describe_images(Owners=["self"])["Images"]
-        if upload.bundle.bucket in image["Name"]
-    ]
-    assert ours == [image_id]
-
-
 def test_h9_a_connection_that_closes_without_an_answer_is_told(
     credentials: Credentials, between: Interceptor
 ) -> None:
@@ -412,71 +218,3 @@ def test_h5_https_to_a_server_without_tls_is_told(
 ) -> None:
     wrong = credentials.with_urls(s3_url=between.url.replace("http:", "https:"))
     assert "does not speak TLS" in told_by_check(wrong).message
-
-
-@pytest.mark.parametrize("silent_at", ["listing", "body"])
-def test_p8_a_cancel_ends_an_upload_to_a_silent_server_within_two_seconds(
-    silent_at: str, credentials: Credentials, between: Interceptor
-) -> None:
-    reached = threading.Event()
-
-    def silent(request: Request) -> Answer | None:
-        if (request.method == "GET") if silent_at == "listing" else (".part." in request.path):
-            reached.set()
-            between.released.wait(30)
-            raise Close
-        return None
-
-    between.rule = silent
-    background = InlineBackground()
-    cloud = Ec2Cloud(background, credentials)
-    raised: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            now(cloud.upload(an_upload(random.randbytes(11 << 20))))
-        except BaseException as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    assert reached.wait(20)
-    background.stop.set()
-    thread.join(2)
-    assert not thread.is_alive()
-    assert [type(error) for error in raised] == [Cancelled]
-
-
-def test_a_cancel_ends_the_pause_before_another_try(
-    credentials: Credentials, between: Interceptor
-) -> None:
-    background = InlineBackground()
-
-    def busy_then_cancelled(request: Request) -> Answer | None:
-        background.stop.set()
-        return s3_error(503, "SlowDown", **{"retry-after": "30"})
-
-    between.rule = busy_then_cancelled
-    with pytest.raises(Cancelled):
-        now(Ec2Cloud(background, credentials).upload(an_upload()))
-    assert len(between.seen) == 1
-
-
-def test_the_memory_of_an_upload_does_not_depend_on_the_size_of_the_image(
-    complete: Credentials, moto: str
-) -> None:
-    cloud = a_cloud(complete.with_urls(moto, moto))
-    now(cloud.upload(an_upload()))
-
-    def noise(stop: Stop) -> Iterator[bytes]:
-        for _ in range(64):
-            yield random.randbytes(1 << 20)
-
-    big = replace(an_upload(), size_bytes=64 << 20, chunks=noise)
-    tracemalloc.start()
-    try:
-        now(cloud.upload(big))
-        peak_bytes = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak_bytes < 3 * 10485760

@@ -1,0 +1,95 @@
+"""moto behind an interceptor, and an EC2 cloud that speaks to it; a pytest plugin."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from socket import socket
+from typing import Any
+
+import pytest
+
+from imagestoreproxy.clouds.credentials import Credentials, from_directory
+from imagestoreproxy.clouds.ec2 import Ec2Cloud
+from imagestoreproxy.model.errors import CloudError
+from imagestoreproxy.model.images import Architecture, FileKind, Virtualization
+from imagestoreproxy.model.installs import Bundle
+from imagestoreproxy.ports import Stop, Upload
+from tests.functional.eucarc_directory import make_eucarc_directory
+from tests.functional.inline_background import InlineBackground, now
+from tests.functional.interceptor import Answer, Interceptor, Request, interceptor
+from tests.functional.moto_server import moto_server
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[str]:
+    with moto_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def complete(tmp_path_factory: pytest.TempPathFactory) -> Credentials:
+    path = tmp_path_factory.mktemp("ec2") / "credentials"
+    return from_directory(make_eucarc_directory(path, "http://ec2/", "http://s3/").path)
+
+
+@pytest.fixture
+def between(moto: str) -> Iterator[Interceptor]:
+    with interceptor(moto) as state:
+        yield state
+
+
+@pytest.fixture
+def credentials(complete: Credentials, between: Interceptor) -> Credentials:
+    return complete.with_urls(
+        f"{between.url}/services/Eucalyptus", f"{between.url}/services/Walrus"
+    )
+
+
+def a_cloud(credentials: Credentials, **options: Any) -> Ec2Cloud:
+    return Ec2Cloud(InlineBackground(), credentials, first_pause_s=0.01, **options)
+
+
+def an_upload(content: bytes = b"linux") -> Upload:
+    token = f"{random.getrandbits(64):016x}"
+    bundle = Bundle("uri", FileKind.IMAGE, f"isp-{token}", f"image-{token}")
+
+    def chunks(stop: Stop) -> Iterator[bytes]:
+        yield content
+
+    return Upload(bundle, len(content), chunks, Architecture.X86_64, Virtualization.HVM)
+
+
+def s3_error(status: int, code: str, message: str = "m", **headers: str) -> Answer:
+    body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    return Answer(status, body, {"content-type": "application/xml", **headers})
+
+
+def ec2_error(status: int, code: str, message: str = "m", **headers: str) -> Answer:
+    body = (
+        f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>"
+        "<RequestID>r</RequestID></Response>"
+    )
+    return Answer(status, body, {"content-type": "text/xml", **headers})
+
+
+def is_s3(request: Request) -> bool:
+    return request.path.startswith("/services/Walrus")
+
+
+def refusing(answer: Answer) -> Callable[[Request], Answer | None]:
+    return lambda request: answer if is_s3(request) else None
+
+
+def told_by_check(credentials: Credentials, **options: Any) -> CloudError:
+    with pytest.raises(CloudError) as caught:
+        now(a_cloud(credentials, **options).check())
+    assert "\n" not in caught.value.message
+    assert "testing-secret" not in caught.value.message
+    return caught.value
+
+
+def a_closed_port() -> int:
+    with socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
