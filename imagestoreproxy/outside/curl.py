@@ -1,0 +1,226 @@
+"""HTTP for the inside: small answers, and downloads that resume."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+import pycurl
+from twisted.logger import Logger
+
+from imagestoreproxy import ports
+from imagestoreproxy.model.errors import Cancelled, FetchError
+from imagestoreproxy.outside.addresses import is_local, is_local_host
+from imagestoreproxy.outside.background import Patient, Reactor
+from imagestoreproxy.outside.bodies import (
+    Body,
+    Gathered,
+    Nothing,
+    Poured,
+    RangesFailedError,
+    is_validator,
+)
+from imagestoreproxy.outside.castore import ca_store
+from imagestoreproxy.outside.exchange import Answer, Exchange, Limits, Request
+from imagestoreproxy.outside.masking import masked
+from imagestoreproxy.outside.neterrors import failure, network_error, status_error
+from imagestoreproxy.outside.proxies import proxy_rules
+from imagestoreproxy.outside.transfers import TransferThread
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+_LOOK_S = 5.0
+_LONGEST_URL = 4000
+
+_log = Logger()
+
+
+class CurlFetcher:
+    """``ports.Fetcher`` by libcurl, in one transfer thread. To be called in the reactor's thread.
+
+    Args:
+        reactor: where results are delivered.
+        limits: bounds of every exchange.
+        http_proxy: URL, above the environment's; empty for the environment's.
+        ca_bundle: file or directory of trusted certificates; empty for the system's.
+        environment: where ``http_proxy``, ``https_proxy`` and ``no_proxy`` are looked for.
+
+    Raises:
+        SettingsError: the HTTP proxy or the CA bundle cannot be used.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        *,
+        limits: Limits | None = None,
+        http_proxy: str = "",
+        ca_bundle: str = "",
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._reactor = reactor
+        self._limits = limits or Limits()
+        self._rules = proxy_rules(environment, http_proxy)
+        self._ca = ca_store(ca_bundle)
+        self._thread = TransferThread()
+
+    def close(self) -> None:
+        """End all transfers, with ``Cancelled``, and the thread."""
+        self._thread.close()
+
+    def proxy_for(self, url: str) -> str:
+        """Give the HTTP proxy that ``url`` goes through, fit to be shown, or empty."""
+        return masked(self._rules.proxy_for(url))
+
+    async def get(self, url: str, *, limit_bytes: int, allow_local: bool) -> ports.Fetched:
+        """Fetch a small body; see ``ports.Fetcher``."""
+        ends_s = self._reactor.seconds() + self._limits.get_s
+        body = Gathered(limit_bytes)
+        request = Request(url, "", allow_local, self._ca, take_gzip=True)
+
+        def within(one: Request) -> Request:
+            body.content.clear()
+            return replace(one, total_s=max(0.1, ends_s - self._reactor.seconds()))
+
+        final, answer = await self._follow(request, lambda: body, within)
+        if answer.status != 200:
+            raise status_error(final, answer)
+        local = (
+            is_local_host(urlsplit(final.url).hostname or "")
+            if final.proxy
+            else is_local(answer.address)
+        )
+        return ports.Fetched(final.url, bytes(body.content), answer.headers, local)
+
+    async def download(self, url: str, sink: ports.Sink, *, allow_local: bool) -> None:
+        """Fetch what ``sink`` lacks; see ``ports.Fetcher``."""
+        request = Request(url, "", allow_local, self._ca)
+        if sink.position and is_validator(sink.validator):
+            ranges = (f"Range: bytes={sink.position}-", f"If-Range: {sink.validator}")
+            try:
+                if await self._pour(replace(request, headers=ranges), sink, sink.position):
+                    return
+            except RangesFailedError as error:
+                _log.info("No resuming: {error}", error=error.message)
+        await self._pour(request, sink, 0)
+
+    async def _pour(self, request: Request, sink: ports.Sink, position: int) -> bool:
+        """Fetch into a sink; False if the server has nothing from ``position`` on."""
+        limits = self._limits
+
+        def body() -> Poured:
+            return Poured(
+                sink,
+                position,
+                block_bytes=limits.block_bytes,
+                queued_blocks=limits.queued_blocks,
+            )
+
+        final, answer = await self._follow(request, body)
+        if answer.status == 416 and position:
+            return False
+        if answer.status not in (200, 206):
+            raise status_error(final, answer)
+        return True
+
+    async def _follow(
+        self,
+        request: Request,
+        body: Callable[[], Body],
+        prepared: Callable[[Request], Request] = lambda one: one,
+    ) -> tuple[Request, Answer]:
+        """Ask, and follow redirects; give the last request and its answer, whatever its status."""
+        for _ in range(self._limits.redirects + 1):
+            request = prepared(self._checked(request))
+            answer = await self._exchange(request, body())
+            if answer.cancelled and answer.problem is None:
+                raise Cancelled
+            if answer.problem is not None:
+                raise _placed(answer.problem, request, answer)
+            if answer.code:
+                certificate = await self._look(request, answer)
+                raise network_error(request, answer, self._limits, certificate)
+            if answer.status not in _REDIRECTS or not answer.redirect_url:
+                return request, answer
+            _log.debug(
+                "{url} redirects to {target}",
+                url=masked(request.url),
+                target=masked(answer.redirect_url),
+            )
+            request = replace(request, url=answer.redirect_url)
+        raise failure(
+            request,
+            f"more than {self._limits.redirects} redirects follow one another; the store's "
+            "addresses run in a circle",
+            address=answer.address,
+            retry_helps=False,
+        )
+
+    def _checked(self, request: Request) -> Request:
+        """Refuse a URL that must not be asked for; add its HTTP proxy."""
+        url = request.url
+        if not url.isascii() or not url.isprintable() or " " in url or len(url) > _LONGEST_URL:
+            cause = "a URL consists of at most 4000 printable ASCII characters without spaces"
+            raise failure(request, cause, retry_helps=False)
+        try:
+            parts = urlsplit(url)
+            host = parts.hostname or ""
+        except ValueError as error:
+            raise failure(request, f"it is no proper URL ({error})", retry_helps=False) from error
+        if parts.scheme.lower() not in ("http", "https") or not host or "\\" in url:
+            raise failure(request, "only http:// and https:// are taken", retry_helps=False)
+        request = replace(request, proxy=self._rules.proxy_for(url))
+        if not request.allow_local and is_local_host(host):
+            raise failure(
+                request,
+                f"{host} is a local address, and a source on the public net may not send this "
+                "machine to a local address",
+                retry_helps=False,
+            )
+        return request
+
+    def _exchange(self, request: Request, body: Body) -> Patient[Answer]:
+        unwanted = False
+
+        def cancel() -> None:
+            nonlocal unwanted
+            unwanted = True
+            exchange.abort()
+
+        def deliver(answer: Answer) -> None:
+            if unwanted:
+                done.errback(Cancelled())
+            else:
+                done.callback(answer)
+
+        def settled(answer: Answer) -> None:
+            self._reactor.callFromThread(deliver, answer)
+
+        exchange = Exchange(self._thread, request, body, self._limits, settled)
+        done: Patient[Answer] = Patient(cancel)
+        if not exchange.start():
+            done.callback(Answer(cancelled=True))
+        return done
+
+    async def _look(self, request: Request, answer: Answer) -> Answer | None:
+        """Look at the certificate that was not trusted, for the message alone."""
+        if answer.code != pycurl.E_PEER_FAILED_VERIFICATION:
+            return None
+        look = replace(request, only_certificate=True, headers=(), total_s=_LOOK_S)
+        seen = await self._exchange(look, Nothing())
+        if seen.cancelled:
+            raise Cancelled
+        return seen
+
+
+def _placed(problem: Exception, request: Request, answer: Answer) -> Exception:
+    """Add URL, address and HTTP proxy to what a body of ours found wrong with the answer."""
+    if not isinstance(problem, FetchError):
+        return problem
+    placed = failure(
+        request, problem.message, address=answer.address, retry_helps=problem.retry_helps
+    )
+    if isinstance(problem, RangesFailedError):
+        return RangesFailedError(placed.message)
+    return placed

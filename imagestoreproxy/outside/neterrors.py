@@ -1,0 +1,219 @@
+"""What went wrong on the way to a store, in plain words.
+
+Each text names the URL, the address, the HTTP proxy and the cause, tells this machine's network
+from the store, and says what to do.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from urllib.parse import urlsplit
+
+import pycurl
+
+from imagestoreproxy.model.errors import FetchError
+from imagestoreproxy.outside.exchange import Answer, Limits, Request
+from imagestoreproxy.outside.masking import masked
+
+_CLEAR_TEXT = ("wrong version number", "packet length too long", "unknown protocol", "http request")
+_NO_ROUTE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL)
+_WHITE = re.compile(r"\s+")
+
+
+def failure(
+    request: Request,
+    cause: str,
+    *,
+    address: str = "",
+    retry_helps: bool = True,
+    status: int = 0,
+) -> FetchError:
+    """Give the error for a cause: URL, address and HTTP proxy are added to it."""
+    at = f"address {address}" if address else "no address yet"
+    through = f"HTTP proxy {masked(request.proxy)}" if request.proxy else "no HTTP proxy"
+    text = f"Cannot fetch {masked(request.url)} ({at}, {through}): {cause}."
+    return FetchError(text, retry_helps=retry_helps, status=status)
+
+
+def network_error(
+    request: Request, answer: Answer, limits: Limits, certificate: Answer | None = None
+) -> FetchError:
+    """Classify what libcurl says.
+
+    Args:
+        certificate: what a look at the server's certificate found, if one was taken.
+    """
+    host = urlsplit(request.url).hostname or "the host"
+    if answer.refused:
+        return failure(
+            request,
+            f"{host} has the local address {answer.refused}, and a source on the public net may "
+            "not send this machine to a local address",
+            address=answer.refused,
+            retry_helps=False,
+        )
+    cause, retry_helps = _cause(request, answer, limits, host, certificate or Answer())
+    return failure(request, cause, address=answer.address, retry_helps=retry_helps)
+
+
+def status_error(request: Request, answer: Answer) -> FetchError:
+    """Give the error for an HTTP status that is of no use, with a hint where there is one."""
+    status = answer.status
+    who = urlsplit(request.url).hostname or "the server"
+    hint, retry_helps = _HINTS.get(status, ("", status >= 500 or status in (408, 425, 429)))
+    if not hint and status >= 500:
+        hint = "; the store has a problem of its own, try again later"
+    cause = f"{who} answered with the HTTP status {status}{hint}"
+    return failure(request, cause, address=answer.address, retry_helps=retry_helps, status=status)
+
+
+_HINTS = {
+    401: ("; it wants a user and a password, which belong into the source's URL", False),
+    403: ("; it forbids this, check whether this machine may use the store", False),
+    404: ("; there is no such file any more, check the source's URL or refresh the list", False),
+    407: ("; the HTTP proxy wants a user and a password, write it as http://USER:PW@HOST:PORT",
+          False),
+    410: ("; the file was withdrawn, refresh the list", False),
+    429: ("; it says that it is asked too often, try again later", True),
+}  # fmt: skip
+
+
+def _cause(  # noqa: PLR0911 - one per cause
+    request: Request, answer: Answer, limits: Limits, host: str, certificate: Answer
+) -> tuple[str, bool]:
+    """Give the cause, and whether a retry helps."""
+    code, said = answer.code, _said(answer)
+    proxy = urlsplit(request.proxy).hostname or "" if request.proxy else ""
+    peer = f"the HTTP proxy {proxy}" if proxy else f"the server {host}"
+    if code == pycurl.E_COULDNT_RESOLVE_HOST:
+        return (
+            f"the name {host} has no address here; the store was not reached at all, check this "
+            "machine's DNS and network, and the name in the source's URL"
+        ), True
+    if code == pycurl.E_COULDNT_RESOLVE_PROXY:
+        return (
+            f"the name {proxy} of the HTTP proxy has no address here; check the HTTP proxy's "
+            "setting and this machine's DNS and network"
+        ), True
+    if answer.connect_status >= 300:
+        return _connect_cause(answer.connect_status, proxy, host)
+    if code == pycurl.E_COULDNT_CONNECT:
+        return _unreached(answer.os_errno, said, peer), True
+    if code == pycurl.E_OPERATION_TIMEDOUT:
+        return _too_slow(request, answer, limits, proxy or host, peer), True
+    if code in _TLS:
+        return _tls_cause(request, answer, host, proxy, certificate)
+    if code == pycurl.E_PARTIAL_FILE:
+        return f"the connection to {peer} was cut off before the end ({said})", True
+    if code == pycurl.E_GOT_NOTHING:
+        return f"{peer} closed the connection without an answer", True
+    if code in (pycurl.E_RECV_ERROR, pycurl.E_SEND_ERROR):
+        return f"the connection to {peer} broke ({said})", True
+    if code == pycurl.E_UNSUPPORTED_PROTOCOL:
+        return "only http and https are taken", False
+    if code == pycurl.E_URL_MALFORMAT:
+        return f"it is no proper URL ({said})", False
+    return f"{said} (libcurl's error {code})", True
+
+
+_TLS = (
+    pycurl.E_SSL_CONNECT_ERROR,
+    pycurl.E_PEER_FAILED_VERIFICATION,
+    pycurl.E_SSL_CERTPROBLEM,
+    pycurl.E_SSL_CIPHER,
+    pycurl.E_SSL_CACERT_BADFILE,
+    pycurl.E_SSL_ISSUER_ERROR,
+)
+
+
+def _connect_cause(status: int, proxy: str, host: str) -> tuple[str, bool]:
+    refused = f"the HTTP proxy {proxy} refused the way (CONNECT) to {host} with the status {status}"
+    if status == 407:
+        wants = "it wants a user and a password, write it as http://USER:PW@HOST:PORT"
+        return f"{refused}; {wants}", False
+    if status in (403, 405):
+        return f"{refused}; ask who runs it to allow {host}", False
+    return f"{refused}; it could not reach the store, or does not want to", True
+
+
+def _unreached(os_errno: int, said: str, peer: str) -> str:
+    if os_errno == errno.ECONNREFUSED:
+        return (
+            f"{peer} refuses connections; the network works, but nothing listens on this port "
+            "or a firewall is in the way, check that it runs and the port in the URL"
+        )
+    if os_errno in _NO_ROUTE:
+        cause = os.strerror(os_errno)
+        return f"there is no way to {peer} ({cause}); check this machine's network and routes"
+    return f"{peer} could not be connected to ({said}); check it and this machine's network"
+
+
+def _too_slow(request: Request, answer: Answer, limits: Limits, name: str, peer: str) -> str:
+    said = _said(answer).lower()
+    if "too slow" in said:
+        return (
+            f"{peer} sent less than {limits.stall_bytes_per_s} bytes a second for "
+            f"{limits.stall_s} s, the transfer has stalled"
+        )
+    if not answer.looked_up:
+        return (
+            f"the lookup of the name {name} took longer than {limits.connect_s:g} s; check this "
+            "machine's DNS and network"
+        )
+    if request.total_s and "operation timed out" in said:
+        return f"no whole answer came from {peer} within {limits.get_s:g} s"
+    return (
+        f"no connection to {peer} within {limits.connect_s:g} s; it does not answer, or a "
+        "firewall drops what is sent"
+    )
+
+
+def _tls_cause(  # noqa: PLR0911 - one per cause
+    request: Request, answer: Answer, host: str, proxy: str, certificate: Answer
+) -> tuple[str, bool]:
+    said = _said(answer)
+    low = said.lower()
+    to_proxy = request.proxy.lower().startswith("https:") and answer.connect_status == 0
+    whose = f"the HTTP proxy {proxy}" if to_proxy else host
+    if any(words in low for words in _CLEAR_TEXT):
+        if to_proxy:
+            return (
+                f"{whose} answered in clear text where TLS was expected; if it does not speak "
+                "TLS itself, write its URL with http:// instead of https://"
+            ), False
+        if proxy:
+            return (
+                f"the HTTP proxy {proxy} let the way to {host} be opened, but then clear text "
+                "came where TLS was expected; check what the HTTP proxy does with https"
+            ), False
+        return f"{host} answered in clear text where TLS was expected; is it http://?", False
+    store = f"the CA file {request.ca}" if request.ca else "libcurl's own CA file"
+    if answer.code == pycurl.E_SSL_CACERT_BADFILE:
+        return f"{store} has no usable certificates; set --ca-bundle ({said})", False
+    if answer.code != pycurl.E_PEER_FAILED_VERIFICATION:
+        return f"TLS with {whose} failed ({said})", True
+    about = _about(certificate)
+    if "expired" in low:
+        return f"the certificate of {whose}{about} has expired; check this machine's clock", False
+    if "not yet valid" in low:
+        return f"the certificate of {whose}{about} is not valid yet; check this clock", False
+    if "subject name" in low or "does not match" in low:
+        return f"the certificate of {whose}{about} is for another name ({said})", False
+    return (
+        f"the certificate of {whose}{about} was issued by nobody that {store} trusts; if its "
+        f"authority is to be trusted, set --ca-bundle ({said})"
+    ), False
+
+
+def _about(certificate: Answer) -> str:
+    issuer = certificate.certificate.get("Issuer", "")
+    until = certificate.certificate.get("Expire date", "")
+    facts = [f"issued by {issuer[:200]}" if issuer else "", f"valid until {until}" if until else ""]
+    return f" ({', '.join(fact for fact in facts if fact)})" if any(facts) else ""
+
+
+def _said(answer: Answer) -> str:
+    words = _WHITE.sub(" ", masked(answer.text)).strip().rstrip(".")
+    return words or pycurl.easy_strerror(answer.code)
