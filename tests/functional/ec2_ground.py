@@ -1,4 +1,4 @@
-"""moto behind an interceptor, and an EC2 cloud that speaks to it; a pytest plugin."""
+"""moto behind an interceptor, and an EC2 cloud that speaks to it: fixtures."""
 
 from __future__ import annotations
 

@@ -26,8 +26,6 @@ from tests.functional.ec2_ground import (
 from tests.functional.inline_background import now
 from tests.functional.interceptor import Answer, Close, Interceptor, Request, interceptor
 
-pytest_plugins = ["tests.functional.ec2_ground"]
-
 
 @pytest.mark.parametrize(
     ("service", "setting"), [("S3", "S3_URL or --s3-url"), ("EC2", "EC2_URL or --ec2-url")]

@@ -23,8 +23,6 @@ from tests.functional.ec2_ground import (
 from tests.functional.inline_background import InlineBackground, now
 from tests.functional.interceptor import Answer, Close, Interceptor, Lost, Request
 
-pytest_plugins = ["tests.functional.ec2_ground"]
-
 
 def test_endpoints_may_have_paths(credentials: Credentials, between: Interceptor) -> None:
     cloud, upload = a_cloud(credentials), an_upload()
