@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 log = Logger()
 
+_encoded = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -46,7 +48,7 @@ class Answer:
 
 def encode(content: Mapping[str, Any]) -> bytes:
     """Make ASCII-only JSON."""
-    return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+    return _encoded(content).encode("ascii")
 
 
 def refusal(status: int, message: str, *, acted: bool = False, allow: str = "") -> Answer:

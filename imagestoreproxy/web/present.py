@@ -142,8 +142,8 @@ def state_json(state: ImageState, base: str) -> Json:
     address = f"{base}/api/images/{image_id(state.image_uri)}/"
     content: Json = {
         "image-uri": state.image_uri,
-        "status": state.status.value,
-        "actions": {action.value: address + action.value for action in state.actions},
+        "status": state.status,
+        "actions": {action: address + action for action in state.actions},
         "is-upgrade": state.is_upgrade,
     }
     if state.status in _WORKING:
@@ -165,7 +165,7 @@ def _progress(progress: Progress | None) -> Mapping[str, Any]:
         return {"progress-percentage": 0}
     content: Json = {
         "progress-percentage": min(100, max(0, progress.percent)),
-        "stage": progress.step.value,
+        "stage": progress.step,
         "bytes-done": progress.bytes_done,
         "bytes-total": progress.bytes_total,
         "bytes-per-second": _whole(progress.bytes_per_second),

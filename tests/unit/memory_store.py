@@ -7,7 +7,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote_plus
 
@@ -93,11 +93,10 @@ class MemoryStore:
             for uri, state in self.state_of.items()
             if uri not in image_uris and (state.progress or state.error_message)
         ]
-        unknown = ImageState("", Status.UNINSTALLED)
         return Shelf(
             Listing(tuple(self.images[uri] for uri in others)),
             [
-                self.state_of.get(uri, replace(unknown, image_uri=uri))
+                self.state_of.get(uri) or ImageState(uri, Status.UNINSTALLED)
                 for uri in (*image_uris, *others)
             ],
         )

@@ -1,0 +1,96 @@
+"""Which image a person means."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from imagestoreproxy.client.requests import FAILED, MISUSED, ClientError, Connection
+from imagestoreproxy.client.text import plain
+
+NEAR_MATCHES = 10
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An image as the proxy describes it; ``info`` is empty when only the URI is known."""
+
+    uri: str
+    info: Json
+    state: Json
+
+
+def find_image(connection: Connection, name: str) -> Found:
+    """Find an image by its URI, or by a part of its title or URI that only it has.
+
+    Raises:
+        ClientError: none or several are meant; the near ones are listed.
+    """
+    content = connection.get("/api/dashboard")
+    matches = _matches(content, name)
+    if not matches and "://" in name:
+        known = connection.post("/api/states", [("image-uri", name)])
+        return Found(name, {}, state_of(known, name))
+    if not matches:
+        content = connection.get("/api/search", [("q", name)])
+        matches = _matches(content, name)
+    if len(matches) == 1:
+        uri = str(matches[0]["uri"])
+        return Found(uri, matches[0], state_of(content, uri))
+    if matches:
+        raise ClientError(
+            f"'{plain(name)}' may mean {len(matches)} images; name one by its URI:\n"
+            + _listed(matches),
+            MISUSED,
+        )
+    near = _near(connection.get("/api/dashboard"), name)
+    hint = "Did you mean:\n" + _listed(near) if near else "See: image-store list"
+    raise ClientError(f"No image has '{plain(name)}' in its title or URI. {hint}", FAILED)
+
+
+def state_of(content: Json, uri: str) -> Json:
+    """Give the state of an image in an answer; empty when there is none."""
+    return next((s for s in objects(content, "states") if s.get("image-uri") == uri), {})
+
+
+def objects(content: Json, name: str) -> list[dict[str, Any]]:
+    """Give the objects of a list in an answer."""
+    found = content.get(name)
+    return [o for o in found if isinstance(o, dict)] if isinstance(found, list) else []
+
+
+def _images(content: Json) -> list[dict[str, Any]]:
+    return [image for image in objects(content, "images") if isinstance(image.get("uri"), str)]
+
+
+def _matches(content: Json, name: str) -> list[dict[str, Any]]:
+    images = _images(content)
+    part = name.casefold()
+    for same in (
+        lambda image: image["uri"] == name,
+        lambda image: str(image.get("title", "")).casefold() == part,
+        lambda image: (
+            part in str(image.get("title", "")).casefold() or part in image["uri"].lower()
+        ),
+    ):
+        if found := [image for image in images if same(image)]:
+            return found
+    return []
+
+
+def _near(content: Json, name: str) -> list[dict[str, Any]]:
+    by_title = {str(image.get("title", "")).casefold(): image for image in _images(content)}
+    titles = difflib.get_close_matches(name.casefold(), by_title, NEAR_MATCHES, 0.5)
+    return [by_title[title] for title in titles]
+
+
+def _listed(images: Iterable[Json]) -> str:
+    shown = list(images)
+    lines = [f"  {plain(i.get('title', ''))}  {plain(i['uri'])}" for i in shown[:NEAR_MATCHES]]
+    if len(shown) > NEAR_MATCHES:
+        lines.append(f"  and {len(shown) - NEAR_MATCHES} more")
+    return "\n".join(lines)

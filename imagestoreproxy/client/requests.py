@@ -1,0 +1,176 @@
+"""Signed requests to a proxy, as the Store tab makes them."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import secrets
+import ssl
+import time
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from imagestoreproxy.model.errors import StoreProxyError
+from imagestoreproxy.model.signing import Pair, signed_pairs
+
+TIMEOUT_S = 60.0
+ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
+ATTEMPTS = 3
+
+FAILED = 1
+MISUSED = 2
+UNREACHABLE = 3
+
+
+class ClientError(StoreProxyError):
+    """A command that cannot be carried out.
+
+    Args:
+        exit_status: ``FAILED``, ``MISUSED`` or ``UNREACHABLE``.
+    """
+
+    def __init__(self, message: str, exit_status: int = FAILED) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
+
+
+class Connection:
+    """A proxy at an address.
+
+    Args:
+        url: ``http(s)://host[:port]``.
+        ca_bundle: a PEM file of certificate authorities for https; else the system's are used.
+        timeout_s: how long the proxy may be silent.
+
+    Raises:
+        ClientError: the URL is something else, or the file cannot be read.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        client_id: str,
+        secret: str,
+        *,
+        ca_bundle: str = "",
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        self.url = url
+        self._client_id = client_id
+        self._secret = secret
+        self._timeout_s = timeout_s
+        try:
+            parts = urlsplit(url)
+            self._name, port = parts.hostname or "", parts.port
+        except ValueError:
+            self._name, port = "", None
+        if not self._name or parts.scheme not in {"http", "https"} or parts.path not in {"", "/"}:
+            raise ClientError(f"The URL must be http(s)://host:port, not '{url}'.", MISUSED)
+        self._port = port or {"http": 80, "https": 443}[parts.scheme]
+        shown = f"[{self._name}]" if ":" in self._name else self._name
+        # What is signed, and what is sent: the port unless it is 80.
+        self._host = shown if self._port == 80 else f"{shown}:{self._port}"
+        self._tls = None
+        if parts.scheme == "https":
+            try:
+                self._tls = ssl.create_default_context(cafile=ca_bundle or None)
+            except OSError as error:
+                raise ClientError(
+                    f"Cannot use the CA bundle {ca_bundle}: {error}.", MISUSED
+                ) from None
+
+    def get(self, path: str, pairs: Sequence[Pair] = ()) -> dict[str, Any]:
+        """Ask for a page; raises as ``post`` does."""
+        return self._ask("GET", path, pairs)
+
+    def post(self, path: str, pairs: Sequence[Pair] = ()) -> dict[str, Any]:
+        """Ask for states or an action.
+
+        Raises:
+            ClientError: the proxy cannot be reached, or refuses, in its own words.
+        """
+        return self._ask("POST", path, pairs)
+
+    def _ask(self, method: str, path: str, pairs: Sequence[Pair]) -> dict[str, Any]:
+        form = urlencode(
+            signed_pairs(
+                self._secret,
+                self._client_id,
+                method,
+                self._host,
+                path,
+                [(_characters(name), _characters(value)) for name, value in pairs],
+                now_s=time.time(),
+                nonce=str(secrets.randbits(63)),
+            )
+        )
+        status, body = self._send(method, path, form)
+        try:
+            content = json.loads(body)
+        except ValueError:
+            content = None
+        if not isinstance(content, dict):
+            raise ClientError(
+                f"What answers at {self.url} is no image store proxy (status {status}, no JSON).",
+                UNREACHABLE,
+            )
+        if status >= 400:
+            message = str(content.get("error-message") or f"The proxy answered status {status}.")
+            raise ClientError(message, UNREACHABLE if status in {401, 403} else FAILED)
+        return content
+
+    def _send(self, method: str, path: str, form: str) -> tuple[int, bytes]:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return self._send_once(method, path, form)
+            except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError) as error:
+                # The same bytes again are safe: the proxy acts once for a nonce.
+                if attempt == ATTEMPTS:
+                    raise self._unreachable(error) from None
+            except (OSError, http.client.HTTPException, UnicodeError) as error:
+                raise self._unreachable(error) from None
+        raise AssertionError("unreachable")
+
+    def _send_once(self, method: str, path: str, form: str) -> tuple[int, bytes]:
+        connection: http.client.HTTPConnection
+        if self._tls is None:
+            connection = http.client.HTTPConnection(self._name, self._port, timeout=self._timeout_s)
+        else:
+            connection = http.client.HTTPSConnection(
+                self._name, self._port, timeout=self._timeout_s, context=self._tls
+            )
+        headers = {"Host": self._host, "Connection": "close"}
+        try:
+            if method == "GET":
+                connection.request(method, f"{path}?{form}", headers=headers)
+            else:
+                headers["Content-Type"] = "application/x-www-form-urlencoded; charset=UTF-8"
+                connection.request(method, path, body=form, headers=headers)
+            response = connection.getresponse()
+            body = response.read(ANSWER_LIMIT_BYTES + 1)
+        finally:
+            connection.close()
+        if len(body) > ANSWER_LIMIT_BYTES:
+            raise ClientError(
+                f"The answer of {self.url} is larger than {ANSWER_LIMIT_BYTES} bytes."
+            )
+        return response.status, body
+
+    def _unreachable(self, error: Exception) -> ClientError:
+        if isinstance(error, TimeoutError):
+            cause = f"no answer within {self._timeout_s:.0f} seconds"
+        elif isinstance(error, OSError) and error.strerror:
+            cause = error.strerror
+        else:
+            cause = str(error) or type(error).__name__
+        return ClientError(
+            f"The proxy at {self.url} cannot be reached: {cause}. "
+            "Is it running, and is --url right?",
+            UNREACHABLE,
+        )
+
+
+def _characters(text: str) -> str:
+    # A lone surrogate is "?" on the wire and in the signed text.
+    return text.encode("utf-8", "replace").decode()

@@ -1,0 +1,102 @@
+"""What a terminal shows: no control characters, columns that line up, bytes and times."""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+BAR_COLUMNS = 20
+
+
+def plain(text: object) -> str:
+    """Make one line of a store's text that cannot control a terminal."""
+    line = "".join(
+        " " if c in "\t\r\n" or unicodedata.category(c)[0] == "Z" else c
+        for c in str(text)
+        if c in "\t\r\n" or unicodedata.category(c)[0] != "C"
+    )
+    return re.sub(" +", " ", line).strip()
+
+
+def without_tags(markup: str) -> str:
+    """Give the words of HTML."""
+    return plain(html.unescape(re.sub(r"<[^>]*>", " ", markup)))
+
+
+def columns_of(text: str) -> int:
+    """Tell how many columns a line takes."""
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
+    )
+
+
+def cut(text: str, columns: int) -> str:
+    """Shorten a line to so many columns."""
+    if columns_of(text) <= columns:
+        return text
+    while columns_of(text) > columns - 1:
+        text = text[:-1]
+    return text + "…"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, widest: int = 40) -> str:
+    """Line up columns; all but the last are cut at ``widest``, so that the last can be copied."""
+    lines = [
+        [*(cut(plain(cell), widest) for cell in row[:-1]), plain(row[-1])] for row in (head, *rows)
+    ]
+    widths = [max(columns_of(line[n]) for line in lines) for n in range(len(head))]
+    return "\n".join(
+        "  ".join(
+            cell + " " * (width - columns_of(cell))
+            for cell, width in zip(line, widths, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def size(size_bytes: float) -> str:
+    """Write a number of bytes in binary units."""
+    unit = "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if size_bytes < 1024:
+            break
+        size_bytes, unit = size_bytes / 1024, larger
+    return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """Write a time as ``m:ss`` or ``h:mm:ss``."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def number(value: object) -> float:
+    """Give a number that a proxy sent, or 0 for anything else."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else 0
+
+
+def progress(state: Mapping[str, Any]) -> str:
+    """Describe work in progress: percent, stage, bytes, rate and time left."""
+    parts = [
+        f"{number(state.get('progress-percentage')):3.0f} %",
+        plain(state.get("stage") or state.get("status") or ""),
+    ]
+    if total := number(state.get("bytes-total")):
+        parts.append(f"{size(number(state.get('bytes-done')))} of {size(total)}")
+    if rate := number(state.get("bytes-per-second")):
+        parts.append(f"{size(rate)}/s")
+    if "eta-seconds" in state:
+        parts.append(f"{duration(number(state['eta-seconds']))} left")
+    return "  ".join(parts)
+
+
+def bar(state: Mapping[str, Any], columns: int) -> str:
+    """Draw work in progress in one line of a terminal."""
+    percent = min(100.0, max(0.0, number(state.get("progress-percentage"))))
+    full = int(BAR_COLUMNS * percent / 100)
+    return cut(f"[{'#' * full}{'.' * (BAR_COLUMNS - full)}] {progress(state)}", columns - 1)

@@ -1,0 +1,68 @@
+"""What reaches a terminal cannot control it, and lines up."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagestoreproxy.client.text import (
+    bar,
+    columns_of,
+    cut,
+    duration,
+    plain,
+    progress,
+    size,
+    table,
+    without_tags,
+)
+
+
+@given(st.text())
+def test_no_text_of_a_store_can_control_a_terminal(text: str) -> None:
+    shown = plain(text) + without_tags(text) + table(["a", "b"], [[text, text]]).replace("\n", "")
+    assert not [c for c in shown if unicodedata.category(c)[0] == "C"]
+
+
+def test_escapes_line_ends_and_marks_of_direction_are_taken_out() -> None:
+    assert plain("a\x1b[31m\r\n\tb\u202ec\u2028d\x9b0m\0") == "a[31m bc d0m"
+
+
+@given(st.text(), st.integers(1, 40))
+def test_a_cut_line_fits(text: str, columns: int) -> None:
+    assert columns_of(cut(plain(text), columns)) <= columns
+
+
+def test_columns_line_up_with_wide_characters_too() -> None:
+    assert table(["N", "V"], [["日本", "1"], ["x" * 50, "2"]], widest=5) == (
+        "N      V\n日本   1\nxxxx…  2"
+    )
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "shown"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1536, "1.5 KiB"),
+        (5 << 30, "5.0 GiB"),
+        (1 << 60, "1048576.0 TiB"),
+    ],
+)
+def test_sizes_are_in_binary_units(size_bytes: int, shown: str) -> None:
+    assert size(size_bytes) == shown
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(-1, "0:00"), (65.4, "1:05"), (7384, "2:03:04")])
+def test_times_are_in_minutes_and_hours(seconds: float, shown: str) -> None:
+    assert duration(seconds) == shown
+
+
+@pytest.mark.parametrize("odd", ["x", None, [], {}, True, -5, 1e9])
+def test_odd_values_of_a_proxy_do_no_harm(odd: object) -> None:
+    names = ("progress-percentage", "bytes-done", "bytes-total", "bytes-per-second", "eta-seconds")
+    assert progress(dict.fromkeys(names, odd))
+    assert len(bar(dict.fromkeys(names, odd), 40)) < 40
