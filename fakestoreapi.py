@@ -178,8 +178,8 @@ class Files:
         for path in self.by_name.values():
             self.sha256(path)
 
-    def describe(self, kind: str, base: str) -> dict[str, Any]:
-        """Give the entry of an image document for a file."""
+    def describe(self, kind: str, base: str, members: tuple[str, ...] = TRIO) -> dict[str, Any]:
+        """Give the entry of an image document for a file; ``members`` are wanted of an archive."""
         path = self.paths[kind]
         assert path is not None
         described: dict[str, Any] = {
@@ -193,15 +193,15 @@ class Files:
         }
         if ".tar" in path.suffixes:
             described["format"] = "tar"
-            described["members"] = _members(path)
+            described["members"] = _members(path, members)
         return described
 
 
-def _members(path: Path) -> dict[str, str]:
+def _members(path: Path, kinds: tuple[str, ...]) -> dict[str, str]:
     with tarfile.open(path) as archive:
         names = archive.getnames()
     found = {}
-    for kind in TRIO:
+    for kind in kinds:
         for name in names:
             if Path(name).name.startswith(kind):
                 found[kind] = f"*{Path(name).name}"
@@ -301,7 +301,7 @@ class Store:
             "expires": _iso(expires_s),
             "architecture": "x86_64",
             "virtualization": image.virtualization,
-            "files": [self.files.describe(kind, base) for kind in self._kinds(image)],
+            "files": [self.files.describe(kind, base, image.kinds) for kind in self._kinds(image)],
             **self._shown(image, base),
             "version": version,
         }

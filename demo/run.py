@@ -33,6 +33,7 @@ ROOT = Path(__file__).parents[1]
 DATA = ROOT / "demo" / "data"
 ACCESS_KEY = "DEMOADMINACCESSKEY"
 SECRET_KEY = "not-a-secret-demo-key"
+CLOUD_PORT, STORE_PORT, PROXY_PORT = 5000, 52781, 52780
 TITLE = "Example Server"
 IMAGE_MIB = 256
 INSTALL_S = 900
@@ -95,13 +96,13 @@ def _start(stack: ExitStack) -> Stage:
     run.mkdir(mode=0o700)
     python = [sys.executable]
 
-    port = free_port(5000)
+    port = free_port(CLOUD_PORT)
     cloud_url = f"http://127.0.0.1:{port}"
     command = [*python, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     stack.enter_context(running("moto", command, f"{cloud_url}/moto-api/", run / "cloud.log", {}))
     _say("Cloud", f"{cloud_url}  (EC2 and S3, played by moto)")
 
-    port = free_port(52781)
+    port = free_port(STORE_PORT)
     store_url = f"http://localhost:{port}/api"
     command = [*python, str(ROOT / "fakestoreapi.py"), str(samples.directory), f"--port={port}"]
     stack.enter_context(
@@ -112,7 +113,7 @@ def _start(stack: ExitStack) -> Stage:
     credentials = make_credentials_directory(
         run / "credentials", cloud_url, cloud_url, ACCESS_KEY, SECRET_KEY
     )
-    port = free_port(52780)
+    port = free_port(PROXY_PORT)
     proxy_url = f"http://localhost:{port}"
     command = [
         *(*python, str(ROOT / "bin" / "image-store-proxy"), "--cloud=ec2"),
@@ -163,18 +164,17 @@ def _show_cloud(stage: Stage, state: dict[str, Any]) -> None:
     for image_id in ids:
         if image_id not in entries:
             raise DemoError(f"EC2 does not know {image_id}.")
-        entry = entries[image_id]
-        _say(f"  {image_id}", f"{entry['State']}  {entry['Name']}")
-        _say("", entry.get("Description", ""))
+        print(f"  {image_id}  {entries[image_id]['State']}  {entries[image_id]['Name']}")
     print("\nS3 holds (fetched back, opened with the cloud's key, compared with the source):")
     try:
         bundles = evidence.stored(s3, stage.credentials, stage.samples)
     except AssertionError as error:
         raise DemoError(f"a bundle in S3 cannot be opened: {error}") from error
     for bundle in bundles:
-        size = f"{bundle.parts} parts, {bundle.stored_bytes / MIB:.1f} MiB"
         word = "the same bytes" if bundle.same else "DIFFERENT BYTES"
-        _say(f"  {bundle.kind}", f"{word}: {bundle.image_bytes:,} in {size}")
+        parts = f"{bundle.parts} part{'' if bundle.parts == 1 else 's'}"
+        size = f"{bundle.image_bytes / MIB:.1f} MiB, {bundle.stored_bytes / MIB:.1f} in {parts}"
+        _say(f"  {bundle.kind}", f"{word}: {size}")
         _say("", bundle.location)
     if sorted(bundle.kind for bundle in bundles) != ["image", "kernel", "ramdisk"]:
         raise DemoError("S3 does not hold one kernel, one ramdisk and one image.")
@@ -183,9 +183,10 @@ def _show_cloud(stage: Stage, state: dict[str, Any]) -> None:
 
 
 def _show_what_next(stage: Stage) -> None:
-    python = _short(Path(sys.executable))
-    tool = f"{python} {_short(ROOT / 'bin' / 'image-store')} --url {stage.proxy.url}"
+    tool = _short(Path(sys.executable).with_name("image-store"))
     tool += f" --credentials-dir {_short(stage.credentials.directory)}"
+    if stage.proxy.url != f"http://localhost:{PROXY_PORT}":
+        tool += f" --url {stage.proxy.url}"
     until = time.strftime("%H:%M", time.localtime(time.time() + LONG_LIFETIME_S))
     control = stage.store_url.replace("/api", "/control")
     print(

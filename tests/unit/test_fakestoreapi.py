@@ -65,13 +65,15 @@ def test_an_archive_names_its_members(tmp_path: Path) -> None:
             member = tarfile.TarInfo(name)
             member.size = 3
             archive.addfile(member, io.BytesIO(b"abc"))
-    described = Store(tmp_path).files.describe("image", BASE)
+    store = Store(tmp_path)
+    described = store.files.describe("image", BASE)
     assert (described["format"], described["compression"]) == ("tar", "gzip")
     assert described["members"] == {
         "kernel": "*kernel-6.1",
         "ramdisk": "*ramdisk",
         "image": "*image.img",
     }
+    assert store.files.describe("image", BASE, ("image",))["members"] == {"image": "*image.img"}
 
 
 @pytest.mark.parametrize(
