@@ -158,6 +158,12 @@ class Connection:
         return response.status, body
 
     def _unreachable(self, error: Exception) -> ClientError:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return ClientError(
+                f"The certificate of {self.url} is not trusted (certificate verify failed: "
+                f"{error.verify_message}). Name its authority with --ca-bundle FILE.",
+                UNREACHABLE,
+            )
         if isinstance(error, TimeoutError):
             cause = f"no answer within {self._timeout_s:.0f} seconds"
         elif isinstance(error, OSError) and error.strerror:
