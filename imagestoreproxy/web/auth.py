@@ -163,12 +163,15 @@ def host_of(request: StoreRequest) -> str:
 
 def _added(parameters: Sequence[Parameter]) -> dict[str, str]:
     """Give the six parameters that signing adds; of a name that is there twice, the last."""
-    found = {p.name: p.value for p in parameters if p.name in _ADDED}
+    named = [p for p in parameters if p.name in _ADDED]
+    if len(named) > 2 * len(_ADDED):
+        raise SignatureError("The parameters that signing adds stand there more than twice.")
+    found = {p.name: p.value for p in named}
     if missing := sorted(_ADDED - found.keys()):
         raise SignatureError(f"The request is not signed as it must be: {_and(missing)} missing.")
-    for name, value in found.items():
-        if len(value) > _MAX_VALUE_CHARS:
-            raise SignatureError(f"{name} has more than {_MAX_VALUE_CHARS} characters.")
+    for p in named:
+        if len(p.value) > _MAX_VALUE_CHARS:
+            raise SignatureError(f"{p.name} has more than {_MAX_VALUE_CHARS} characters.")
     for name, expected in _FIXED.items():
         if found[name] != expected:
             raise SignatureError(f"{name} must be {expected}, not '{found[name]}'.")

@@ -162,6 +162,16 @@ def test_a_name_signed_twice_has_the_value_of_the_client_and_cannot_be_replayed_
     assert site.store.acted == [("install", KARMIC)]
 
 
+def test_what_is_remembered_of_a_request_is_bounded() -> None:
+    site = MemorySite()
+    reply = site.post("/api/states", pairs=[("Nonce", "x")] * 7)
+    assert reply.status == 401
+    assert "more than twice" in reply.error
+    reply = site.post("/api/states", nonce="9" * 257)
+    assert reply.status == 401
+    assert "256 characters" in reply.error
+
+
 def test_an_unknown_client_is_refused_by_name() -> None:
     reply = MemorySite().get("/api/dashboard", client_id="somebody")
     assert reply.status == 401
