@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from imagestoreproxy.clouds.credentials import Credentials
+from tests.functional import ec2_ground
 from tests.functional.ec2_ground import (
     a_closed_port,
     a_cloud,
@@ -25,6 +26,9 @@ from tests.functional.ec2_ground import (
 )
 from tests.functional.inline_background import now
 from tests.functional.interceptor import Answer, Close, Interceptor, Request, interceptor
+
+moto, complete = ec2_ground.moto, ec2_ground.complete
+between, credentials = ec2_ground.between, ec2_ground.credentials
 
 
 @pytest.mark.parametrize(

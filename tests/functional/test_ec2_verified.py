@@ -15,6 +15,7 @@ from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.clouds.ec2 import Ec2Cloud
 from imagestoreproxy.model.errors import Cancelled, CloudError
 from imagestoreproxy.ports import Stop
+from tests.functional import ec2_ground
 from tests.functional.ec2_ground import (
     a_cloud,
     an_upload,
@@ -22,6 +23,9 @@ from tests.functional.ec2_ground import (
 )
 from tests.functional.inline_background import InlineBackground, now
 from tests.functional.interceptor import Answer, Close, Interceptor, Lost, Request
+
+moto, complete = ec2_ground.moto, ec2_ground.complete
+between, credentials = ec2_ground.between, ec2_ground.credentials
 
 
 def test_endpoints_may_have_paths(credentials: Credentials, between: Interceptor) -> None:
