@@ -59,7 +59,7 @@ def _run(settings: Settings) -> int:
     error = failures[0].value
     if isinstance(error, StoreProxyError):
         return _complain(error, 2 if isinstance(error, SettingsError) else 1)
-    failures[0].printTraceback(sys.stderr)
+    sys.stderr.write(failures[0].getTraceback())
     return 1
 
 

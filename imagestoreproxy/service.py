@@ -7,12 +7,12 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IListeningPort
+from twisted.python.failure import Failure
 from twisted.web.server import Site
 
 from imagestoreproxy.clouds import credentials as sources_of_credentials
@@ -86,9 +86,7 @@ class Proxy(Service):
         self._fetcher = CurlFetcher(
             reactor, http_proxy=settings.http_proxy, ca_bundle=settings.ca_bundle
         )
-        self._verifier = GpgVerifier(
-            self._threads, keyring=settings.keyring, home=settings.data_dir / "gnupg"
-        )
+        self._verifier = GpgVerifier(self._threads, settings.keyring, settings.data_dir / "gnupg")
         source = StoreApi(
             "store",
             settings.api_url,
@@ -101,7 +99,7 @@ class Proxy(Service):
         self._catalogue = Catalogue([source], self._records, self._clock, self._journal)
         self._actions = self._make_actions(_cloud(settings, cloud_keys, self._threads))
         self._store = ImageStore(self._catalogue, self._actions, self._clock)
-        self._ports: list[IListeningPort] = []
+        self._ports: list[Any] = []
 
     def _make_actions(self, cloud: Cloud) -> Actions:
         downloader = Downloader(
@@ -141,7 +139,7 @@ class Proxy(Service):
         Raises:
             SettingsError, OwnStateError: it cannot run like this.
         """
-        await self._verifier.check()
+        await self._verifier.fingerprints()
         await self._catalogue.load()
         await self._actions.resume()
         await self._listen()
@@ -168,46 +166,44 @@ class Proxy(Service):
             self._ports.append(await self._listen_at(description, site))
             self._journal.info("listening on {address}", address=self._ports[-1].getHost())
 
-    async def _listen_at(self, description: str, site: Site) -> IListeningPort:
+    async def _listen_at(self, description: str, site: Site) -> Any:
         try:
-            return await serverFromString(self._reactor, description).listen(site)
+            endpoint: Any = serverFromString(self._reactor, description)  # type: ignore[no-untyped-call]
+            return await endpoint.listen(site)
         except Exception as error:
             # Endpoint plugins raise what they like; all of it means that this option is wrong.
             raise SettingsError(f"Cannot listen on '{description}': {error}.") from error
 
     def startService(self) -> None:
         """Start as part of a ``twist`` process; a failure ends it."""
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
 
-        def give_up(failure: Any) -> None:
-            self._journal.failure("the proxy cannot start", failure.value)
+        def give_up(failure: Failure) -> None:
+            self._journal.failure("the proxy cannot start", cast(Exception, failure.value))
             self._reactor.stop()
 
         Deferred.fromCoroutine(self.start()).addErrback(give_up)
 
     def stopService(self) -> Deferred[None]:
         """Stop everything, within four seconds whatever is going on."""
-        super().stopService()
-        stopping = Deferred.fromCoroutine(self.stop())
-        stopping.addTimeout(STOP_S, self._reactor)
-        stopping.addErrback(lambda failure: self._journal.failure("stopping", failure.value))
-        return stopping
+        super().stopService()  # type: ignore[no-untyped-call]
+
+        def told(failure: Failure) -> None:
+            self._journal.failure("stopping was cut short", cast(Exception, failure.value))
+
+        stopping = Deferred.fromCoroutine(self.stop()).addTimeout(STOP_S, self._reactor)
+        return stopping.addErrback(told)
 
     async def stop(self) -> None:
         """Close the doors, stop the installs where they are, and let go of the data directory."""
         for port in self._ports:
-            await _maybe(port.stopListening())
+            await maybeDeferred(port.stopListening)
         await self._actions.close()
-        await self._fetcher.close()
-        await self._threads.close()
-        await self._records_thread.close()
+        self._fetcher.close()
+        self._threads.close()
+        self._records_thread.close()
         self._records.close()
         self._disk.close()
-
-
-async def _maybe(result: Any) -> None:
-    if isinstance(result, Deferred):
-        await result
 
 
 def _credentials(settings: Settings, environ: Mapping[str, str]) -> Credentials:

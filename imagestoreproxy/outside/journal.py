@@ -20,13 +20,14 @@ from twisted.logger import (
 from imagestoreproxy.model.errors import StoreProxyError
 
 
+_log = Logger(namespace="imagestoreproxy")
+
+
 class LoggerJournal:
     """``ports.Journal``: each note is one event; what is unexpected comes with its traceback."""
 
-    _log = Logger("imagestoreproxy")
-
     def info(self, text: str, **fields: object) -> None:
-        self._log.info(text, **fields)
+        _log.info(text, **fields)
 
     def failure(self, text: str, error: BaseException, **fields: object) -> None:
         if isinstance(error, StoreProxyError):
@@ -35,7 +36,7 @@ class LoggerJournal:
                 details += f" [{type(error.__cause__).__name__}: {error.__cause__}]"
         else:
             details = "".join(traceback.format_exception(error))
-        self._log.error(text + ": {details}", details=details, **fields)
+        _log.error(text + ": {details}", details=details, **fields)
 
 
 def begin_logging(*, debug: bool, stream: TextIO = sys.stderr) -> None:
