@@ -9,7 +9,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -35,9 +35,7 @@ def free_port(wished: int) -> int:
 
 
 @contextmanager
-def running(
-    name: str, command: Sequence[str], url: str, log: Path, environment: Mapping[str, str]
-) -> Iterator[None]:
+def running(name: str, command: Sequence[str], url: str, log: Path) -> Iterator[None]:
     """Run a program, from its first answer at ``url`` on.
 
     Raises:
@@ -50,7 +48,7 @@ def running(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
             start_new_session=True,
         )
     try:

@@ -59,6 +59,7 @@ class Stage:
 def main() -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
+    _shut_the_door()
     once = os.environ.get("ONCE", "") not in {"", "0"}
     with ExitStack() as stack:
         try:
@@ -77,6 +78,16 @@ def main() -> int:
             print("\nStopping ...", flush=True)
             return 1 if once else 0
     return 0
+
+
+def _shut_the_door() -> None:
+    """Forget what this machine's user has set for other clouds and for the way out."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "EC2_", "S3_", "IMAGE_STORE_")):
+            del os.environ[name]
+    os.environ["AWS_CONFIG_FILE"] = os.devnull
+    # All that the demo starts is on this machine, and no HTTP proxy leads there.
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = "localhost,127.0.0.1"
 
 
 def _leave(number: int, _: object) -> NoReturn:
@@ -99,14 +110,14 @@ def _start(stack: ExitStack) -> Stage:
     port = free_port(CLOUD_PORT)
     cloud_url = f"http://127.0.0.1:{port}"
     command = [*python, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    stack.enter_context(running("moto", command, f"{cloud_url}/moto-api/", run / "cloud.log", {}))
+    stack.enter_context(running("moto", command, f"{cloud_url}/moto-api/", run / "cloud.log"))
     _say("Cloud", f"{cloud_url}  (EC2 and S3, played by moto)")
 
     port = free_port(STORE_PORT)
     store_url = f"http://localhost:{port}/api"
     command = [*python, str(ROOT / "fakestoreapi.py"), str(samples.directory), f"--port={port}"]
     stack.enter_context(
-        running("fakestoreapi.py", command, f"{store_url}/dashboard", run / "store.log", {})
+        running("fakestoreapi.py", command, f"{store_url}/dashboard", run / "store.log")
     )
     _say("Store", f"{store_url}  (fakestoreapi.py)")
 
@@ -121,11 +132,7 @@ def _start(stack: ExitStack) -> Stage:
         *(f"--api-url={store_url}", f"--keyring={ROOT / 'fake-pubring.gpg'}"),
         f"--listen=tcp:{port}:interface=127.0.0.1",
     ]
-    # What the demo starts is on this machine; no HTTP proxy leads there.
-    direct = {"no_proxy": "localhost,127.0.0.1", "NO_PROXY": "localhost,127.0.0.1"}
-    stack.enter_context(
-        running("The proxy", command, f"{proxy_url}/healthz", run / "proxy.log", direct)
-    )
+    stack.enter_context(running("The proxy", command, f"{proxy_url}/healthz", run / "proxy.log"))
     _say("Proxy", f"{proxy_url}  (bin/image-store-proxy)")
     return Stage(
         samples, credentials, cloud_url, store_url, Connection(proxy_url, ACCESS_KEY, SECRET_KEY)
