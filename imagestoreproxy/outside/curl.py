@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-import pycurl
 from twisted.logger import Logger
 
 from imagestoreproxy import ports
@@ -25,7 +24,7 @@ from imagestoreproxy.outside.bodies import (
 from imagestoreproxy.outside.castore import ca_store
 from imagestoreproxy.outside.exchange import Answer, Exchange, Limits, Request
 from imagestoreproxy.outside.masking import masked
-from imagestoreproxy.outside.neterrors import failure, network_error, status_error
+from imagestoreproxy.outside.neterrors import UNTRUSTED, failure, network_error, status_error
 from imagestoreproxy.outside.proxies import proxy_rules
 from imagestoreproxy.outside.transfers import TransferThread
 
@@ -205,7 +204,7 @@ class CurlFetcher:
 
     async def _look(self, request: Request, answer: Answer) -> Answer | None:
         """Look at the certificate that was not trusted, for the message alone."""
-        if answer.code != pycurl.E_PEER_FAILED_VERIFICATION:
+        if answer.code not in UNTRUSTED:
             return None
         look = replace(request, only_certificate=True, headers=(), total_s=_LOOK_S)
         seen = await self._exchange(look, Nothing())

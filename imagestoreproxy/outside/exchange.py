@@ -77,6 +77,7 @@ class Answer:
         os_errno: of the operating system, when a connection failed; or 0.
         connect_status: the HTTP proxy's answer to CONNECT, or 0.
         looked_up: whether the name of the host, or of the HTTP proxy, had an address.
+        connected: whether the connection, with TLS where it is wanted, stood.
         redirect_url: where the answer points to, absolute.
         certificate: fields of the server's own certificate, where they were asked for.
     """
@@ -92,6 +93,7 @@ class Answer:
     os_errno: int = 0
     connect_status: int = 0
     looked_up: bool = False
+    connected: bool = False
     redirect_url: str = ""
     certificate: Mapping[str, str] = field(default_factory=dict)
 
@@ -275,6 +277,7 @@ class Exchange:
             os_errno=int(curl.getinfo(pycurl.OS_ERRNO)),
             connect_status=int(curl.getinfo(pycurl.HTTP_CONNECTCODE)),
             looked_up=bool(self._tried) or float(curl.getinfo(pycurl.NAMELOOKUP_TIME)) > 0,
+            connected=float(curl.getinfo(pycurl.PRETRANSFER_TIME)) > 0,
             redirect_url=_text(curl, pycurl.REDIRECT_URL),
             certificate=certificate,
         )

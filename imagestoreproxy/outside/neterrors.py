@@ -17,6 +17,9 @@ from imagestoreproxy.model.errors import FetchError
 from imagestoreproxy.outside.exchange import Answer, Limits, Request
 from imagestoreproxy.outside.masking import masked
 
+# By number: libcurl 7.62 made one of the two, and the names in pycurl have moved.
+UNTRUSTED = (51, 60)
+
 _CLEAR_TEXT = ("wrong version number", "packet length too long", "unknown protocol", "http request")
 _NO_ROUTE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL)
 _WHITE = re.compile(r"\s+")
@@ -115,12 +118,12 @@ def _cause(  # noqa: PLR0911 - one per cause
         return "only http and https are taken", False
     if code == pycurl.E_URL_MALFORMAT:
         return f"it is no proper URL ({said})", False
-    return f"{said} (libcurl's error {code})", True
+    return f"libcurl says {code}, {said}", True
 
 
 _TLS = (
+    *UNTRUSTED,
     pycurl.E_SSL_CONNECT_ERROR,
-    pycurl.E_PEER_FAILED_VERIFICATION,
     pycurl.E_SSL_CERTPROBLEM,
     pycurl.E_SSL_CIPHER,
     pycurl.E_SSL_CACERT_BADFILE,
@@ -151,8 +154,7 @@ def _unreached(os_errno: int, said: str, peer: str) -> str:
 
 
 def _too_slow(request: Request, answer: Answer, limits: Limits, name: str, peer: str) -> str:
-    said = _said(answer).lower()
-    if "too slow" in said:
+    if "too slow" in answer.text.lower():
         return (
             f"{peer} sent less than {limits.stall_bytes_per_s} bytes a second for "
             f"{limits.stall_s} s, the transfer has stalled"
@@ -162,7 +164,7 @@ def _too_slow(request: Request, answer: Answer, limits: Limits, name: str, peer:
             f"the lookup of the name {name} took longer than {limits.connect_s:g} s; check this "
             "machine's DNS and network"
         )
-    if request.total_s and "operation timed out" in said:
+    if request.total_s and answer.connected and "operation timed out" in answer.text.lower():
         return f"no whole answer came from {peer} within {limits.get_s:g} s"
     return (
         f"no connection to {peer} within {limits.connect_s:g} s; it does not answer, or a "
@@ -192,7 +194,7 @@ def _tls_cause(  # noqa: PLR0911 - one per cause
     store = f"the CA file {request.ca}" if request.ca else "libcurl's own CA file"
     if answer.code == pycurl.E_SSL_CACERT_BADFILE:
         return f"{store} has no usable certificates; set --ca-bundle ({said})", False
-    if answer.code != pycurl.E_PEER_FAILED_VERIFICATION:
+    if answer.code not in UNTRUSTED:
         return f"TLS with {whose} failed ({said})", True
     about = _about(certificate)
     if "expired" in low:
@@ -216,4 +218,4 @@ def _about(certificate: Answer) -> str:
 
 def _said(answer: Answer) -> str:
     words = _WHITE.sub(" ", masked(answer.text)).strip().rstrip(".")
-    return words or pycurl.easy_strerror(answer.code)
+    return words or f"libcurl's error {answer.code}"

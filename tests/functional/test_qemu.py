@@ -55,18 +55,10 @@ def test_a_qcow2_disk_becomes_the_same_raw_bytes_with_holes(
 
 @needs_qemu
 @pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (["-b", "/etc/passwd", "-F", "raw"], "refers to another file"),
-        (["-o", "data_file=elsewhere,data_file_raw=on"], "refers to another file"),
-        (
-            ["--object", "secret,id=s,data=x", "-o", "encrypt.format=luks,encrypt.key-secret=s"],
-            "encr",
-        ),
-    ],
+    "options", [["-b", "/etc/passwd", "-F", "raw"], ["-o", "data_file=elsewhere,data_file_raw=on"]]
 )
-def test_disks_that_name_other_files_or_are_encrypted_are_refused(
-    images: QemuImg, tmp_path: Path, options: list[str], words: str
+def test_disks_that_name_other_files_are_refused(
+    images: QemuImg, tmp_path: Path, options: list[str]
 ) -> None:
     disk = tmp_path / "disk"
     subprocess.run(
@@ -75,7 +67,7 @@ def test_disks_that_name_other_files_or_are_encrypted_are_refused(
         cwd=tmp_path,
         timeout=30,
     )
-    with pytest.raises(UnpackError, match=words):
+    with pytest.raises(UnpackError, match="refers to another file"):
         in_reactor(images.to_raw, disk, tmp_path / "out", LIMIT)
     assert not (tmp_path / "out").exists()
 
@@ -116,6 +108,13 @@ def test_a_missing_qemu_img_names_the_package(
     (tmp_path / "disk").write_bytes(header)
     monkeypatch.setattr(process, "ENVIRONMENT", {"PATH": str(tmp_path)})
     with pytest.raises(UnpackError, match="package qemu-utils"):
+        in_reactor(images.to_raw, tmp_path / "disk", tmp_path / "out", LIMIT)
+
+
+def test_an_encrypted_disk_is_refused(images: QemuImg, tmp_path: Path) -> None:
+    header = b"QFI\xfb" + struct.pack(">IQI4xQI", 3, 0, 0, 1 << 20, 2)  # LUKS
+    (tmp_path / "disk").write_bytes(header + bytes(80))
+    with pytest.raises(UnpackError, match="is encrypted"):
         in_reactor(images.to_raw, tmp_path / "disk", tmp_path / "out", LIMIT)
 
 
