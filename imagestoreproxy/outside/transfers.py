@@ -77,8 +77,12 @@ class TransferThread:
 
     def add(self, job: Job) -> None:
         """Begin a transfer."""
-        self._jobs[job.curl] = job
-        self._multi.add_handle(job.curl)
+        try:
+            self._multi.add_handle(job.curl)
+        except pycurl.error as error:
+            job.ended(pycurl.E_FAILED_INIT, str(error))
+        else:
+            self._jobs[job.curl] = job
 
     def cancel(self, job: Job) -> None:
         """Take a transfer away; one that is over is left as it is."""
