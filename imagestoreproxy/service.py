@@ -72,6 +72,8 @@ class Proxy(Service):
         self._journal = LoggerJournal()
         self._clock = ReactorClock(reactor)
         cloud_keys = _credentials(settings, environ) if settings.cloud == "ec2" else None
+        for warning in cloud_keys.warnings() if cloud_keys else ():
+            self._journal.info("{warning}", warning=warning)
         self._keys: Keys = OneClient(cloud_keys) if cloud_keys else AnyClient(settings.fake_secret)
         self._disk = DataDirectory(settings.data_dir)
         self._disk.lock()

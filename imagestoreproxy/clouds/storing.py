@@ -44,6 +44,7 @@ def store_bundle(
         part = Part(f"{manifest.name}.part.{len(parts)}", stored.sha1_hex, stored.size_bytes)
         bucket.put(part.filename, content)
         parts.append(part)
+        del content  # or two parts would be in memory while the next one fills
     complete = replace(manifest, tar_sha1_hex=tally.sha1_hex, parts=parts)
     xml = manifest_xml(complete, key=key, iv=iv, keys=keys)
     manifest_key = f"{manifest.name}.manifest.xml"

@@ -31,7 +31,7 @@ from imagestoreproxy.ports import (
     Task,
 )
 
-KEEP_S = 30.0
+KEEP_S = 2.0
 CANCEL_WAIT_S = 1.5
 FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 300.0

@@ -10,9 +10,9 @@ from imagestoreproxy.install.download import Downloader
 from imagestoreproxy.install.meter import Meter
 from imagestoreproxy.install.unpack import Download, Report, sizes, stream
 from imagestoreproxy.install.work import Work
-from imagestoreproxy.model.errors import DiskError, DocumentError
+from imagestoreproxy.model.errors import Cancelled, DiskError, DocumentError
 from imagestoreproxy.model.images import Compression, FileFormat, FileKind, ImageDocument
-from imagestoreproxy.model.installs import Bundle, Event, Installation, Step
+from imagestoreproxy.model.installs import Bundle, Event, Installation, State, Step
 from imagestoreproxy.model.plan import (
     Part,
     Plan,
@@ -242,6 +242,8 @@ class Installer:
         )
 
     async def _complete(self, work: Work, document: ImageDocument) -> Installation:
+        if work.state is State.CANCELLING:
+            raise Cancelled  # the click came first, though the task has not heard of it yet
         work.sealed = True
         installation = Installation(
             image_uri=document.uri,

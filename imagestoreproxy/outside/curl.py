@@ -85,11 +85,7 @@ class CurlFetcher:
         final, answer = await self._follow(request, lambda: body, within)
         if answer.status != 200:
             raise status_error(final, answer)
-        local = (
-            is_local_host(urlsplit(final.url).hostname or "")
-            if final.proxy
-            else is_local(answer.address)
-        )
+        local = came_from_local(final, answer)
         return ports.Fetched(final.url, bytes(body.content), answer.headers, local)
 
     async def download(self, url: str, sink: ports.Sink, *, allow_local: bool) -> None:
@@ -147,7 +143,9 @@ class CurlFetcher:
                 url=masked(request.url),
                 target=masked(answer.redirect_url),
             )
-            request = replace(request, url=answer.redirect_url)
+            # Who may be local may send to a local address; who lives on the public net may not.
+            allow_local = request.allow_local and came_from_local(request, answer)
+            request = replace(request, url=answer.redirect_url, allow_local=allow_local)
         raise failure(
             request,
             f"more than {self._limits.redirects} redirects follow one another; the store's "
@@ -211,6 +209,13 @@ class CurlFetcher:
         if seen.cancelled:
             raise Cancelled
         return seen
+
+
+def came_from_local(request: Request, answer: Answer) -> bool:
+    """Tell whether the server that answered has a local address, as far as can be known."""
+    if request.proxy:
+        return is_local_host(urlsplit(request.url).hostname or "")
+    return is_local(answer.address)
 
 
 def _placed(problem: Exception, request: Request, answer: Answer) -> Exception:

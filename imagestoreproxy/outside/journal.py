@@ -19,7 +19,6 @@ from twisted.logger import (
 
 from imagestoreproxy.model.errors import StoreProxyError
 
-
 _log = Logger(namespace="imagestoreproxy")
 
 

@@ -47,27 +47,6 @@ def read_document(signed: Signed, message: bytes, image_uri: str, now_s: float) 
     Raises:
         DocumentError: another image's, expired, or not of the format.
     """
-    try:
-        return _read(signed, message, image_uri, now_s)
-    except DocumentError as error:
-        raise DocumentError(f"The image document of {image_uri} is refused: {error}") from error
-
-
-def check_serial(document: ImageDocument, highest_seen: int) -> None:
-    """Refuse a document older than one seen before (rollback).
-
-    Args:
-        highest_seen: the highest serial ever seen for this URI, or -1.
-    """
-    if document.serial < highest_seen:
-        raise DocumentError(
-            f"The image document of {document.uri} is refused: its serial is {document.serial}, but"
-            f" {highest_seen} was seen before. The store, or somebody before it, offers an older"
-            " publication."
-        )
-
-
-def _read(signed: Signed, message: bytes, image_uri: str, now_s: float) -> ImageDocument:
     source = fields.parse_object(signed.payload, "The signed text")
     if source.get("format") != FORMAT:
         raise DocumentError(f"'format' must be \"{FORMAT}\".")
@@ -94,6 +73,20 @@ def _read(signed: Signed, message: bytes, image_uri: str, now_s: float) -> Image
         signed_text=message,
         fingerprint=signed.fingerprint,
     )
+
+
+def check_serial(document: ImageDocument, highest_seen: int) -> None:
+    """Refuse a document older than one seen before (rollback).
+
+    Args:
+        highest_seen: the highest serial ever seen for this URI, or -1.
+    """
+    if document.serial < highest_seen:
+        raise DocumentError(
+            f"The image document of {document.uri} is refused: its serial is {document.serial}, but"
+            f" {highest_seen} was seen before. The store, or somebody before it, offers an older"
+            " publication."
+        )
 
 
 def read_info(source: Json, image_uri: str, size_mb: int) -> ImageInfo:

@@ -93,8 +93,13 @@ class StoreApi:
 
     async def reread(self, image_uri: str, message: bytes) -> ImageDocument:
         """Verify a message that was fetched, now or earlier."""
-        signed = await self._verifier.verify(message)
-        return read_document(signed, message, image_uri, self._clock.now_s())
+        try:
+            signed = await self._verifier.verify(message)
+            return read_document(signed, message, image_uri, self._clock.now_s())
+        except DocumentError as error:
+            raise DocumentError(
+                f"The image document of {image_uri} is refused: {error.message}"
+            ) from error
 
     async def may_be_local(self, url: str) -> bool:
         """Tell whether this store may send the proxy to a local address for ``url``.

@@ -1,29 +1,31 @@
-"""Fixtures that several files of functional tests share."""
-
-# Stand-in for a file that was overwritten by mistake; its author should compare sizes and scopes.
+"""What functional tests share: a cloud, and small images."""
 
 from __future__ import annotations
 
+import gzip
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from demo.images import make_samples
 from tests.functional.moto_server import moto_server
 
 
 @pytest.fixture(scope="session")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with ``kernel``, ``ramdisk.gz`` and ``image.gz``."""
-    directory = tmp_path_factory.mktemp("images")
-    samples = make_samples(directory / "made", image_mib=64)
-    samples.ramdisk.rename(samples.directory / "ramdisk.gz")
-    return samples.directory
+def moto_url() -> Iterator[str]:
+    """moto's EC2 and S3 over HTTP, one for the whole run."""
+    with moto_server() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
-def moto_url() -> Iterator[str]:
-    """One cloud for all tests."""
-    with moto_server() as url:
-        yield url
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory for fakestoreapi.py: a kernel, a ramdisk, and an image of 24 MiB, half noise."""
+    directory = tmp_path_factory.mktemp("images")
+    noise = random.Random(7)
+    (directory / "kernel").write_bytes(noise.randbytes(300_000))
+    (directory / "ramdisk.gz").write_bytes(gzip.compress(noise.randbytes(500_000), 1))
+    image = noise.randbytes(12 * 2**20) + bytes(12 * 2**20)
+    (directory / "image.gz").write_bytes(gzip.compress(image, 1))
+    return directory
