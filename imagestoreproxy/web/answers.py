@@ -9,7 +9,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -21,9 +21,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from imagestoreproxy.model.errors import CallerError, Cancelled, InstallError, StoreProxyError
 from imagestoreproxy.model.signing import Pair
-
-if TYPE_CHECKING:
-    from imagestoreproxy.web.site import StoreSite
+from imagestoreproxy.ports import Clock
 
 log = Logger()
 
@@ -56,6 +54,13 @@ def refusal(status: int, message: str, *, acted: bool = False, allow: str = "") 
     return Answer(status, encode({"error-message": message}), acted, allow)
 
 
+class Home(Protocol):
+    """What a request needs of the site that it came to."""
+
+    clock: Clock
+    resource: Resource
+
+
 class StoreRequest(Request):
     """A request whose form Twisted leaves alone: only what is signed is parsed, once.
 
@@ -65,7 +70,7 @@ class StoreRequest(Request):
         on_answer: called with the answer before it is sent, also when the client has gone.
     """
 
-    site: StoreSite
+    site: Home  # type: ignore[assignment]
     raw_path = b""
     raw_query = b""
     body = b""
