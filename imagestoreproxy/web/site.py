@@ -47,7 +47,7 @@ class Limits:
     parameters: int = 20_000
     connections: int = 512
     remembered_requests: int = 10_000
-    remembered_bytes: int = 16 * 1024 * 1024
+    remembered_bytes: int = 4 * 1024 * 1024
 
 
 class StoreChannel(HTTPChannel):
