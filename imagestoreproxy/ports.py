@@ -18,7 +18,13 @@ from imagestoreproxy.model.images import (
     Listing,
     Virtualization,
 )
-from imagestoreproxy.model.installs import Bundle, ImageState, Install, Installation
+from imagestoreproxy.model.installs import (
+    Bundle,
+    ImageState,
+    Install,
+    Installation,
+    Reconciliation,
+)
 
 T = TypeVar("T")
 
@@ -243,7 +249,8 @@ class Cloud(Protocol):
     def upload(self, upload: Upload) -> Awaitable[str]:
         """Bundle and store the stream; give the manifest's location, ``BUCKET/KEY``.
 
-        What an earlier, broken-off upload of the same bundle left is replaced.
+        Parts that an earlier, broken-off upload of the same bundle (same ``secret``) left, and that
+        are right, are not sent again.
         """
 
     def register(self, upload: Upload, location: str) -> Awaitable[str]:
@@ -254,6 +261,12 @@ class Cloud(Protocol):
 
     def is_registered(self, image_id: str) -> Awaitable[bool]:
         """Tell whether the cloud still knows the id."""
+
+    def is_stored(self, location: str) -> Awaitable[bool]:
+        """Tell whether the manifest at ``BUCKET/KEY`` is still there."""
+
+    def buckets(self) -> Awaitable[Sequence[str]]:
+        """Name all buckets of the account."""
 
     def deregister(self, image_id: str) -> Awaitable[None]:
         """Take a registration back; one that is gone is fine."""
@@ -334,8 +347,17 @@ class Records(Protocol):
     def remove_bundle(self, bundle: Bundle) -> Awaitable[None]:
         """Remove a ledger row: nothing of it is left in the cloud."""
 
-    def complete(self, installation: Installation) -> Awaitable[None]:
-        """Add an installation and end its install, in one transaction."""
+    def complete(self, installation: Installation) -> Awaitable[int]:
+        """Add an installation and end its install, in one transaction; give its number.
+
+        The ledger of the install becomes the bundles of the installation.
+        """
+
+    def mark_gone(self, number: int, why: str) -> Awaitable[None]:
+        """Say why an installation is no longer in the cloud; empty: it is."""
+
+    def remove_installation(self, number: int) -> Awaitable[None]:
+        """Forget an installation: nothing of it is left in the cloud."""
 
     def highest_serial(self, source: str, image_uri: str) -> Awaitable[int]:
         """Give the highest serial ever seen for this URI, or -1."""
@@ -385,6 +407,12 @@ class Store(Protocol):
 
     def clear_error(self, image_uri: str) -> Awaitable[ImageState]:
         """Forget the error of a failed install, and the files kept for another try."""
+
+    def uninstall(self, image_uri: str) -> Awaitable[ImageState]:
+        """Take an installed image out of the cloud; also what is left of one that is gone."""
+
+    def reconcile(self) -> Awaitable[Reconciliation]:
+        """Compare what is installed with what the cloud has."""
 
 
 class Keys(Protocol):

@@ -23,7 +23,11 @@ from imagestoreproxy.config import Settings
 from imagestoreproxy.install.actions import Actions
 from imagestoreproxy.install.download import Downloader
 from imagestoreproxy.install.installer import Installer
+from imagestoreproxy.install.inventory import Inventory
+from imagestoreproxy.install.reconcile import Reconciler
+from imagestoreproxy.install.runs import Runs
 from imagestoreproxy.install.shelf import ImageStore
+from imagestoreproxy.install.undo import Undo
 from imagestoreproxy.model.errors import InstallError, OwnStateError, SettingsError
 from imagestoreproxy.outside.background import ReactorClock, Threads
 from imagestoreproxy.outside.curl import CurlFetcher
@@ -31,7 +35,7 @@ from imagestoreproxy.outside.disk import DataDirectory
 from imagestoreproxy.outside.gpg import GpgVerifier
 from imagestoreproxy.outside.journal import LoggerJournal
 from imagestoreproxy.outside.qemu import QemuImg
-from imagestoreproxy.ports import Background, Cloud, Keys
+from imagestoreproxy.ports import Background, Cloud, Keys, Task
 from imagestoreproxy.sources.catalogue import Catalogue
 from imagestoreproxy.sources.storeapi import StoreApi
 from imagestoreproxy.storage.database import Database
@@ -99,11 +103,44 @@ class Proxy(Service):
             clock=self._clock,
         )
         self._catalogue = Catalogue([source], self._records, self._clock, self._journal)
-        self._actions = self._make_actions(_cloud(settings, cloud_keys, self._threads))
-        self._store = ImageStore(self._catalogue, self._actions, self._clock)
+        cloud = _cloud(settings, cloud_keys, self._threads)
+        inventory = Inventory()
+        undo = Undo(
+            inventory=inventory,
+            cloud=cloud,
+            disk=self._disk,
+            records=self._records,
+            background=self._threads,
+        )
+        self._runs = self._make_runs(cloud, inventory, undo)
+        self._actions = Actions(
+            inventory=inventory,
+            runs=self._runs,
+            sources=self._catalogue,
+            records=self._records,
+            disk=self._disk,
+            background=self._threads,
+            clock=self._clock,
+        )
+        self._reconciler = Reconciler(
+            inventory=inventory,
+            undo=undo,
+            cloud=cloud,
+            records=self._records,
+            clock=self._clock,
+            journal=self._journal,
+        )
+        self._store = ImageStore(
+            sources=self._catalogue,
+            inventory=inventory,
+            actions=self._actions,
+            reconciler=self._reconciler,
+            clock=self._clock,
+        )
         self._ports: list[Any] = []
+        self._reconciling: Task | None = None
 
-    def _make_actions(self, cloud: Cloud) -> Actions:
+    def _make_runs(self, cloud: Cloud, inventory: Inventory, undo: Undo) -> Runs:
         downloader = Downloader(
             fetcher=self._fetcher,
             disk=self._disk,
@@ -114,6 +151,7 @@ class Proxy(Service):
         )
         installer = Installer(
             sources=self._catalogue,
+            inventory=inventory,
             downloader=downloader,
             cloud=cloud,
             disk=self._disk,
@@ -124,11 +162,11 @@ class Proxy(Service):
             journal=self._journal,
             max_unpacked_bytes=self._settings.max_unpacked_bytes,
         )
-        return Actions(
+        return Runs(
+            inventory=inventory,
             installer=installer,
-            sources=self._catalogue,
+            undo=undo,
             records=self._records,
-            disk=self._disk,
             background=self._threads,
             clock=self._clock,
             journal=self._journal,
@@ -147,6 +185,7 @@ class Proxy(Service):
         await self._listen()
         # So that the first page has something to show, and a wrong HTTP proxy is in the log.
         self._threads.start("first dashboard", self._look())
+        self._reconciling = self._threads.start("reconcile", self._reconciler.run())
 
     async def _look(self) -> None:
         try:
@@ -200,7 +239,9 @@ class Proxy(Service):
         """Close the doors, stop the installs where they are, and let go of the data directory."""
         for port in self._ports:
             await maybeDeferred(port.stopListening)
-        await self._actions.close()
+        if self._reconciling:
+            self._reconciling.cancel()
+        await self._runs.close()
         self._fetcher.close()
         self._threads.close()
         self._records_thread.close()

@@ -73,7 +73,7 @@ class Calls:
             self._stop.check()
             if not may_pass(failure) or attempt == self._tries - 1:
                 break
-            pause_s = self._first_pause_s * 2**attempt * random.uniform(0.5, 1.5)  # noqa: S311
+            pause_s = self._first_pause_s * 2**attempt * random.uniform(0.5, 1.5)
             self._stop.wait(max(pause_s, retry_after_s(failure)))
         raise cloud_error(failure, self.endpoint, what, time.time()) from None
 

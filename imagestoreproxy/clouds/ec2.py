@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -92,6 +92,20 @@ class Ec2Cloud:
         """Tell whether EC2 still knows the id."""
         return self._background.run(lambda stop: self._knows(self._ec2_calls(stop), image_id))
 
+    def is_stored(self, location: str) -> Awaitable[bool]:
+        """Tell whether the manifest at ``BUCKET/KEY`` is in S3."""
+        name, _, key = location.partition("/")
+        return self._background.run(lambda stop: self._bucket(name, stop).size(key) >= 0)
+
+    def buckets(self) -> Awaitable[Sequence[str]]:
+        """Name the account's buckets."""
+
+        def work(stop: Stop) -> list[str]:
+            answer = self._s3_calls(stop).call("list buckets", self._clients.s3().list_buckets)
+            return [str(bucket["Name"]) for bucket in answer.get("Buckets", ())]
+
+        return self._background.run(work)
+
     def deregister(self, image_id: str) -> Awaitable[None]:
         """Take a registration back; one that is gone is fine."""
 
@@ -109,7 +123,7 @@ class Ec2Cloud:
 
     def remove(self, bundle: Bundle) -> Awaitable[None]:
         """Delete the bundle's objects and its bucket; absent ones are fine."""
-        return self._background.run(lambda stop: self._bucket(bundle, stop).remove())
+        return self._background.run(lambda stop: self._bucket(bundle.bucket, stop).remove())
 
     def _check(self, stop: Stop) -> None:
         bundle_keys(self._credentials)
@@ -130,7 +144,7 @@ class Ec2Cloud:
 
     def _upload(self, upload: Upload, stop: Stop) -> str:
         keys = bundle_keys(self._credentials)
-        bucket = self._bucket(upload.bundle, stop)
+        bucket = self._bucket(upload.bundle.bucket, stop)
         bucket.make()
         bucket.empty()
         manifest = Manifest(
@@ -197,10 +211,10 @@ class Ec2Cloud:
             return False
         return any(image["ImageId"] == image_id for image in _live(answer))
 
-    def _bucket(self, bundle: Bundle, stop: Stop) -> Bucket:
+    def _bucket(self, name: str, stop: Stop) -> Bucket:
         calls = self._s3_calls(stop)
         return Bucket(
-            bundle.bucket,
+            name,
             self._clients.s3(),
             calls,
             region=self._region,

@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -72,6 +72,18 @@ class FakeCloud:
         return self._background.run(
             lambda stop: self._ask(lambda held: image_id in held["registered"])
         )
+
+    def is_stored(self, location: str) -> Awaitable[bool]:
+        """Tell whether a bundle was taken and not removed."""
+        return self._background.run(
+            lambda stop: self._ask(
+                lambda held: any(one["location"] == location for one in held["stored"].values())
+            )
+        )
+
+    def buckets(self) -> Awaitable[Sequence[str]]:
+        """Name the buckets of all bundles."""
+        return self._background.run(lambda stop: self._ask(lambda held: list(held["stored"])))
 
     def deregister(self, image_id: str) -> Awaitable[None]:
         """Forget the id; one that is unknown is fine."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import random
+
 from imagestoreproxy.install.meter import Meter
 from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.errors import DigestError, FetchError
 from imagestoreproxy.model.images import ImageFile
 from imagestoreproxy.model.installs import Step
 from imagestoreproxy.model.plan import download_name
+from imagestoreproxy.model.retry import DOWNLOAD, WRONG_DIGESTS
 from imagestoreproxy.ports import Background, Clock, Disk, Fetcher, Journal, Partial, Sources
-
-TRIES = 5
-FIRST_PAUSE_S = 1.0
-LONGEST_PAUSE_S = 30.0
 
 
 class _Counted:
@@ -105,27 +104,30 @@ class Downloader:
                 problems.append(_wrong(url, partial, file))
             if isinstance(problems[-1], DigestError):
                 await self._background.run(lambda _stop: partial.discard())
-                if sum(isinstance(problem, DigestError) for problem in problems) > 1:
+                wrong = sum(isinstance(problem, DigestError) for problem in problems)
+                if wrong >= WRONG_DIGESTS:
                     break
         raise problems[-1]
 
     async def _from(self, work: Work, url: str, file: ImageFile, sink: _Counted) -> None:
         """Fetch from one address; a try that brought bytes does not count."""
         allow_local = await self._sources.may_be_local(work.install.source, url)
-        tries, pause_s = 0, FIRST_PAUSE_S
+        failures = 0
         while True:
             held_bytes = sink.position
             try:
                 await self._fetcher.download(url, sink, allow_local=allow_local)
                 return
             except FetchError as error:
-                if sink.position > held_bytes:
-                    tries, pause_s = 0, FIRST_PAUSE_S
-                tries += 1
-                if not error.retry_helps or tries >= TRIES or sink.position >= file.size_bytes:
+                failures = 1 if sink.position > held_bytes else failures + 1
+                if (
+                    not error.retry_helps
+                    or DOWNLOAD.is_over(failures)
+                    or sink.position >= file.size_bytes
+                ):
                     raise
+                pause_s = DOWNLOAD.pause_s(failures, random.random(), error.retry_after_s)
             await self._clock.sleep(pause_s)
-            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
 
 def _is_right(partial: Partial, file: ImageFile) -> bool:

@@ -1,12 +1,14 @@
-"""One install from start to end, and the way back."""
+"""One install from start to end."""
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from imagestoreproxy.install.download import Downloader
+from imagestoreproxy.install.inventory import Inventory
 from imagestoreproxy.install.meter import Meter
 from imagestoreproxy.install.unpack import Download, Report, sizes, stream
 from imagestoreproxy.install.work import Work
@@ -18,8 +20,10 @@ from imagestoreproxy.model.plan import (
     Plan,
     bucket_name,
     bundle_name,
+    content_name,
     download_name,
     make_plan,
+    parts_of,
 )
 from imagestoreproxy.ports import (
     Background,
@@ -64,6 +68,7 @@ class Installer:
         self,
         *,
         sources: Sources,
+        inventory: Inventory,
         downloader: Downloader,
         cloud: Cloud,
         disk: Disk,
@@ -75,6 +80,7 @@ class Installer:
         max_unpacked_bytes: int,
     ) -> None:
         self._sources = sources
+        self._inventory = inventory
         self._downloader = downloader
         self._cloud = cloud
         self._disk = disk
@@ -89,11 +95,13 @@ class Installer:
         """Bring an image from the store into the cloud, going on from what the ledger says.
 
         Raises:
-            InstallError: with one plain sentence; ``undo`` takes back what was done.
+            InstallError: with one plain sentence; ``undo.py`` takes back what was done.
         """
         await work.begin(Step.CHECKING)
         document = await self._document(work)
-        plan = make_plan(document)
+        await self._share(work, document)
+        in_place = {kind for kind, bundle in work.bundles.items() if bundle.image_id}
+        plan = make_plan(document, without=in_place)
         self._journal.info("plan for {image}: {plan}", image=plan.image_uri, plan=plan.as_text())
         await work.decided(document.signed_text, plan.as_text())
         work.meter.plan(plan.fetch_bytes)
@@ -114,24 +122,6 @@ class Installer:
             before_bytes += each.share_bytes
         return await self._complete(work, document)
 
-    async def undo(self, work: Work, *, keep_files: bool) -> None:
-        """Take back what an install did: in the cloud first, then on disk.
-
-        Raises:
-            CloudError: the cloud cannot be asked now; call again later.
-        """
-        work.meter.begin(Step.UNDOING)
-        for bundle in reversed(list(work.bundles.values())):
-            image_id = bundle.image_id
-            if not image_id and bundle.registering:
-                image_id = await self._cloud.find(bundle, bundle.location)
-            if image_id:
-                await self._cloud.deregister(image_id)
-            await self._cloud.remove(bundle)
-            await work.strike(bundle)
-        if not keep_files:
-            await self._background.run(lambda _stop: self._disk.remove(work.install.token))
-
     async def _document(self, work: Work) -> ImageDocument:
         install = work.install
         if install.document:
@@ -143,6 +133,15 @@ class Installer:
                 # Expired meanwhile: only a new one can say what may be installed now.
                 self._journal.failure("asking for {image} again", error, image=install.image_uri)
         return await self._sources.document(install.source, install.image_uri)
+
+    async def _share(self, work: Work, document: ImageDocument) -> None:
+        """Take kernel and ramdisk from another installation that has the same."""
+        for part in parts_of(document):
+            if part.kind is FileKind.IMAGE or part.kind in work.bundles:
+                continue
+            bundle = self._inventory.shared(part.kind, content_name(part, document.architecture))
+            if bundle and await self._cloud.is_registered(bundle.image_id):
+                await work.note(replace(bundle, image_uri=document.uri))
 
     async def _check(self, work: Work, plan: Plan) -> None:
         """Fail before the first byte where it would fail after the last."""
@@ -205,6 +204,8 @@ class Installer:
             kind=kind,
             bucket=bucket_name(work.install.token, kind),
             name=bundle_name(document.info.title, document.version, kind),
+            content=content_name(each.part, document.architecture),
+            secret=secrets.token_hex(32),
         )
         work.meter.set_done(Step.UPLOADING, before_bytes)
         upload = self._upload(work, document, each, bundle)
@@ -257,10 +258,11 @@ class Installer:
             document=document.signed_text,
             fingerprint=document.fingerprint,
             installed_at_s=self._clock.now_s(),
+            bundles=tuple(work.bundles[kind] for kind in FileKind if kind in work.bundles),
         )
-        await self._records.complete(installation)
+        number = await self._records.complete(installation)
         await self._background.run(lambda _stop: self._disk.remove(work.install.token))
-        return installation
+        return replace(installation, number=number)
 
 
 def _id_of(work: Work, kind: FileKind) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from imagestoreproxy.install.actions import Actions
+from imagestoreproxy.install.inventory import Inventory
+from imagestoreproxy.install.reconcile import Reconciler
 from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.errors import CallerError
 from imagestoreproxy.model.images import ImageInfo, Listing, is_newer
@@ -14,6 +16,7 @@ from imagestoreproxy.model.installs import (
     Action,
     ImageState,
     Installation,
+    Reconciliation,
     State,
     Status,
 )
@@ -25,9 +28,19 @@ CANCELLABLE = frozenset({State.WAITING, State.DOWNLOADING, State.INSTALLING})
 class ImageStore:
     """``ports.Store``: the inside, as ``web/`` sees it."""
 
-    def __init__(self, sources: Sources, actions: Actions, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        sources: Sources,
+        inventory: Inventory,
+        actions: Actions,
+        reconciler: Reconciler,
+        clock: Clock,
+    ) -> None:
         self._sources = sources
+        self._inventory = inventory
         self._actions = actions
+        self._reconciler = reconciler
         self._clock = clock
 
     async def dashboard(self) -> Shelf:
@@ -38,7 +51,7 @@ class ImageStore:
 
     def states(self, image_uris: Sequence[str]) -> Shelf:
         asked = dict.fromkeys(image_uris)
-        others = [uri for uri in self._actions.works if uri not in asked]
+        others = [uri for uri in self._noteworthy() if uri not in asked]
         return Shelf(
             Listing(tuple(self._info(uri) for uri in others)),
             [self._state(uri) for uri in (*asked, *others)],
@@ -61,10 +74,22 @@ class ImageStore:
         await self._actions.clear_error(image_uri)
         return self._state(image_uri)
 
+    async def uninstall(self, image_uri: str) -> ImageState:
+        await self._actions.uninstall(image_uri)
+        return self._state(image_uri)
+
+    async def reconcile(self) -> Reconciliation:
+        return await self._reconciler.once()
+
+    def _noteworthy(self) -> list[str]:
+        """Name the images with work going on or an error."""
+        gone = (uri for uri, many in self._inventory.installed.items() if many[-1].gone)
+        return list(dict.fromkeys((*self._inventory.works, *gone)))
+
     def _shelf(self, offer: Offer) -> Shelf:
         """Add everything in progress: such an answer makes the Store tab forget what it knew."""
         infos = {info.uri: info for info in offer.listing.images}
-        for uri in self._actions.works:
+        for uri in self._noteworthy():
             infos.setdefault(uri, self._info(uri))
         return Shelf(
             Listing(tuple(infos.values()), offer.listing.sections),
@@ -76,8 +101,8 @@ class ImageStore:
         return [self._state(uri) for uri in uris]
 
     def _info(self, uri: str) -> ImageInfo:
-        work = self._actions.works.get(uri)
-        installation = self._actions.installations.get(uri)
+        work = self._inventory.works.get(uri)
+        installation = self._inventory.newest(uri)
         return (
             self._sources.info(uri)
             or (work.install.info if work else None)
@@ -86,25 +111,28 @@ class ImageStore:
 
     def _is_known(self, uri: str) -> bool:
         return bool(
-            uri in self._actions.works
-            or uri in self._actions.installations
+            uri in self._inventory.works
+            or uri in self._inventory.installed
             or self._sources.source_of(uri)
         )
 
     def _state(self, uri: str) -> ImageState:
-        work = self._actions.works.get(uri)
-        installation = self._actions.installations.get(uri)
+        work = self._inventory.works.get(uri)
+        installation = self._inventory.newest(uri)
         if work and work.state in ACTIVE:
             return self._going_on(uri, work, installation)
         error = work.install.error if work else ""
+        if installation and installation.gone:
+            return self._gone(uri, installation, error)
         clear = (Action.CLEAR_ERROR,) if error else ()
+        remove = (Action.UNINSTALL,) if installation else ()
         offered = self._sources.info(uri)
         newer = bool(installation and offered and is_newer(offered.version, installation.version))
         if installation and not newer:
             return ImageState(
                 uri,
                 Status.INSTALLED,
-                actions=clear,
+                actions=(*clear, *remove),
                 emi=installation.emi,
                 eki=installation.eki,
                 eri=installation.eri,
@@ -116,11 +144,23 @@ class ImageStore:
         return ImageState(
             uri,
             Status.UNINSTALLED,
-            actions=(*install, *clear),
+            actions=(*install, *clear, *remove),
             is_upgrade=newer,
             installed_version=installation.version if installation else "",
             error_message=error,
             updated_at_s=work.install.updated_at_s if work else 0.0,
+        )
+
+    def _gone(self, uri: str, installation: Installation, error: str) -> ImageState:
+        install = (Action.INSTALL,) if self._sources.source_of(uri) else ()
+        return ImageState(
+            uri,
+            Status.UNINSTALLED,
+            # The Store tab knows no "forget"; to clear the error is the same.
+            actions=(*install, Action.CLEAR_ERROR, Action.FORGET),
+            installed_version=installation.version,
+            error_message=error or installation.gone,
+            updated_at_s=installation.installed_at_s,
         )
 
     def _going_on(self, uri: str, work: Work, installation: Installation | None) -> ImageState:
@@ -130,7 +170,7 @@ class ImageStore:
             STATUS[work.state],
             actions=(Action.CANCEL,) if can_stop else (),
             progress=work.meter.reading(self._clock.monotonic_s()),
-            is_upgrade=installation is not None,
+            is_upgrade=installation is not None and work.state is not State.REMOVING,
             installed_version=installation.version if installation else "",
             error_message=work.install.error,
             updated_at_s=work.install.updated_at_s,

@@ -63,11 +63,20 @@ class FetchError(InstallError):
 
     Args:
         status: the HTTP status, when the server answered with one; else 0.
+        retry_after_s: what the server asked to wait for; 0 when it did not.
     """
 
-    def __init__(self, message: str, *, retry_helps: bool = True, status: int = 0) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_helps: bool = True,
+        status: int = 0,
+        retry_after_s: float = 0.0,
+    ) -> None:
         super().__init__(message, retry_helps=retry_helps)
         self.status = status
+        self.retry_after_s = retry_after_s
 
 
 class DocumentError(InstallError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from imagestoreproxy.model.errors import CallerError
@@ -20,6 +20,7 @@ class State(StrEnum):
     CANCELLING = "cancelling"
     FAILING = "failing"
     FAILED = "failed"
+    REMOVING = "removing"
 
 
 class Event(StrEnum):
@@ -34,6 +35,7 @@ class Event(StrEnum):
     UNDONE = "undone"
     RESTART = "restart"
     CLEAR = "clear"
+    REMOVE = "remove"
 
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
@@ -66,6 +68,11 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.INSTALLING, Event.RESTART): State.WAITING,
     (State.CANCELLING, Event.RESTART): State.CANCELLING,
     (State.FAILING, Event.RESTART): State.FAILING,
+    # A click on Uninstall; it goes on, over restarts, until nothing of the image is left.
+    (State.INSTALLED, Event.REMOVE): State.REMOVING,
+    (State.FAILED, Event.REMOVE): State.REMOVING,
+    (State.REMOVING, Event.RESTART): State.REMOVING,
+    (State.REMOVING, Event.UNDONE): State.UNINSTALLED,
     # The user has read the error; files kept for another try are given up.
     (State.FAILED, Event.CLEAR): State.UNINSTALLED,
 }
@@ -77,6 +84,7 @@ ACTIVE = frozenset(
         State.INSTALLING,
         State.CANCELLING,
         State.FAILING,
+        State.REMOVING,
     }
 )
 
@@ -111,6 +119,7 @@ STATUS: dict[State, Status] = {
     State.CANCELLING: Status.INSTALLING,
     State.FAILING: Status.INSTALLING,
     State.FAILED: Status.UNINSTALLED,
+    State.REMOVING: Status.INSTALLING,
 }
 
 
@@ -123,6 +132,7 @@ class Step(StrEnum):
     UNPACKING = "unpacking"
     UPLOADING = "uploading"
     REGISTERING = "registering"
+    REMOVING = "removing"
     UNDOING = "undoing"
 
 
@@ -132,6 +142,8 @@ class Action(StrEnum):
     INSTALL = "install"
     CANCEL = "cancel"
     CLEAR_ERROR = "clear-error"
+    UNINSTALL = "uninstall"
+    FORGET = "forget"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +179,8 @@ class Bundle:
     Args:
         bucket: the S3 bucket; holds this bundle and nothing else, and is ours alone.
         name: file name of the image inside the bundle, and stem of its parts.
+        content: names what is in it: bundles of the same content can stand in for each other.
+        secret: 64 hex digits, AES key and IV; kept, so that an upload can go on where it broke.
         location: ``BUCKET/NAME.manifest.xml``.
         image_id: ``eki-``, ``eri-`` or ``emi-`` id, as the cloud says it.
     """
@@ -175,6 +189,8 @@ class Bundle:
     kind: FileKind
     bucket: str
     name: str
+    content: str = ""
+    secret: str = field(default="", repr=False)
     location: str = ""
     registering: bool = False
     image_id: str = ""
@@ -182,7 +198,13 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """An image that is registered in the cloud, with the document that says why."""
+    """An image that is registered in the cloud, with the document that says why.
+
+    Args:
+        number: of its row; 0 before it has one.
+        bundles: what it consists of; a kernel or a ramdisk may be other installations' too.
+        gone: why it is no longer there, in one plain sentence; empty while it is.
+    """
 
     image_uri: str
     source: str
@@ -195,6 +217,28 @@ class Installation:
     document: bytes
     fingerprint: str
     installed_at_s: float
+    bundles: tuple[Bundle, ...] = ()
+    gone: str = ""
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """What a comparison with the cloud found.
+
+    Args:
+        checked: installations that were looked for.
+        gone: image URIs that were installed and are no longer there.
+        back: image URIs that were gone and are there again.
+        strangers: buckets with names like ours that no record knows; they are left alone.
+        problem: why the comparison is not complete; empty when it is.
+    """
+
+    checked: int = 0
+    gone: tuple[str, ...] = ()
+    back: tuple[str, ...] = ()
+    strangers: tuple[str, ...] = ()
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from imagestoreproxy.model.images import (
+    Architecture,
     Compression,
     FileFormat,
     FileKind,
@@ -67,26 +69,36 @@ class Plan:
         )
 
 
-def make_plan(document: ImageDocument) -> Plan:
+def make_plan(document: ImageDocument, without: Collection[FileKind] = ()) -> Plan:
     """Decide what installing a verified document takes.
+
+    Args:
+        without: what is in the cloud already, and is neither fetched nor stored again.
 
     A stream that is decompressed or taken out of a tar goes straight into its bundle; only a qcow2
     needs room for its raw form. So the peak on disk is the downloads, and that.
     """
-    parts = [part for file in document.files for part in _parts(file)]
-    order = list(FileKind)
-    fetch_bytes = sum(file.size_bytes for file in document.files)
+    parts = [part for part in parts_of(document) if part.kind not in without]
+    files = [file for file in document.files if any(part.file is file for part in parts)]
+    fetch_bytes = sum(file.size_bytes for file in files)
     unpacked_bytes = sum(
-        file.size_bytes * QCOW2_GROWTH for file in document.files if file.format is FileFormat.QCOW2
+        file.size_bytes * QCOW2_GROWTH for file in files if file.format is FileFormat.QCOW2
     )
     return Plan(
         image_uri=document.uri,
         version=document.version,
-        fetches=tuple(sorted(document.files, key=lambda file: file.size_bytes)),
-        parts=tuple(sorted(parts, key=lambda part: order.index(part.kind))),
+        fetches=tuple(sorted(files, key=lambda file: file.size_bytes)),
+        parts=tuple(parts),
         fetch_bytes=fetch_bytes,
         peak_disk_bytes=fetch_bytes + unpacked_bytes,
     )
+
+
+def parts_of(document: ImageDocument) -> list[Part]:
+    """Give what an image consists of, in the order in which it is registered."""
+    order = list(FileKind)
+    parts = [part for file in document.files for part in _parts(file)]
+    return sorted(parts, key=lambda part: order.index(part.kind))
 
 
 def _parts(file: ImageFile) -> list[Part]:
@@ -105,6 +117,11 @@ def _conversion(part: Part) -> str:
 def download_name(file: ImageFile) -> str:
     """Name a download on disk: another digest is another file."""
     return f"{file.kind}-{file.sha256[:16]}"
+
+
+def content_name(part: Part, architecture: Architecture) -> str:
+    """Name the content of a part, from what is signed: equal names are equal bytes."""
+    return f"{part.file.sha256}/{part.member}/{part.file.format}/{architecture}"
 
 
 def bucket_name(token: str, kind: FileKind) -> str:

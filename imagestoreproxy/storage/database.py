@@ -19,6 +19,7 @@ from imagestoreproxy.storage.schema import upgrade
 T = TypeVar("T")
 
 LEASE_S = 120.0
+KINDS = list(FileKind)
 
 
 class Database:
@@ -76,11 +77,17 @@ class Database:
                 "SELECT bundles.* FROM bundles JOIN installs USING (image_uri) WHERE owner = ?",
                 (self._owner,),
             )
+            parts: dict[int, list[Bundle]] = {}
+            for row in db.execute(
+                "SELECT installed_bundles.*, image_uri, 0 AS registering, '' AS secret"
+                " FROM installed_bundles JOIN installations ON id = installation"
+            ):
+                parts.setdefault(row["installation"], []).append(_bundle(row))
             installations = db.execute("SELECT * FROM installations ORDER BY id")
             return Remembered(
                 [_install(row) for row in installs],
                 [_bundle(row) for row in bundles],
-                [_installation(row) for row in installations],
+                [_installation(row, parts.get(row["id"], [])) for row in installations],
             )
 
         return self._run(work)
@@ -118,8 +125,8 @@ class Database:
 
         return self._run(work)
 
-    def complete(self, installation: Installation) -> Awaitable[None]:
-        def work(db: sqlite3.Connection) -> None:
+    def complete(self, installation: Installation) -> Awaitable[int]:
+        def work(db: sqlite3.Connection) -> int:
             number = db.execute(
                 "INSERT INTO installations (image_uri, source, version, serial, info, emi, eki,"
                 " eri, document, fingerprint, installed_at_s)"
@@ -140,11 +147,24 @@ class Database:
             ).lastrowid
             db.execute(
                 "INSERT INTO installed_bundles"
-                " SELECT ?, kind, bucket, name, location, image_id FROM bundles"
+                " SELECT ?, kind, bucket, name, location, image_id, content FROM bundles"
                 " WHERE image_uri = ?",
                 (number, installation.image_uri),
             )
             _delete_install(db, installation.image_uri)
+            return int(number or 0)
+
+        return self._run(work)
+
+    def mark_gone(self, number: int, why: str) -> Awaitable[None]:
+        def work(db: sqlite3.Connection) -> None:
+            db.execute("UPDATE installations SET gone = ? WHERE id = ?", (why, number))
+
+        return self._run(work)
+
+    def remove_installation(self, number: int) -> Awaitable[None]:
+        def work(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM installations WHERE id = ?", (number,))
 
         return self._run(work)
 
@@ -250,13 +270,15 @@ def _bundle(row: sqlite3.Row) -> Bundle:
         kind=FileKind(row["kind"]),
         bucket=row["bucket"],
         name=row["name"],
+        content=row["content"],
+        secret=row["secret"],
         location=row["location"],
         registering=bool(row["registering"]),
         image_id=row["image_id"],
     )
 
 
-def _installation(row: sqlite3.Row) -> Installation:
+def _installation(row: sqlite3.Row, bundles: list[Bundle]) -> Installation:
     return Installation(
         image_uri=row["image_uri"],
         source=row["source"],
@@ -269,4 +291,7 @@ def _installation(row: sqlite3.Row) -> Installation:
         document=row["document"],
         fingerprint=row["fingerprint"],
         installed_at_s=row["installed_at_s"],
+        bundles=tuple(sorted(bundles, key=lambda bundle: KINDS.index(bundle.kind))),
+        gone=row["gone"],
+        number=row["id"],
     )

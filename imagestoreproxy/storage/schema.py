@@ -74,6 +74,13 @@ STEPS: Sequence[str] = (
         fetched_at_s REAL NOT NULL
     );
     """,
+    # What is needed to share, to resume an upload, and to tell what is gone from the cloud.
+    """
+    ALTER TABLE bundles ADD COLUMN content TEXT NOT NULL DEFAULT '';
+    ALTER TABLE bundles ADD COLUMN secret TEXT NOT NULL DEFAULT '';
+    ALTER TABLE installed_bundles ADD COLUMN content TEXT NOT NULL DEFAULT '';
+    ALTER TABLE installations ADD COLUMN gone TEXT NOT NULL DEFAULT '';
+    """,
 )
 
 

@@ -126,6 +126,8 @@ class ImageAction(StorePage):
             Action.INSTALL: store.install,
             Action.CANCEL: store.cancel,
             Action.CLEAR_ERROR: store.clear_error,
+            Action.UNINSTALL: store.uninstall,
+            Action.FORGET: store.uninstall,
         }[action]
 
     async def answer(self, request: StoreRequest) -> Json:

@@ -47,7 +47,18 @@ INSTALL = Install(
     progress_percent=17,
     error="",
 )
-BUNDLE = Bundle(URI, FileKind.KERNEL, "bucket-k", "vmlinuz-a", "bucket-k/m.xml", True, "eki-1")
+BUNDLE = Bundle(
+    image_uri=URI,
+    kind=FileKind.KERNEL,
+    bucket="bucket-k",
+    name="vmlinuz-a",
+    content="sha/raw",
+    secret="00" * 32,
+    location="bucket-k/m.xml",
+    registering=True,
+    image_id="eki-1",
+)
+INSTALLED_BUNDLE = replace(BUNDLE, secret="", registering=False)
 INSTALLATION = Installation(
     image_uri=URI,
     source="store",
@@ -112,13 +123,27 @@ def test_a_line_of_the_ledger_can_be_struck(records: Records) -> None:
 def test_completing_ends_the_install_and_keeps_the_installation(records: Records) -> None:
     result(records.save_install(INSTALL))
     result(records.save_bundle(BUNDLE))
-    result(records.complete(INSTALLATION))
+    number = result(records.complete(INSTALLATION))
     newer = replace(INSTALLATION, version="1.1", serial=4, emi="emi-2")
-    result(records.complete(newer))
+    later = result(records.complete(newer))
     remembered = result(records.load())
-    assert list(remembered.installations) == [INSTALLATION, newer]
+    assert list(remembered.installations) == [
+        replace(INSTALLATION, number=number, bundles=(INSTALLED_BUNDLE,)),
+        replace(newer, number=later),
+    ]
     assert not remembered.installs
     assert not remembered.bundles
+
+
+def test_an_installation_can_be_gone_and_come_back_and_be_forgotten(records: Records) -> None:
+    number = result(records.complete(INSTALLATION))
+    for why in ("deregistered", ""):
+        result(records.mark_gone(number, why))
+        assert [one.gone for one in result(records.load()).installations] == [why]
+    result(records.remove_installation(number + 1))
+    assert result(records.load()).installations
+    result(records.remove_installation(number))
+    assert not result(records.load()).installations
 
 
 def test_the_highest_serial_never_goes_down(records: Records) -> None:
@@ -144,7 +169,8 @@ def test_everything_is_there_after_the_file_was_closed_and_opened(tmp_path: Path
     result(first.save_install(INSTALL))
     result(first.complete(INSTALLATION))
     first.close()
-    assert list(result(open_database(tmp_path / "state.db").load()).installations) == [INSTALLATION]
+    again = result(open_database(tmp_path / "state.db").load())
+    assert list(again.installations) == [replace(INSTALLATION, number=1)]
 
 
 def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -19,7 +19,11 @@ from twisted.internet.task import Clock as TwistedClock
 from imagestoreproxy.install.actions import Actions
 from imagestoreproxy.install.download import Downloader
 from imagestoreproxy.install.installer import Installer
+from imagestoreproxy.install.inventory import Inventory
+from imagestoreproxy.install.reconcile import Reconciler
+from imagestoreproxy.install.runs import Runs
 from imagestoreproxy.install.shelf import ImageStore
+from imagestoreproxy.install.undo import Undo
 from imagestoreproxy.model.errors import Cancelled, DigestError, FetchError
 from imagestoreproxy.model.images import (
     Architecture,
@@ -224,6 +228,7 @@ class MemoryRecords:
         self.installations: list[Installation] = []
         self.serials: dict[tuple[str, str], int] = {}
         self.listings: dict[str, tuple[bytes, float]] = {}
+        self._number = 0
 
     def load(self) -> Deferred[Remembered]:
         return succeed(
@@ -252,9 +257,30 @@ class MemoryRecords:
         self.bundles.pop((bundle.image_uri, bundle.kind), None)
         return succeed(None)
 
-    def complete(self, installation: Installation) -> Deferred[None]:
-        self.installations.append(installation)
-        return self.remove_install(installation.image_uri)
+    def complete(self, installation: Installation) -> Deferred[int]:
+        self._number += 1
+        ledger = [
+            replace(bundle, secret="", registering=False)
+            for (uri, _), bundle in self.bundles.items()
+            if uri == installation.image_uri
+        ]
+        kinds = list(FileKind)
+        bundles = tuple(sorted(ledger, key=lambda bundle: kinds.index(bundle.kind)))
+        self.installations.append(
+            replace(installation, number=self._number, bundles=bundles, gone="")
+        )
+        self.remove_install(installation.image_uri)
+        return succeed(self._number)
+
+    def mark_gone(self, number: int, why: str) -> Deferred[None]:
+        self.installations = [
+            replace(one, gone=why) if one.number == number else one for one in self.installations
+        ]
+        return succeed(None)
+
+    def remove_installation(self, number: int) -> Deferred[None]:
+        self.installations = [one for one in self.installations if one.number != number]
+        return succeed(None)
 
     def highest_serial(self, source: str, image_uri: str) -> Deferred[int]:
         return succeed(self.serials.get((source, image_uri), -1))
@@ -277,7 +303,7 @@ class MemoryCloud:
     name = "memory"
 
     def __init__(self) -> None:
-        self.buckets: dict[str, bytes] = {}
+        self.stored: dict[str, bytes] = {}
         self.registered: dict[str, str] = {}
         self.kernels: dict[str, tuple[str, str]] = {}
         self.trouble: dict[str, Exception] = {}
@@ -298,14 +324,14 @@ class MemoryCloud:
         def work() -> str:
             content = b"".join(upload.chunks(NeverStop()))
             assert len(content) == upload.size_bytes
-            self.buckets[upload.bundle.bucket] = content
+            self.stored[upload.bundle.bucket] = content
             return f"{upload.bundle.bucket}/{upload.bundle.name}.manifest.xml"
 
         return self._try("upload", work)
 
     def register(self, upload: Upload, location: str) -> Deferred[str]:
         def work() -> str:
-            assert upload.bundle.bucket in self.buckets, "registered without a bundle"
+            assert upload.bundle.bucket in self.stored, "registered without a bundle"
             self._next += 1
             image_id = f"emi-{self._next:08x}"
             self.registered[image_id] = location
@@ -319,7 +345,13 @@ class MemoryCloud:
         return self._try("find", lambda: next(found, ""))
 
     def is_registered(self, image_id: str) -> Deferred[bool]:
-        return succeed(image_id in self.registered)
+        return self._try("is_registered", lambda: image_id in self.registered)
+
+    def is_stored(self, location: str) -> Deferred[bool]:
+        return self._try("is_stored", lambda: location.partition("/")[0] in self.stored)
+
+    def buckets(self) -> Deferred[Sequence[str]]:
+        return self._try("buckets", lambda: list(self.stored))
 
     def deregister(self, image_id: str) -> Deferred[None]:
         def work() -> None:
@@ -329,7 +361,7 @@ class MemoryCloud:
 
     def remove(self, bundle: Bundle) -> Deferred[None]:
         def work() -> None:
-            self.buckets.pop(bundle.bucket, None)
+            self.stored.pop(bundle.bucket, None)
 
         return self._try("remove", work)
 
@@ -390,7 +422,10 @@ class World:
 class Daemon:
     """The inside, alive."""
 
+    inventory: Inventory
     actions: Actions
+    runs: Runs
+    reconciler: Reconciler
     store: ImageStore
     clock: MemoryClock
     journal: MemoryJournal
@@ -401,8 +436,17 @@ def boot(world: World, *, around: Callable[[Any], Any] = lambda port: port) -> D
     journal, clock = MemoryJournal(), MemoryClock()
     background = InlineBackground(journal)
     records, cloud, fetcher = around(world.records), around(world.cloud), around(world.fetcher)
+    inventory = Inventory()
+    undo = Undo(
+        inventory=inventory,
+        cloud=cloud,
+        disk=world.disk,
+        records=records,
+        background=background,
+    )
     installer = Installer(
         sources=world.sources,
+        inventory=inventory,
         downloader=Downloader(
             fetcher=fetcher,
             disk=world.disk,
@@ -420,17 +464,41 @@ def boot(world: World, *, around: Callable[[Any], Any] = lambda port: port) -> D
         journal=journal,
         max_unpacked_bytes=2**30,
     )
-    actions = Actions(
+    runs = Runs(
+        inventory=inventory,
         installer=installer,
-        sources=world.sources,
+        undo=undo,
         records=records,
-        disk=world.disk,
         background=background,
         clock=clock,
         journal=journal,
         max_installs=2,
     )
-    return Daemon(actions, ImageStore(world.sources, actions, clock), clock, journal)
+    actions = Actions(
+        inventory=inventory,
+        runs=runs,
+        sources=world.sources,
+        records=records,
+        disk=world.disk,
+        background=background,
+        clock=clock,
+    )
+    reconciler = Reconciler(
+        inventory=inventory,
+        undo=undo,
+        cloud=cloud,
+        records=records,
+        clock=clock,
+        journal=journal,
+    )
+    store = ImageStore(
+        sources=world.sources,
+        inventory=inventory,
+        actions=actions,
+        reconciler=reconciler,
+        clock=clock,
+    )
+    return Daemon(inventory, actions, runs, reconciler, store, clock, journal)
 
 
 def make_file(

@@ -19,7 +19,14 @@ from twisted.python.failure import Failure
 
 from imagestoreproxy.model.errors import CallerError
 from imagestoreproxy.model.images import ImageInfo, Listing, Provider, Section
-from imagestoreproxy.model.installs import Action, ImageState, Progress, Status, Step
+from imagestoreproxy.model.installs import (
+    Action,
+    ImageState,
+    Progress,
+    Reconciliation,
+    Status,
+    Step,
+)
 from imagestoreproxy.model.signing import Pair, signed_pairs
 from imagestoreproxy.ports import Shelf
 from imagestoreproxy.web.site import Limits, StoreChannel, StoreSite, make_site
@@ -131,6 +138,16 @@ class MemoryStore:
         return self._act(
             "clear-error", image_uri, ImageState(image_uri, Status.UNINSTALLED, (Action.INSTALL,))
         )
+
+    def uninstall(self, image_uri: str) -> Awaitable[ImageState]:
+        return self._act(
+            "uninstall", image_uri, ImageState(image_uri, Status.UNINSTALLED, (Action.INSTALL,))
+        )
+
+    async def reconcile(self) -> Reconciliation:
+        self.acted.append(("reconcile", ""))
+        await self._ready()
+        return Reconciliation(checked=len(self.images))
 
 
 class MemoryKeys(dict[str, str]):

@@ -77,7 +77,7 @@ def hold(world: World, port: str, call: str) -> Held:
 def nothing_is_left(world: World) -> bool:
     records = world.records
     return not (
-        world.cloud.buckets
+        world.cloud.stored
         or world.cloud.registered
         or world.disk.files
         or records.installs
@@ -104,7 +104,7 @@ def test_what_is_stored_is_what_was_unpacked(world: World) -> None:
     world.sources.offer(make_document([file]))
     daemon = started(world)
     result(daemon.store.install(URI))
-    assert list(world.cloud.buckets.values()) == [content]
+    assert list(world.cloud.stored.values()) == [content]
 
 
 def test_a_second_click_joins_the_first(world: World) -> None:
@@ -177,7 +177,7 @@ def test_an_install_that_waits_for_a_place_can_be_cancelled(world: World) -> Non
     assert len(held.waiting) == 2
     Deferred.fromCoroutine(_awaited(daemon.store.cancel(uris[2])))
     daemon.clock.twisted.pump([0.05] * 5)
-    assert uris[2] not in daemon.actions.works
+    assert uris[2] not in daemon.inventory.works
     assert len(held.waiting) == 2
 
 
@@ -204,7 +204,7 @@ def test_h10_after_a_failed_upload_the_next_try_downloads_nothing_again(world: W
     world.cloud.trouble["upload"] = CloudError("no route to S3")
     daemon = started(world)
     result(daemon.store.install(URI))
-    assert not world.cloud.buckets
+    assert not world.cloud.stored
     downloads = len(world.fetcher.asked)
     del world.cloud.trouble["upload"]
     assert result(daemon.store.install(URI)).status is Status.INSTALLED
@@ -257,7 +257,7 @@ def test_p7_a_wrong_digest_tries_another_mirror_once_and_then_ends(world: World)
     assert [url for url, _ in world.fetcher.asked] == [file.url, mirrors[0]]
     assert "another content than was signed" in state(daemon).error_message
     assert not world.cloud.registered
-    assert not world.cloud.buckets
+    assert not world.cloud.stored
 
 
 def test_a_mirror_stands_in_for_a_url_that_is_gone(world: World) -> None:
@@ -285,11 +285,151 @@ def test_an_upgrade_is_offered_and_keeps_the_older_one(world: World) -> None:
     world.sources.offer(trio(world.fetcher, version="1.1", serial=2))
     offered = state(daemon)
     assert (offered.status, offered.is_upgrade) == (Status.UNINSTALLED, True)
-    assert (offered.installed_version, offered.actions) == ("1.0", (Action.INSTALL,))
+    assert offered.installed_version == "1.0"
+    assert offered.actions == (Action.INSTALL, Action.UNINSTALL)
     new = result(daemon.store.install(URI))
     assert (new.status, new.is_upgrade) == (Status.INSTALLED, False)
     assert {old.emi, new.emi} <= set(world.cloud.registered)
     assert state(started(world)).emi == new.emi
+
+
+def test_an_upgrade_shares_kernel_and_ramdisk_that_did_not_change(world: World) -> None:
+    daemon = started(world)
+    old = result(daemon.store.install(URI))
+    world.sources.offer(trio(world.fetcher, version="1.1", serial=2))
+    world.fetcher.asked.clear()
+    new = result(daemon.store.install(URI))
+    assert (new.eki, new.eri) == (old.eki, old.eri)
+    assert new.emi != old.emi
+    assert len(world.fetcher.asked) == 1
+    assert len(world.cloud.registered) == 4
+
+
+def test_p11_two_images_share_a_kernel_until_the_last_of_them_is_uninstalled(world: World) -> None:
+    other = f"{URI}0"
+    shared = world.sources.documents[URI].files[:2]
+    image = make_file(world.fetcher, FileKind.IMAGE, b"another image" * 500)
+    world.sources.offer(make_document([*shared, image], uri=other))
+    daemon = started(world)
+    first = result(daemon.store.install(URI))
+    second = result(daemon.store.install(other))
+    assert first.eki == second.eki
+    assert result(daemon.store.uninstall(URI)).status is Status.UNINSTALLED
+    assert set(world.cloud.registered) == {second.emi, second.eki, second.eri}
+    assert result(started(world).store.uninstall(other)).status is Status.UNINSTALLED
+    assert nothing_is_left(world)
+
+
+def test_a_kernel_that_the_cloud_lost_is_not_shared(world: World) -> None:
+    daemon = started(world)
+    old = result(daemon.store.install(URI))
+    del world.cloud.registered[old.eki]
+    world.sources.offer(trio(world.fetcher, version="1.1", serial=2))
+    new = result(daemon.store.install(URI))
+    assert new.eki != old.eki
+    assert new.eri == old.eri
+
+
+def test_a_failed_install_leaves_the_kernel_that_it_shared(world: World) -> None:
+    daemon = started(world)
+    old = result(daemon.store.install(URI))
+    world.sources.offer(trio(world.fetcher, version="1.1", serial=2))
+    world.cloud.trouble["register"] = CloudError("EC2 went away")
+    result(daemon.store.install(URI))
+    assert state(daemon).error_message == "EC2 went away"
+    assert set(world.cloud.registered) == {old.emi, old.eki, old.eri}
+
+
+def test_uninstall_takes_all_of_an_image_out_of_the_cloud(world: World) -> None:
+    daemon = started(world)
+    assert Action.UNINSTALL in result(daemon.store.install(URI)).actions
+    after = result(daemon.store.uninstall(URI))
+    assert (after.status, after.actions) == (Status.UNINSTALLED, (Action.INSTALL,))
+    assert nothing_is_left(world)
+    assert not world.records.installations
+    assert result(daemon.store.install(URI)).status is Status.INSTALLED
+
+
+def test_uninstall_makes_no_sense_for_what_is_not_installed_or_going_on(world: World) -> None:
+    hold(world, "fetcher", "download")
+    daemon = started(world)
+    for _ in range(2):
+        with pytest.raises(CallerError) as caught:
+            result(daemon.store.uninstall(URI))
+        assert caught.value.status == 409
+        result(daemon.store.install(URI))
+
+
+def test_an_uninstall_that_the_cloud_interrupts_goes_on_over_a_restart(world: World) -> None:
+    daemon = started(world)
+    result(daemon.store.install(URI))
+    world.cloud.trouble["remove"] = CloudError("S3 went away")
+    Deferred.fromCoroutine(_awaited(daemon.store.uninstall(URI)))
+    assert state(daemon).status is Status.INSTALLING
+    world.cloud.trouble.clear()
+    later = started(world)
+    assert state(later).status is Status.UNINSTALLED
+    assert nothing_is_left(world)
+
+
+def test_h11_an_image_deregistered_behind_our_back_is_offered_again(world: World) -> None:
+    daemon = started(world)
+    old = result(daemon.store.install(URI))
+    del world.cloud.registered[old.emi]
+    found = result(daemon.store.reconcile())
+    assert (found.checked, found.gone) == (1, (URI,))
+    gone = state(daemon)
+    assert gone.status is Status.UNINSTALLED
+    assert gone.actions == (Action.INSTALL, Action.CLEAR_ERROR, Action.FORGET)
+    assert f"no longer knows the image {old.emi}" in gone.error_message
+    assert state(started(world)).error_message == gone.error_message
+    new = result(daemon.store.install(URI))
+    assert (new.status, new.error_message) == (Status.INSTALLED, "")
+    tidied = result(daemon.store.reconcile())
+    assert not tidied.problem, daemon.journal.failures
+    assert not tidied.gone
+    assert set(world.cloud.registered) == {new.emi, new.eki, new.eri}
+    assert len(world.records.installations) == 1
+
+
+def test_h12_after_a_reinstalled_cloud_everything_can_be_forgotten(world: World) -> None:
+    daemon = started(world)
+    result(daemon.store.install(URI))
+    world.cloud.registered.clear()
+    world.cloud.stored.clear()
+    result(daemon.store.reconcile())
+    forgotten = result(daemon.store.clear_error(URI))
+    assert (forgotten.status, forgotten.error_message) == (Status.UNINSTALLED, "")
+    assert nothing_is_left(world)
+    assert not world.records.installations
+
+
+def test_a_manifest_that_vanished_from_s3_is_found_and_so_is_its_return(world: World) -> None:
+    daemon = started(world)
+    result(daemon.store.install(URI))
+    kept = dict(world.cloud.stored)
+    world.cloud.stored.clear()
+    assert result(daemon.store.reconcile()).gone == (URI,)
+    world.cloud.stored.update(kept)
+    assert result(daemon.store.reconcile()).back == (URI,)
+    assert state(daemon).status is Status.INSTALLED
+
+
+def test_a_cloud_that_cannot_be_asked_changes_nothing(world: World) -> None:
+    daemon = started(world)
+    result(daemon.store.install(URI))
+    world.cloud.trouble["is_registered"] = CloudError("EC2 is away")
+    found = result(daemon.store.reconcile())
+    assert found.problem == "EC2 is away"
+    assert state(daemon).status is Status.INSTALLED
+
+
+def test_a_bucket_that_no_record_knows_is_reported_and_left_alone(world: World) -> None:
+    stranger = "image-store-0123456789abcdef-kernel"
+    world.cloud.stored |= {stranger: b"", "somebody-elses": b""}
+    daemon = started(world)
+    assert result(daemon.store.reconcile()).strangers == (stranger,)
+    assert stranger in world.cloud.stored
 
 
 def test_p9_an_installed_image_stays_when_the_store_no_longer_lists_it(world: World) -> None:
@@ -310,9 +450,9 @@ def test_a_cloud_that_is_away_does_not_stop_the_undoing_for_good(world: World) -
         result(daemon.store.install(URI))
     assert caught.value.status == 409
     world.cloud.trouble.clear()
-    daemon.clock.twisted.advance(2)
+    daemon.clock.twisted.advance(4)
     assert state(daemon).error_message == "EC2 went away"
-    assert not world.cloud.buckets
+    assert not world.cloud.stored
 
 
 def test_progress_never_goes_backwards_over_a_restart(world: World) -> None:
@@ -328,10 +468,6 @@ def test_progress_never_goes_backwards_over_a_restart(world: World) -> None:
     after = state(second).progress
     assert after
     assert after.percent >= before.percent
-
-
-class Crash(BaseException):
-    """The process is gone: nothing runs after it."""
 
 
 class Mortal:
@@ -389,7 +525,7 @@ def test_p4_a_crash_at_any_step_ends_installed_once_after_a_restart(
             result(later.store.install(URI))
         assert state(later).status is Status.INSTALLED, step
         assert len(world.cloud.registered) == 3, step
-        assert len(world.cloud.buckets) == 3, step
+        assert len(world.cloud.stored) == 3, step
         assert len(world.records.installations) == 1, step
         assert not world.records.installs, step
         assert not world.disk.files, step
@@ -427,6 +563,32 @@ def test_p4_a_crash_while_taking_back_leaves_nothing_after_a_restart(
             continue
         assert state(later).status is Status.UNINSTALLED, step
         assert nothing_is_left(world), step
+    raise AssertionError("it never came to an end")
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_p4_a_crash_while_uninstalling_leaves_nothing_after_a_restart(
+    tmp_path: Path, after: bool
+) -> None:
+    for step in range(1, 60):
+        world = World(MemoryDisk(tmp_path))
+        world.sources.offer(trio(world.fetcher))
+        life = Mortal()
+        daemon = started(world, around=life.around)
+        result(daemon.store.install(URI))
+        life.left, life.after = life.count + step, after
+        Deferred.fromCoroutine(_awaited(daemon.store.uninstall(URI)))
+        if not life.dead:
+            assert step > 8
+            assert nothing_is_left(world)
+            return
+        later = started(world)
+        if step == 1 and not after:  # the click itself was lost
+            assert state(later).status is Status.INSTALLED
+            continue
+        assert state(later).status is Status.UNINSTALLED, step
+        assert nothing_is_left(world), step
+        assert not world.records.installations, step
     raise AssertionError("it never came to an end")
 
 

@@ -1,0 +1,84 @@
+"""What is installed and what is going on, in memory: asked by pages, kept in step by actions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from imagestoreproxy.install.work import Work
+from imagestoreproxy.model.images import FileKind
+from imagestoreproxy.model.installs import Bundle, Installation, State
+from imagestoreproxy.ports import Clock, Records, Remembered
+
+
+class Inventory:
+    """All installs.
+
+    Attributes:
+        works: by image URI: what is going on, or has failed.
+        installed: by image URI: what the cloud has, oldest first.
+    """
+
+    def __init__(self) -> None:
+        self.works: dict[str, Work] = {}
+        self.installed: dict[str, list[Installation]] = {}
+
+    def load(self, remembered: Remembered, records: Records, clock: Clock) -> None:
+        """Begin with what an earlier run of the daemon left."""
+        for installation in remembered.installations:
+            self.add(installation)
+        for install in remembered.installs:
+            self.works[install.image_uri] = Work(install, records, clock)
+        for bundle in remembered.bundles:
+            self.works[bundle.image_uri].bundles[bundle.kind] = bundle
+
+    def all(self) -> list[Installation]:
+        """Give every installation."""
+        return [one for many in self.installed.values() for one in many]
+
+    def newest(self, image_uri: str) -> Installation | None:
+        """Give the installation that counts, or None."""
+        found = self.installed.get(image_uri)
+        return found[-1] if found else None
+
+    def add(self, installation: Installation) -> None:
+        """Take up an installation, the newest of its image."""
+        self.installed.setdefault(installation.image_uri, []).append(installation)
+
+    def replace(self, old: Installation, new: Installation) -> None:
+        """Put ``new`` in the place of ``old``."""
+        kept = self.installed[old.image_uri]
+        kept[kept.index(old)] = new
+
+    def remove(self, installation: Installation) -> None:
+        """Forget an installation."""
+        kept = self.installed[installation.image_uri]
+        kept.remove(installation)
+        if not kept:
+            del self.installed[installation.image_uri]
+
+    def shared(self, kind: FileKind, content: str) -> Bundle | None:
+        """Find a bundle of the same content that another installation has, and will keep."""
+        for installation in self._staying():
+            for bundle in installation.bundles:
+                if bundle.kind is kind and content and bundle.content == content:
+                    return bundle
+        return None
+
+    def is_used(self, image_id: str, *, besides: Work | Installation) -> bool:
+        """Tell whether anything else consists of what is registered as ``image_id``."""
+        others = [
+            *(
+                one.bundles
+                for many in self.installed.values()
+                for one in many
+                if one is not besides
+            ),
+            *(work.bundles.values() for work in self.works.values() if work is not besides),
+        ]
+        return any(bundle.image_id == image_id for bundles in others for bundle in bundles)
+
+    def _staying(self) -> Iterator[Installation]:
+        for uri, installations in self.installed.items():
+            work = self.works.get(uri)
+            if not (work and work.state is State.REMOVING):
+                yield from (one for one in installations if not one.gone)

@@ -1,0 +1,199 @@
+"""What runs: installs, a few at a time, and whatever takes them back, for as long as it takes."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from imagestoreproxy.install.installer import Installer
+from imagestoreproxy.install.inventory import Inventory
+from imagestoreproxy.install.undo import Undo
+from imagestoreproxy.install.work import Work
+from imagestoreproxy.model.errors import Cancelled, DiskError, InstallError, OwnStateError
+from imagestoreproxy.model.installs import ACTIVE, Event, State
+from imagestoreproxy.model.retry import UNDO
+from imagestoreproxy.ports import Background, Clock, Journal, Records, Task
+
+KEEP_S = 2.0
+
+
+class Runs:
+    """The coroutines at work on installs; each ``Work`` has at most one.
+
+    Args:
+        max_installs: how many run at a time; more wait for a place.
+    """
+
+    def __init__(
+        self,
+        *,
+        inventory: Inventory,
+        installer: Installer,
+        undo: Undo,
+        records: Records,
+        background: Background,
+        clock: Clock,
+        journal: Journal,
+        max_installs: int,
+    ) -> None:
+        self._inventory = inventory
+        self._installer = installer
+        self._undo = undo
+        self._records = records
+        self._background = background
+        self._clock = clock
+        self._journal = journal
+        self._max_installs = max_installs
+        self._running = 0
+        self._queue: deque[Work] = deque()
+        self._keeper: Task | None = None
+        self._closing = False
+
+    def start(self) -> None:
+        """Begin to keep the records fresh."""
+        self._keeper = self._background.start("leases", self._keep())
+
+    async def close(self) -> None:
+        """Stop all work where it is; the records say how to go on."""
+        self._closing = True
+        tasks = [work.task for work in self._inventory.works.values() if work.task]
+        tasks += [self._keeper] if self._keeper else []
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            await task.ended()
+
+    def install(self, work: Work) -> None:
+        """Run an install as soon as there is a place."""
+        self._queue.append(work)
+        self._fill()
+
+    def stop(self, work: Work) -> Task | None:
+        """Stop an install, or take it out of the queue; give what is still ending."""
+        if work in self._queue:
+            self._queue.remove(work)
+        stopped, work.task = work.task, None
+        if stopped:
+            stopped.cancel()
+        return stopped
+
+    def take_back(self, work: Work, stopped: Task | None = None) -> None:
+        """Undo an install that was cancelled or has failed, once ``stopped`` has ended."""
+        work.task = self._background.start("undo", self._take_back(work, stopped))
+
+    def remove(self, work: Work) -> None:
+        """Take an installed image out of the cloud."""
+        work.task = self._background.start("uninstall", self._remove(work))
+
+    def _fill(self) -> None:
+        while self._queue and self._running < self._max_installs and not self._closing:
+            work = self._queue.popleft()
+            self._running += 1
+            work.task = self._background.start("install", self._run(work))
+
+    async def _run(self, work: Work) -> None:
+        try:
+            await work.happen(Event.START)
+            installation = await self._installer.run(work)
+        except Cancelled:
+            raise
+        except Exception as error:
+            self._fail(work, error)
+        else:
+            self._inventory.add(installation)
+            del self._inventory.works[installation.image_uri]
+            self._journal.info(
+                "{image} is installed as {emi}",
+                image=installation.image_uri,
+                emi=installation.emi,
+            )
+        finally:
+            self._running -= 1
+            self._fill()
+
+    def _fail(self, work: Work, error: Exception) -> None:
+        self._journal.failure(
+            "the install of {image} failed while {step}",
+            error,
+            image=work.install.image_uri,
+            step=work.meter.step.value,
+        )
+        if self._closing or work.state is State.CANCELLING:
+            return
+        known = isinstance(error, InstallError | OwnStateError)
+        message = str(error) if known else "An unexpected error; the proxy's log has the details."
+        # A full disk is freed; anything else leaves what was downloaded for the next try.
+        work.keep_files = not isinstance(error, DiskError)
+        work.enter(Event.FAIL, message)
+        self.take_back(work)
+
+    async def _take_back(self, work: Work, stopped: Task | None) -> None:
+        if stopped:
+            await stopped.ended()
+
+        async def attempt() -> bool:
+            await work.save()
+            state = work.state
+            keep_files = work.keep_files and state is State.FAILING
+            await self._undo.install(work, keep_files=keep_files)
+            # Not over when a cancel came meanwhile: then the files go too.
+            return work.state is state
+
+        await self._insist(work, attempt)
+        await self._insist(work, lambda: self._settle(work))
+
+    async def _remove(self, work: Work) -> None:
+        uri = work.install.image_uri
+
+        async def attempt() -> bool:
+            await work.save()
+            await self._undo.installations(list(self._inventory.installed.get(uri, ())))
+            return True
+
+        await self._insist(work, attempt)
+        await self._insist(work, lambda: self._settle(work))
+        self._journal.info("{image} is uninstalled", image=uri)
+
+    async def _insist(self, work: Work, attempt: Callable[[], Awaitable[bool]]) -> None:
+        """Try until it is done, however long the cloud or the disk is away."""
+        failures = 0
+        while True:
+            try:
+                if await attempt():
+                    return
+            except (InstallError, OwnStateError) as error:
+                failures += 1
+                pause_s = UNDO.pause_s(failures, random.random())
+                self._journal.failure(
+                    "{image} cannot be taken back yet; the next try is in {pause_s:.0f} s",
+                    error,
+                    image=work.install.image_uri,
+                    pause_s=pause_s,
+                )
+                await self._clock.sleep(pause_s)
+
+    async def _settle(self, work: Work) -> bool:
+        work.install = replace(work.install, progress_percent=0)
+        if work.state is State.FAILING:
+            work.enter(Event.UNDONE, work.install.error)
+        if work.state is State.FAILED:
+            await work.save()
+            return True
+        work.sealed = True
+        await self._records.remove_install(work.install.image_uri)
+        work.enter(Event.UNDONE)
+        del self._inventory.works[work.install.image_uri]
+        return True
+
+    async def _keep(self) -> None:
+        """Renew the leases, and what is remembered of the progress."""
+        while True:
+            await self._clock.sleep(KEEP_S)
+            for work in list(self._inventory.works.values()):
+                if work.state in ACTIVE and not work.sealed:
+                    try:
+                        await work.save()
+                    except OwnStateError as error:
+                        self._journal.failure("the state cannot be saved", error)

@@ -1,0 +1,64 @@
+"""The way back: what was put into the cloud is taken out again, unless others use it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from imagestoreproxy.install.inventory import Inventory
+from imagestoreproxy.install.work import Work
+from imagestoreproxy.model.installs import Bundle, Installation, Step
+from imagestoreproxy.ports import Background, Cloud, Disk, Records
+
+
+class Undo:
+    """Takes back. Each call may be repeated until it ends without an error.
+
+    All raise ``CloudError`` when the cloud cannot be asked now.
+    """
+
+    def __init__(
+        self,
+        *,
+        inventory: Inventory,
+        cloud: Cloud,
+        disk: Disk,
+        records: Records,
+        background: Background,
+    ) -> None:
+        self._inventory = inventory
+        self._cloud = cloud
+        self._disk = disk
+        self._records = records
+        self._background = background
+
+    async def install(self, work: Work, *, keep_files: bool) -> None:
+        """Take back what an install did: in the cloud first, then on disk."""
+        work.meter.begin(Step.UNDOING)
+        for bundle in reversed(list(work.bundles.values())):
+            if not self._is_used(bundle, work):
+                await self._remove(bundle)
+            await work.strike(bundle)
+        if not keep_files:
+            await self._background.run(lambda _stop: self._disk.remove(work.install.token))
+
+    async def installations(self, installations: Sequence[Installation]) -> None:
+        """Take installed images out of the cloud, and forget them."""
+        for installation in installations:
+            # The image first: it is registered with the ids of its kernel and ramdisk.
+            for bundle in reversed(installation.bundles):
+                if not self._is_used(bundle, installation):
+                    await self._remove(bundle)
+            await self._records.remove_installation(installation.number)
+            self._inventory.remove(installation)
+
+    def _is_used(self, bundle: Bundle, by: Work | Installation) -> bool:
+        return bool(bundle.image_id) and self._inventory.is_used(bundle.image_id, besides=by)
+
+    async def _remove(self, bundle: Bundle) -> None:
+        image_id = bundle.image_id
+        if not image_id and bundle.registering:
+            # The answer was lost: it may be registered all the same.
+            image_id = await self._cloud.find(bundle, bundle.location)
+        if image_id:
+            await self._cloud.deregister(image_id)
+        await self._cloud.remove(bundle)
