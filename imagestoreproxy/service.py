@@ -35,7 +35,8 @@ from imagestoreproxy.outside.disk import DataDirectory
 from imagestoreproxy.outside.gpg import GpgVerifier
 from imagestoreproxy.outside.journal import LoggerJournal
 from imagestoreproxy.outside.qemu import QemuImg
-from imagestoreproxy.ports import Background, Cloud, Keys, Task
+from imagestoreproxy.ports import Background, Cloud, Task
+from imagestoreproxy.shop import Keys
 from imagestoreproxy.sources.catalogue import Catalogue
 from imagestoreproxy.sources.storeapi import StoreApi
 from imagestoreproxy.storage.database import Database

@@ -20,13 +20,14 @@ from imagestoreproxy.model.installs import (
     State,
     Status,
 )
-from imagestoreproxy.ports import Clock, Offer, Shelf, Sources
+from imagestoreproxy.ports import Clock, Offer, Sources
+from imagestoreproxy.shop import Shelf
 
 CANCELLABLE = frozenset({State.WAITING, State.DOWNLOADING, State.INSTALLING})
 
 
 class ImageStore:
-    """``ports.Store``: the inside, as ``web/`` sees it."""
+    """``shop.Store``: the inside, as ``web/`` sees it."""
 
     def __init__(
         self,

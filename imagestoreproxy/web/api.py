@@ -13,7 +13,7 @@ from twisted.web.resource import IResource
 
 from imagestoreproxy.model.errors import CallerError
 from imagestoreproxy.model.installs import Action, ImageState
-from imagestoreproxy.ports import Store
+from imagestoreproxy.shop import Store
 from imagestoreproxy.web.answers import NOWHERE, JsonResource, Nowhere, StoreRequest
 from imagestoreproxy.web.auth import host_of
 from imagestoreproxy.web.present import (

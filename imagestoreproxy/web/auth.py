@@ -19,7 +19,8 @@ from twisted.web.server import NOT_DONE_YET
 from imagestoreproxy.model import signing
 from imagestoreproxy.model.errors import CallerError, SignatureError
 from imagestoreproxy.model.signing import Parameter
-from imagestoreproxy.ports import Clock, Keys
+from imagestoreproxy.ports import Clock
+from imagestoreproxy.shop import Keys
 from imagestoreproxy.web import form
 from imagestoreproxy.web.answers import StoreRequest, refusal
 from imagestoreproxy.web.nonces import Nonces, Seen

@@ -15,7 +15,7 @@ import nh3
 from imagestoreproxy.model.errors import CallerError, SettingsError
 from imagestoreproxy.model.images import ImageInfo, Section
 from imagestoreproxy.model.installs import ImageState, Progress, Status
-from imagestoreproxy.ports import Shelf
+from imagestoreproxy.shop import Shelf
 
 URI_CHARS = 2000
 TITLE_CHARS = 500

@@ -17,7 +17,8 @@ from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from imagestoreproxy.ports import Clock, Keys, Store
+from imagestoreproxy.ports import Clock
+from imagestoreproxy.shop import Keys, Store
 from imagestoreproxy.web.answers import StoreRequest, refusal
 from imagestoreproxy.web.api import make_tree
 from imagestoreproxy.web.auth import SignedTree

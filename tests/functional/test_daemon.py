@@ -23,7 +23,7 @@ import boto3
 import pytest
 
 from imagestoreproxy.client.requests import ClientError, Connection
-from imagestoreproxy.install.actions import KEEP_S
+from imagestoreproxy.install.runs import KEEP_S
 from tests.functional.interceptor import Answer, Request, interceptor
 from tests.functional.rig import (
     CLIENT_ID,

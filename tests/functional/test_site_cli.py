@@ -20,7 +20,7 @@ import pytest
 from twisted.internet.defer import Deferred, maybeDeferred
 
 from imagestoreproxy.model.installs import Action, ImageState, Progress, Status, Step
-from imagestoreproxy.ports import Shelf
+from imagestoreproxy.shop import Shelf
 from imagestoreproxy.web.site import Limits, make_site
 from tests.functional.reactor_thread import in_reactor, running_reactor
 from tests.unit.memory_store import KARMIC, LUCID, FixedClock, MemoryKeys, MemoryStore

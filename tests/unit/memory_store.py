@@ -28,7 +28,7 @@ from imagestoreproxy.model.installs import (
     Step,
 )
 from imagestoreproxy.model.signing import Pair, signed_pairs
-from imagestoreproxy.ports import Shelf
+from imagestoreproxy.shop import Shelf
 from imagestoreproxy.web.site import Limits, StoreChannel, StoreSite, make_site
 
 NOW_S = 1_795_000_000.0

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from imagestoreproxy.model.errors import SettingsError
 from imagestoreproxy.model.images import ImageInfo, Listing, Provider, Section
 from imagestoreproxy.model.installs import Action, ImageState, Progress, Status, Step
-from imagestoreproxy.ports import Shelf
+from imagestoreproxy.shop import Shelf
 from imagestoreproxy.web.answers import encode
 from imagestoreproxy.web.present import (
     base_url,

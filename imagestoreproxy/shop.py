@@ -1,0 +1,60 @@
+"""What ``web/`` asks of the inside, as protocols: the ports on the other side of the house."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from imagestoreproxy.model.images import Listing
+from imagestoreproxy.model.installs import ImageState, Reconciliation
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """What a page shows: images, their sections, their states, and what went wrong."""
+
+    listing: Listing
+    states: Sequence[ImageState]
+    error_message: str = ""
+
+
+class Store(Protocol):
+    """What ``web/`` asks of the inside. All raise ``CallerError`` for senseless requests."""
+
+    def dashboard(self) -> Awaitable[Shelf]:
+        """Everything on offer, and everything in progress."""
+
+    def search(self, text: str) -> Awaitable[Shelf]:
+        """What matches, and everything in progress."""
+
+    def states(self, image_uris: Sequence[str]) -> Shelf:
+        """The states asked for, and those of every other image in progress or in error.
+
+        ``listing.images`` has the others; no sections. In memory: never waits.
+        """
+
+    def image(self, image_uri: str) -> Shelf:
+        """One image, as far as it is known."""
+
+    def install(self, image_uri: str) -> Awaitable[ImageState]:
+        """Start an install, or join the one that is going on."""
+
+    def cancel(self, image_uri: str) -> Awaitable[ImageState]:
+        """Stop an install and take back what it did."""
+
+    def clear_error(self, image_uri: str) -> Awaitable[ImageState]:
+        """Forget the error of a failed install, and the files kept for another try."""
+
+    def uninstall(self, image_uri: str) -> Awaitable[ImageState]:
+        """Take an installed image out of the cloud; also what is left of one that is gone."""
+
+    def reconcile(self) -> Awaitable[Reconciliation]:
+        """Compare what is installed with what the cloud has."""
+
+
+class Keys(Protocol):
+    """Who may ask."""
+
+    def secret_for(self, client_id: str) -> str | None:
+        """Give the secret key that goes with a query id, or None."""
