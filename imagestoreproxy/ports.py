@@ -366,5 +366,8 @@ class Records(Protocol):
     def listing(self, source: str) -> Awaitable[tuple[bytes, float] | None]:
         """Give the last good dashboard of a source as it came, and when (Unix seconds)."""
 
+    def keep_copy(self) -> Awaitable[None]:
+        """Keep a copy of everything, for the day the original is damaged."""
+
     def save_listing(self, source: str, body: bytes, fetched_at_s: float) -> Awaitable[None]:
         """Keep a good dashboard."""

@@ -88,6 +88,7 @@ class Proxy(Service):
             settings.data_dir / "state.db",
             self._records_thread,
             self._clock,
+            self._journal,
             owner=f"{socket.gethostname()}:{settings.data_dir}",
         )
         self._fetcher = CurlFetcher(

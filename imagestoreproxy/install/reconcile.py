@@ -40,9 +40,13 @@ class Reconciler:
         self._journal = journal
 
     async def run(self) -> None:
-        """Compare now, and every hour; never ends by itself."""
+        """Compare now, and every hour; keep a copy of what is true then. Never ends by itself."""
         while True:
             await self.once()
+            try:
+                await self._records.keep_copy()
+            except OwnStateError as error:
+                self._journal.failure("no copy of the records could be kept", error)
             await self._clock.sleep(EVERY_S)
 
     async def once(self) -> Reconciliation:

@@ -109,6 +109,7 @@ class Runs:
                 image=installation.image_uri,
                 emi=installation.emi,
             )
+            await self._keep_copy()
         finally:
             self._running -= 1
             self._fill()
@@ -155,6 +156,13 @@ class Runs:
         await self._insist(work, attempt)
         await self._insist(work, lambda: self._settle(work))
         self._journal.info("{image} is uninstalled", image=uri)
+        await self._keep_copy()
+
+    async def _keep_copy(self) -> None:
+        try:
+            await self._records.keep_copy()
+        except OwnStateError as error:
+            self._journal.failure("no copy of the records could be kept", error)
 
     async def _insist(self, work: Work, attempt: Callable[[], Awaitable[bool]]) -> None:
         """Try until it is done, however long the cloud or the disk is away."""

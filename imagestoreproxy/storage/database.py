@@ -13,12 +13,16 @@ from typing import Any, TypeVar
 from imagestoreproxy.model.errors import OwnStateError
 from imagestoreproxy.model.images import FileKind, ImageInfo, Provider
 from imagestoreproxy.model.installs import Bundle, Install, Installation, State
-from imagestoreproxy.ports import Background, Clock, Remembered
+from imagestoreproxy.ports import Background, Clock, Journal, Remembered
+from imagestoreproxy.storage.rescue import connect_sound, keep_copy
 from imagestoreproxy.storage.schema import upgrade
 
 T = TypeVar("T")
 
 LEASE_S = 120.0
+# A small database is copied after each change of what is installed, a large one now and then.
+LARGE_BYTES = 8 * 2**20
+LARGE_EVERY_S = 3000.0
 KINDS = list(FileKind)
 
 
@@ -28,23 +32,23 @@ class Database:
     Args:
         path: of the database file; made (0600) when absent.
         background: runs the transactions; one thread, so that none waits behind other work.
+        journal: told when the file is damaged, and its last copy takes its place.
         owner: the same after a restart, and of no other proxy that shares the database.
 
     Raises:
         OwnStateError: the file cannot be used.
     """
 
-    def __init__(self, path: Path, background: Background, clock: Clock, owner: str) -> None:
+    def __init__(
+        self, path: Path, background: Background, clock: Clock, journal: Journal, owner: str
+    ) -> None:
+        self._path = path
         self._background = background
         self._clock = clock
         self._owner = owner
+        self._copied_at_s = float("-inf")
+        self._connection = connect_sound(path, journal)
         try:
-            path.touch(mode=0o600)
-            # Only ever used inside the background's one thread, but not always made there.
-            self._connection = sqlite3.connect(
-                path, timeout=5, isolation_level=None, check_same_thread=False
-            )
-            self._connection.row_factory = sqlite3.Row
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute("PRAGMA foreign_keys = ON")
@@ -55,6 +59,20 @@ class Database:
     def close(self) -> None:
         """Close the file; nothing may be asked after that."""
         self._connection.close()
+
+    def keep_copy(self) -> Awaitable[None]:
+        return self._background.run(lambda _stop: self._keep_copy())
+
+    def _keep_copy(self) -> None:
+        now_s = self._clock.monotonic_s()
+        try:
+            is_large = self._path.stat().st_size > LARGE_BYTES
+            if is_large and now_s - self._copied_at_s < LARGE_EVERY_S:
+                return
+            self._copied_at_s = now_s
+            keep_copy(self._connection, self._path)
+        except (sqlite3.Error, OSError) as error:
+            raise OwnStateError(f"The state database cannot be copied: {error}.") from error
 
     def _run(self, work: Callable[[sqlite3.Connection], T]) -> Awaitable[T]:
         def transaction(_stop: object) -> T:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,8 +75,8 @@ INSTALLATION = Installation(
 
 
 def open_database(path: Path, clock: MemoryClock | None = None, owner: str = "me") -> Database:
-    background = InlineBackground(MemoryJournal())
-    return Database(path, background, clock or MemoryClock(), owner)
+    journal = MemoryJournal()
+    return Database(path, InlineBackground(journal), clock or MemoryClock(), journal, owner)
 
 
 @pytest.fixture(params=["sqlite3", "memory"])
@@ -238,8 +238,40 @@ def test_a_failed_upgrade_changes_nothing(tmp_path: Path) -> None:
         assert not again.execute("SELECT 1 FROM sqlite_master WHERE name = 'half'").fetchall()
 
 
-def test_a_file_that_is_no_database_is_said_in_plain_words(tmp_path: Path) -> None:
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "no database": lambda good: b"not a database" * 1000,
+    "garbage in the middle": lambda good: good[:8192] + b"x" * 8192 + good[16384:],
+    "cut off": lambda good: good[:9000],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_file_is_set_aside_and_the_last_copy_takes_its_place(
+    tmp_path: Path, damage: str
+) -> None:
+    path = tmp_path / "state.db"
+    database = open_database(path)
+    result(database.complete(INSTALLATION))
+    result(database.keep_copy())
+    database.close()
+    bad = DAMAGE[damage](path.read_bytes())
+    path.write_bytes(bad)
+    rescued = open_database(path)
+    assert [one.emi for one in result(rescued.load()).installations] == ["emi-1"]
+    (aside,) = tmp_path.glob("state.db.damaged-*T??????")
+    assert aside.read_bytes() == bad
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_without_a_copy_a_damaged_file_is_set_aside_and_a_new_one_begun(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     path.write_bytes(b"not a database" * 1000)
+    database = open_database(path)
+    assert not result(database.load()).installations
+    assert list(tmp_path.glob("state.db.damaged-*"))
+
+
+def test_a_file_that_cannot_be_opened_is_said_in_plain_words(tmp_path: Path) -> None:
+    (tmp_path / "state.db").mkdir()
     with pytest.raises(OwnStateError, match=r"state\.db cannot be used"):
-        open_database(path)
+        open_database(tmp_path / "state.db")
