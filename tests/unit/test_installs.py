@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from imagestoreproxy.model.errors import CallerError
@@ -51,3 +53,10 @@ def test_every_state_has_a_word_that_the_store_tab_knows() -> None:
         "installing",
         "installed",
     }
+
+
+def test_the_drawing_in_the_docs_is_that_of_the_table() -> None:
+    drawn = (Path(__file__).parents[2] / "docs" / "states.md").read_text()
+    arrows = {line.strip() for line in drawn.splitlines() if "-->" in line}
+    wanted = {f"{a} --> {b}: {event}" for (a, event), b in TRANSITIONS.items()}
+    assert arrows == wanted | {"[*] --> uninstalled"}
