@@ -327,7 +327,7 @@ class Remembered:
 class Records(Protocol):
     """What is remembered. Each call is one short transaction, on disk when it returns.
 
-    An install's row has an owner and a lease that ends by itself; saving it renews the lease.
+    An install's row has an owner and a lease that ends by itself unless it is renewed.
     """
 
     def load(self) -> Awaitable[Remembered]:
@@ -335,6 +335,9 @@ class Records(Protocol):
 
     def save_install(self, install: Install) -> Awaitable[None]:
         """Insert or replace the row of ``install.image_uri``."""
+
+    def renew(self, image_uri: str, progress_percent: int) -> Awaitable[None]:
+        """Renew the lease of an install that goes on, and its progress."""
 
     def remove_install(self, image_uri: str) -> Awaitable[None]:
         """Remove the row and the bundles of an install that was undone."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import socket
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +20,7 @@ from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.clouds.ec2 import Ec2Cloud
 from imagestoreproxy.clouds.fake import FakeCloud
 from imagestoreproxy.config import Settings
-from imagestoreproxy.install.actions import Actions
-from imagestoreproxy.install.download import Downloader
-from imagestoreproxy.install.installer import Installer
-from imagestoreproxy.install.inventory import Inventory
-from imagestoreproxy.install.reconcile import Reconciler
-from imagestoreproxy.install.runs import Runs
-from imagestoreproxy.install.shelf import ImageStore
-from imagestoreproxy.install.undo import Undo
+from imagestoreproxy.install.inside import Inside, Outside
 from imagestoreproxy.model.errors import InstallError, OwnStateError, SettingsError
 from imagestoreproxy.outside.background import ReactorClock, Threads
 from imagestoreproxy.outside.curl import CurlFetcher
@@ -83,13 +76,15 @@ class Proxy(Service):
         self._disk = DataDirectory(settings.data_dir)
         self._disk.lock()
         self._threads = Threads(reactor)
+        # A cloud that hangs holds up its own threads, not what pages and downloads need.
+        self._cloud_threads = Threads(reactor, size=settings.max_installs + 4)
         self._records_thread = Threads(reactor, size=1)
         self._records = Database(
             settings.data_dir / "state.db",
             self._records_thread,
             self._clock,
             self._journal,
-            owner=f"{socket.gethostname()}:{settings.data_dir}",
+            owner=_identity(settings.data_dir),
         )
         self._fetcher = CurlFetcher(
             reactor, http_proxy=settings.http_proxy, ca_bundle=settings.ca_bundle
@@ -105,75 +100,24 @@ class Proxy(Service):
             clock=self._clock,
         )
         self._catalogue = Catalogue([source], self._records, self._clock, self._journal)
-        cloud = _cloud(settings, cloud_keys, self._threads)
-        inventory = Inventory()
-        undo = Undo(
-            inventory=inventory,
-            cloud=cloud,
-            disk=self._disk,
-            records=self._records,
-            background=self._threads,
-        )
-        self._runs = self._make_runs(cloud, inventory, undo)
-        self._actions = Actions(
-            inventory=inventory,
-            runs=self._runs,
+        outside = Outside(
             sources=self._catalogue,
-            records=self._records,
-            disk=self._disk,
-            background=self._threads,
-            clock=self._clock,
-        )
-        self._reconciler = Reconciler(
-            inventory=inventory,
-            undo=undo,
-            cloud=cloud,
-            records=self._records,
-            clock=self._clock,
-            journal=self._journal,
-        )
-        self._store = ImageStore(
-            sources=self._catalogue,
-            inventory=inventory,
-            actions=self._actions,
-            reconciler=self._reconciler,
-            clock=self._clock,
-        )
-        self._ports: list[Any] = []
-        self._reconciling: Task | None = None
-
-    def _make_runs(self, cloud: Cloud, inventory: Inventory, undo: Undo) -> Runs:
-        downloader = Downloader(
             fetcher=self._fetcher,
-            disk=self._disk,
-            sources=self._catalogue,
-            background=self._threads,
-            clock=self._clock,
-            journal=self._journal,
-        )
-        installer = Installer(
-            sources=self._catalogue,
-            inventory=inventory,
-            downloader=downloader,
-            cloud=cloud,
+            cloud=_cloud(settings, cloud_keys, self._cloud_threads),
             disk=self._disk,
             disk_images=QemuImg(self._threads),
             records=self._records,
             background=self._threads,
             clock=self._clock,
             journal=self._journal,
-            max_unpacked_bytes=self._settings.max_unpacked_bytes,
         )
-        return Runs(
-            inventory=inventory,
-            installer=installer,
-            undo=undo,
-            records=self._records,
-            background=self._threads,
-            clock=self._clock,
-            journal=self._journal,
-            max_installs=self._settings.max_installs,
+        self._inside = Inside(
+            outside,
+            max_installs=settings.max_installs,
+            max_unpacked_bytes=settings.max_unpacked_bytes,
         )
+        self._ports: list[Any] = []
+        self._reconciling: Task | None = None
 
     async def start(self) -> None:
         """Check the keyring, take up what was going on, and listen.
@@ -183,11 +127,11 @@ class Proxy(Service):
         """
         await self._verifier.fingerprints()
         await self._catalogue.load()
-        await self._actions.resume()
+        await self._inside.actions.resume()
         await self._listen()
         # So that the first page has something to show, and a wrong HTTP proxy is in the log.
         self._threads.start("first dashboard", self._look())
-        self._reconciling = self._threads.start("reconcile", self._reconciler.run())
+        self._reconciling = self._threads.start("reconcile", self._inside.reconciler.run())
 
     async def _look(self) -> None:
         try:
@@ -199,7 +143,7 @@ class Proxy(Service):
 
     async def _listen(self) -> None:
         site = make_site(
-            self._store,
+            self._inside.store,
             self._keys,
             self._clock,
             reactor=self._reactor,
@@ -243,12 +187,27 @@ class Proxy(Service):
             await maybeDeferred(port.stopListening)
         if self._reconciling:
             self._reconciling.cancel()
-        await self._runs.close()
+        await self._inside.runs.close()
         self._fetcher.close()
-        self._threads.close()
+        self._cloud_threads.close(timeout_s=0.2)
+        self._threads.close(timeout_s=0.2)
         self._records_thread.close()
         self._records.close()
         self._disk.close()
+
+
+def _identity(data_dir: Path) -> str:
+    """Give what names this data directory among all proxies, whatever the host is called today."""
+    path = data_dir / "identity"
+    try:
+        if not path.exists():
+            new = path.with_name("identity.new")
+            new.touch(mode=0o600)
+            new.write_text(secrets.token_hex(16))
+            new.replace(path)
+        return path.read_text()
+    except OSError as error:
+        raise OwnStateError(f"{path} cannot be read or written: {error.strerror}.") from error
 
 
 def _credentials(settings: Settings, environ: Mapping[str, str]) -> Credentials:

@@ -24,6 +24,7 @@ from imagestoreproxy.ports import Background, Clock, Disk, Records, Sources, Sto
 
 CANCEL_WAIT_S = 1.5
 POLL_S = 0.05
+CANCELLABLE = {state for state in ACTIVE if (state, Event.CANCEL) in TRANSITIONS}
 BUSY = {
     State.CANCELLING: "The last install of this image is still being taken back",
     State.FAILING: "The last install of this image is still being taken back",
@@ -81,12 +82,17 @@ class Actions:
         state = work.state if work else State.UNINSTALLED
         work = self._begin(image_uri, source, state, token)
         await self._written(work, Event.ACCEPT)
-        self._runs.install(work)
+        if work.state is State.WAITING:  # and was not cancelled meanwhile
+            self._runs.install(work)
 
     async def cancel(self, image_uri: str) -> None:
         """Stop an install and take back what it did; returns when done, or after 1.5 seconds."""
         work = self._inventory.works.get(image_uri)
-        if work is None or (work.state, Event.CANCEL) not in TRANSITIONS:
+        if (
+            work is None
+            or work.state not in ACTIVE
+            or (work.state, Event.CANCEL) not in TRANSITIONS
+        ):
             raise CallerError("Nothing to cancel: no install of this image is going on.", 409)
         if work.sealed:
             return
@@ -110,10 +116,19 @@ class Actions:
                 await self.uninstall(image_uri)
                 return
             raise CallerError("Nothing to clear: this image has no error.", 409)
+        if work.bundles:
+            await self._try_again_to_undo(work)
+            return
         work.enter(Event.CLEAR)
         del self._inventory.works[image_uri]
         await self._records.remove_install(image_uri)
         await self._background.run(lambda _stop: self._disk.remove(work.install.token))
+
+    async def _try_again_to_undo(self, work: Work) -> None:
+        work.enter(Event.CANCEL)
+        await work.save()
+        self._runs.take_back(work)
+        await self._end_of(work)
 
     async def uninstall(self, image_uri: str) -> None:
         """Take all versions of an image out of the cloud; returns when done, or after 1.5 s."""
@@ -138,7 +153,10 @@ class Actions:
             installation.info if installation else ImageInfo(uri=image_uri)
         )
         row = Install(image_uri, source, state, token, info, self._clock.now_s())
+        before = self._inventory.works.get(image_uri)
         work = self._inventory.works[image_uri] = Work(row, self._records, self._clock)
+        if before:  # what could not be taken back of an earlier try is still ours to use, or undo
+            work.bundles = before.bundles
         return work
 
     async def _written(self, work: Work, event: Event) -> None:

@@ -1,27 +1,46 @@
-"""Members of a tar, from a stream: found, measured and read without writing any of them to disk."""
+"""Members of a tar, from a stream: found, measured and read without writing any of them to disk.
+
+Read by our own hand and not by ``tarfile``, which keeps what a hostile archive says in memory (maps
+of sparse files, every header of a chain) and calls itself for each header of a chain. Formats:
+POSIX.1-2017 ``pax`` ("ustar" and "pax interchange"), and ``Basic Tar Format`` in GNU tar's manual.
+Whatever two readers could understand in two ways is refused.
+"""
 
 from __future__ import annotations
 
-import tarfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
-from typing import IO, Self, cast
 
+from imagestoreproxy.install.codecs import looks_like
 from imagestoreproxy.model.errors import UnpackError
 
 CHUNK_BYTES = 2**20
 MEMBERS = 10_000
 HEADER_BYTES = 2**16
 
-_EXTENSIONS = (
-    tarfile.GNUTYPE_LONGNAME,
-    tarfile.GNUTYPE_LONGLINK,
-    tarfile.XHDTYPE,
-    tarfile.XGLTYPE,
-    tarfile.SOLARIS_XHDTYPE,
-)
+_BLOCK = 512
+_END = bytes(_BLOCK)
+_FILE, _OLD_FILE, _DIRECTORY = b"0", b"\0", b"5"
+_LONG_NAME, _LONG_LINK, _PAX, _PAX_FOR_ALL = b"L", b"K", b"x", b"g"
+_EXTENSIONS = (_LONG_NAME, _LONG_LINK, _PAX, _PAX_FOR_ALL)
+_SPARSE = b"S"
+_OCTAL = re.compile(rb" *([0-7]*)[ \0]*")
+_LENGTH = re.compile(rb"[1-9][0-9]{0,5} ")
+_DECIMAL = re.compile(r"[0-9]{1,18}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A file of the archive; its bytes come next in the stream."""
+
+    name: str
+    size_bytes: int
+
+    def matches(self, glob: str) -> bool:
+        return fnmatchcase(str(PurePosixPath(self.name)), glob)
 
 
 def member_sizes(chunks: Iterator[bytes], globs: Sequence[str]) -> dict[str, int]:
@@ -31,16 +50,15 @@ def member_sizes(chunks: Iterator[bytes], globs: Sequence[str]) -> dict[str, int
         UnpackError: broken, unsafe, or a glob that names no member, or more than one.
     """
     found: dict[str, int] = {}
-    with _opened(chunks) as archive:
-        for member in _safe_members(archive):
-            for glob in globs:
-                if not _matches(member, glob):
-                    continue
-                if glob in found:
-                    raise UnpackError(f"The archive has more than one member named '{glob}'.")
-                found[glob] = member.size
-    for _ in chunks:  # to the very end, so that a broken tail is found
-        pass
+    source = _Source(chunks)
+    for member in _members(source):
+        for glob in globs:
+            if not member.matches(glob):
+                continue
+            if glob in found:
+                raise UnpackError(f"The archive has more than one member named '{glob}'.")
+            found[glob] = member.size_bytes
+    source.expect_zeros()
     for glob in globs:
         if glob not in found:
             raise UnpackError(f"The archive has no member named '{glob}'.")
@@ -49,73 +67,170 @@ def member_sizes(chunks: Iterator[bytes], globs: Sequence[str]) -> dict[str, int
 
 def member_stream(chunks: Iterator[bytes], glob: str) -> Iterator[bytes]:
     """Give the bytes of the first member that a glob names, in chunks of at most 1 MiB."""
-    with _opened(chunks) as archive:
-        for member in _safe_members(archive):
-            if _matches(member, glob):
-                content = cast("IO[bytes]", archive.extractfile(member))
-                while chunk := content.read(CHUNK_BYTES):
-                    yield chunk
-                return
+    source = _Source(chunks)
+    for member in _members(source):
+        if member.matches(glob):
+            yield from source.pieces(member.size_bytes)
+            return
     raise UnpackError(f"The archive has no member named '{glob}'.")
 
 
-def _matches(member: tarfile.TarInfo, glob: str) -> bool:
-    return member.isreg() and fnmatchcase(str(PurePosixPath(member.name)), glob)
-
-
-class _BoundedTarInfo(tarfile.TarInfo):
-    """Refuses extension headers that tarfile would read into memory whole, whatever their size."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        header = super().frombuf(buf, encoding, errors)
-        if header.type in _EXTENSIONS and header.size > HEADER_BYTES:
-            raise UnpackError(f"The archive has a header of {header.size} bytes.")
-        return header
-
-
-class _Reader:
-    """The file object that tarfile reads from."""
+class _Source:
+    """The bytes of the archive, in their order."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
         self._rest = memoryview(b"")
 
-    def read(self, size: int) -> bytes:
-        if not self._rest:
-            self._rest = memoryview(next(self._chunks, b""))
-        piece, self._rest = self._rest[:size], self._rest[size:]
-        return bytes(piece)
+    def pieces(self, size_bytes: int) -> Iterator[bytes]:
+        """Give exactly so many bytes, in pieces of at most 1 MiB."""
+        while size_bytes:
+            while not self._rest:
+                chunk = next(self._chunks, None)
+                if chunk is None:
+                    raise UnpackError("The tar archive is broken: it ends too early.")
+                self._rest = memoryview(chunk)
+            size = min(size_bytes, CHUNK_BYTES)
+            piece, self._rest = self._rest[:size], self._rest[size:]
+            size_bytes -= len(piece)
+            yield bytes(piece)
+
+    def read(self, size_bytes: int) -> bytes:
+        return b"".join(self.pieces(size_bytes))
+
+    def skip(self, size_bytes: int) -> None:
+        for _ in self.pieces(size_bytes):
+            pass
+
+    def expect_zeros(self) -> None:
+        """Go to the very end, where only zeros may follow; a broken tail is found as well."""
+        chunk: bytes | None = bytes(self._rest)
+        while chunk is not None:
+            if chunk.count(0) != len(chunk):
+                raise UnpackError("The tar archive is broken: something follows its end.")
+            chunk = next(self._chunks, None)
 
 
-@contextmanager
-def _opened(chunks: Iterator[bytes]) -> Iterator[tarfile.TarFile]:
-    reader = cast("IO[bytes]", _Reader(chunks))
-    try:
-        with tarfile.open(
-            fileobj=reader, mode="r|", tarinfo=_BoundedTarInfo, bufsize=CHUNK_BYTES
-        ) as archive:
-            yield archive
-    except tarfile.TarError as error:
-        raise UnpackError(f"The tar archive is broken: {error}.") from error
+class _Extension:
+    """What the extension headers before a member say of it."""
+
+    def __init__(self) -> None:
+        self.name: str | None = None
+        self.size_bytes: int | None = None
+
+    def take(self, kind: bytes, content: bytes) -> None:
+        if kind == _LONG_NAME:
+            self.name = _text(content)
+        elif kind == _PAX:
+            for name, value in _pax_records(content):
+                if name.startswith("GNU.sparse."):
+                    raise UnpackError("The archive has a sparse member, which is not supported.")
+                if name == "path":
+                    self.name = value
+                elif name == "size":
+                    if not _DECIMAL.fullmatch(value):
+                        raise _broken("a size is no number")
+                    self.size_bytes = int(value)
+        elif kind == _PAX_FOR_ALL:
+            for name, _ in _pax_records(content):
+                if name in ("path", "size") or name.startswith("GNU.sparse."):
+                    raise UnpackError(f"The archive sets '{name}' for all members, as none should.")
 
 
-def _safe_members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    for number, member in enumerate(archive, start=1):
-        if number > MEMBERS:
+def _members(source: _Source) -> Iterator[_Member]:
+    """Give the files of the archive; who reads the bytes of one must not ask for the next."""
+    extension = _Extension()
+    count = 0
+    while (header := source.read(_BLOCK)) != _END:
+        _check_sum(header, is_first=count == 0)
+        count += 1
+        if count > MEMBERS:
             raise UnpackError(f"The archive has more than {MEMBERS} members.")
-        path = PurePosixPath(member.name)
-        problem = _problem(member, path)
-        if problem:
-            raise UnpackError(f"The archive's member '{member.name[:200]}' {problem}.")
-        yield member
+        kind, size_bytes = header[156:157], _number(header[124:136])
+        if kind in _EXTENSIONS:
+            if size_bytes > HEADER_BYTES:
+                raise UnpackError(f"The archive has a header of {size_bytes} bytes.")
+            extension.take(kind, source.read(size_bytes))
+        else:
+            name = _name(header) if extension.name is None else extension.name
+            if extension.size_bytes is not None:
+                size_bytes = extension.size_bytes
+            extension = _Extension()
+            _check(kind, name, size_bytes)
+            if kind != _DIRECTORY and not name.endswith("/"):
+                yield _Member(name, size_bytes)
+            source.skip(size_bytes)
+        source.skip(-size_bytes % _BLOCK)
+    if not count:
+        raise UnpackError("The tar archive is empty.")
 
 
-def _problem(member: tarfile.TarInfo, path: PurePosixPath) -> str:
-    checks: list[tuple[Callable[[], bool], str]] = [
-        (path.is_absolute, "has an absolute name"),
-        (lambda: ".." in path.parts, "has '..' in its name"),
-        (member.issparse, "is sparse, which is not supported"),
-        (lambda: not (member.isreg() or member.isdir()), "is a link, a device or the like"),
-    ]
-    return next((text for holds, text in checks if holds()), "")
+def _check(kind: bytes, name: str, size_bytes: int) -> None:
+    path = PurePosixPath(name)
+    is_directory = kind == _DIRECTORY or name.endswith("/")
+    problem = ""
+    if path.is_absolute():
+        problem = "has an absolute name"
+    elif ".." in path.parts:
+        problem = "has '..' in its name"
+    elif kind == _SPARSE:
+        problem = "is sparse, which is not supported"
+    elif kind not in (_FILE, _OLD_FILE, _DIRECTORY):
+        problem = "is a link, a device or the like"
+    elif is_directory and size_bytes:
+        problem = "is a directory with content"
+    if problem:
+        shown = "".join(one if one.isprintable() else "?" for one in name[:200])
+        raise UnpackError(f"The archive's member '{shown}' {problem}.")
+
+
+def _check_sum(header: bytes, *, is_first: bool) -> None:
+    """Check the sum over a header, which the oldest writers took over signed bytes."""
+    cleared = header[:148] + b" " * 8 + header[156:]
+    plain = sum(cleared)
+    expected = _OCTAL.fullmatch(header[148:156])
+    if expected and int(expected[1] or b"0", 8) in (
+        plain,
+        plain - 256 * sum(byte > 127 for byte in cleared),
+    ):
+        return
+    seen = looks_like(header) if is_first else ""
+    if seen:
+        raise UnpackError(f"The file is no tar archive, but looks like {seen}.")
+    raise _broken("a header has a wrong checksum")
+
+
+def _name(header: bytes) -> str:
+    name = _text(header[:100])
+    prefix = _text(header[345:500]) if header[257:263] == b"ustar\0" else ""
+    return f"{prefix}/{name}" if prefix else name
+
+
+def _number(field: bytes) -> int:
+    """Read octal digits, or what GNU tar writes where they do not fit: base 256."""
+    if field[0] == 0x80:
+        return int.from_bytes(field[1:], "big")
+    digits = _OCTAL.fullmatch(field)
+    if digits is None:
+        raise _broken("a header has a number that is none")
+    return int(digits[1] or b"0", 8)
+
+
+def _pax_records(content: bytes) -> Iterator[tuple[str, str]]:
+    """Read ``LENGTH NAME=VALUE`` lines, where the length counts the whole line."""
+    while content:
+        length = _LENGTH.match(content)
+        end = int(length[0]) if length else 0
+        record, content = content[:end], content[end:]
+        name, equals, value = record[length.end() if length else 0 : -1].partition(b"=")
+        if len(record) != end or record[-1:] != b"\n" or not equals:
+            raise _broken("an extended header is not understood")
+        yield _text(name), _text(value)
+
+
+def _text(field: bytes) -> str:
+    return field.partition(b"\0")[0].decode("utf-8", "replace")
+
+
+def _broken(why: str) -> UnpackError:
+    return UnpackError(f"The tar archive is broken: {why}.")

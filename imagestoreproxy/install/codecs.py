@@ -78,6 +78,28 @@ ERRORS: tuple[type[Exception], ...] = (
 )
 
 
+_HEADS = (
+    (b"\x1f\x8b", "gzip data"),
+    (b"\xfd7zXZ\0", "xz data"),
+    (b"\x28\xb5\x2f\xfd", "zstd data"),
+    (b"BZh", "bzip2 data"),
+    (b"QFI\xfb", "a qcow2 disk"),
+    (b"PK\x03\x04", "a zip archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"-----BEGIN PGP", "an OpenPGP message"),
+)
+_MARKUP = (b"<!doctype", b"<html", b"<head", b"<body", b"<?xml", b"<!--")
+
+
+def looks_like(head: bytes) -> str:
+    """Say what a file that begins so seems to be, for messages alone; empty if nobody knows."""
+    if head[257:262] == b"ustar":
+        return "a tar archive"
+    if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:20].lower().startswith(_MARKUP):
+        return "an HTML or XML page"
+    return next((name for start, name in _HEADS if head.startswith(start)), "")
+
+
 def decompressor(compression: Compression) -> Decompressor:
     """Make a decompressor for one member of a stream; it raises one of ``ERRORS``."""
     match compression:

@@ -3,66 +3,30 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
+from dataclasses import replace
 
 from imagestoreproxy.install.download import Downloader
 from imagestoreproxy.install.inventory import Inventory
-from imagestoreproxy.install.meter import Meter
-from imagestoreproxy.install.unpack import Download, Report, sizes, stream
+from imagestoreproxy.install.prepare import Preparation, Ready
+from imagestoreproxy.install.room import Room
+from imagestoreproxy.install.undo import Undo
 from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.errors import Cancelled, DiskError, DocumentError
-from imagestoreproxy.model.images import Compression, FileFormat, FileKind, ImageDocument
+from imagestoreproxy.model.images import FileKind, ImageDocument
 from imagestoreproxy.model.installs import Bundle, Event, Installation, State, Step
 from imagestoreproxy.model.plan import (
-    Part,
     Plan,
     bucket_name,
     bundle_name,
     content_name,
-    download_name,
     make_plan,
     parts_of,
 )
-from imagestoreproxy.ports import (
-    Background,
-    Clock,
-    Cloud,
-    Disk,
-    DiskImages,
-    Journal,
-    Records,
-    Sources,
-    Stop,
-    Upload,
-)
-
-# Left free for the database, the log and everybody else.
-SPARE_BYTES = 64 * 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    """A part that is verified and measured: it can be stored.
-
-    Args:
-        size_bytes: of the part itself.
-        share_bytes: of its download, as a measure of how far the whole is.
-    """
-
-    part: Part
-    download: Download
-    size_bytes: int
-    share_bytes: int
+from imagestoreproxy.ports import Background, Clock, Cloud, Disk, Journal, Records, Sources, Upload
 
 
 class Installer:
-    """Runs installs; several at a time, each on its own ``Work``.
-
-    Args:
-        max_unpacked_bytes: what one file may unpack to.
-    """
+    """Runs installs; several at a time, each on its own ``Work``."""
 
     def __init__(
         self,
@@ -70,26 +34,28 @@ class Installer:
         sources: Sources,
         inventory: Inventory,
         downloader: Downloader,
+        room: Room,
+        preparation: Preparation,
         cloud: Cloud,
+        undo: Undo,
         disk: Disk,
-        disk_images: DiskImages,
         records: Records,
         background: Background,
         clock: Clock,
         journal: Journal,
-        max_unpacked_bytes: int,
     ) -> None:
         self._sources = sources
         self._inventory = inventory
         self._downloader = downloader
+        self._room = room
+        self._preparation = preparation
         self._cloud = cloud
+        self._undo = undo
         self._disk = disk
-        self._disk_images = disk_images
         self._records = records
         self._background = background
         self._clock = clock
         self._journal = journal
-        self._max_unpacked_bytes = max_unpacked_bytes
 
     async def run(self, work: Work) -> Installation:
         """Bring an image from the store into the cloud, going on from what the ledger says.
@@ -99,40 +65,55 @@ class Installer:
         """
         await work.begin(Step.CHECKING)
         document = await self._document(work)
+        await self._drop_others(work, document)
         await self._share(work, document)
         in_place = {kind for kind, bundle in work.bundles.items() if bundle.image_id}
         plan = make_plan(document, without=in_place)
         self._journal.info("plan for {image}: {plan}", image=plan.image_uri, plan=plan.as_text())
         await work.decided(document.signed_text, plan.as_text())
         work.meter.plan(plan.fetch_bytes)
-        await self._check(work, plan)
-
-        await work.begin(Step.DOWNLOADING)
-        before_bytes = 0
-        for file in plan.fetches:
-            await self._downloader.fetch(work, file, before_bytes)
-            before_bytes += file.size_bytes
-        await work.happen(Event.DOWNLOADED)
-
-        await work.begin(Step.UNPACKING)
-        ready = await self._measure(work, plan)
-        before_bytes = 0
-        for each in ready:
-            await self._store(work, document, each, before_bytes)
-            before_bytes += each.share_bytes
+        try:
+            # Fail before the first byte where it would fail after the last.
+            await self._room.take(work, plan)
+            await self._cloud.check()
+            await self._download(work, plan)
+            try:
+                await self._store_all(work, document, plan)
+            finally:
+                await self._preparation.clean(work, plan)
+        finally:
+            self._room.give_back(work)
         return await self._complete(work, document)
 
     async def _document(self, work: Work) -> ImageDocument:
         install = work.install
+        document = None
         if install.document:
             try:
-                return await self._sources.reread(
+                document = await self._sources.reread(
                     install.source, install.image_uri, install.document
                 )
             except DocumentError as error:
                 # Expired meanwhile: only a new one can say what may be installed now.
                 self._journal.failure("asking for {image} again", error, image=install.image_uri)
-        return await self._sources.document(install.source, install.image_uri)
+        document = document or await self._sources.document(install.source, install.image_uri)
+        installed = self._inventory.newest(install.image_uri)
+        if installed and not installed.gone and document.serial <= installed.serial:
+            raise DocumentError(
+                f"The store lists a newer version of {install.image_uri}, but what it has signed is"
+                f" still version {document.version} (serial {document.serial}), and version"
+                f" {installed.version} is installed: wait until the store has signed the newer one."
+            )
+        return document
+
+    async def _drop_others(self, work: Work, document: ImageDocument) -> None:
+        """Take out of the cloud what an earlier document asked for and this one does not."""
+        wanted = {
+            part.kind: content_name(part, document.architecture) for part in parts_of(document)
+        }
+        for bundle in list(work.bundles.values()):
+            if wanted.get(bundle.kind) != bundle.content:
+                await self._undo.bundle(work, bundle)
 
     async def _share(self, work: Work, document: ImageDocument) -> None:
         """Take kernel and ramdisk from another installation that has the same."""
@@ -140,62 +121,30 @@ class Installer:
             if part.kind is FileKind.IMAGE or part.kind in work.bundles:
                 continue
             bundle = self._inventory.shared(part.kind, content_name(part, document.architecture))
-            if bundle and await self._cloud.is_registered(bundle.image_id):
-                await work.note(replace(bundle, image_uri=document.uri))
+            if bundle:
+                # Noted first: from here on no uninstall takes it away.
+                bundle = replace(bundle, image_uri=document.uri)
+                await work.note(bundle)
+                if not await self._cloud.is_registered(bundle.image_id):
+                    await work.strike(bundle)
 
-    async def _check(self, work: Work, plan: Plan) -> None:
-        """Fail before the first byte where it would fail after the last."""
-        free_bytes, held_bytes = await self._background.run(partial(self._room, work, plan))
-        needed_bytes = plan.peak_disk_bytes - held_bytes + SPARE_BYTES
-        if free_bytes < needed_bytes:
-            raise DiskError(
-                f"The data directory has {_mib(free_bytes)} MiB free, but this install needs"
-                f" {_mib(needed_bytes)} MiB: make room, or choose another --data-dir."
-            )
-        await self._cloud.check()
-
-    def _room(self, work: Work, plan: Plan, _stop: Stop) -> tuple[int, int]:
-        paths = [self._disk.path(work.install.token, download_name(file)) for file in plan.fetches]
-        held_bytes = sum(path.stat().st_size for path in paths if path.exists())
-        return self._disk.free_bytes(), held_bytes
-
-    async def _measure(self, work: Work, plan: Plan) -> list[_Ready]:
-        """Go through every download before the first byte goes out; parts in order."""
-        work.meter.set_done(Step.UNPACKING, 0)
-        ready: dict[Part, _Ready] = {}
+    async def _download(self, work: Work, plan: Plan) -> None:
+        await work.begin(Step.DOWNLOADING)
+        before_bytes = 0
         for file in plan.fetches:
-            path = self._disk.path(work.install.token, download_name(file))
-            download = Download(path, file, self._max_unpacked_bytes)
-            parts = [part for part in plan.parts if part.file is file]
-            if file.format is FileFormat.QCOW2:
-                download = await self._raw_disk(work, download)
-            by_part = await self._background.run(
-                partial(sizes, download, parts, _scaled(work.meter, download, file.size_bytes))
-            )
-            unpacked_bytes = max(1, sum(by_part.values()))
-            for part, size_bytes in by_part.items():
-                share_bytes = file.size_bytes * size_bytes // unpacked_bytes
-                ready[part] = _Ready(part, download, size_bytes, share_bytes)
-        return [ready[part] for part in plan.parts]
+            await self._downloader.fetch(work, file, before_bytes)
+            before_bytes += file.size_bytes
+        await work.happen(Event.DOWNLOADED)
 
-    async def _raw_disk(self, work: Work, download: Download) -> Download:
-        """Convert a qcow2, the one format that cannot be streamed."""
-        token, name = work.install.token, download_name(download.file)
-        source = download.path
-        if download.file.compression is not Compression.NONE:
-            source = self._disk.path(token, f"{name}.qcow2")
-            await self._background.run(partial(_write_decompressed, download, source))
-        target = self._disk.path(token, f"{name}.raw")
-        limit_bytes = min(download.limit_bytes, await self._background.run(self._free_bytes))
-        await self._disk_images.to_raw(source, target, limit_bytes)
-        raw = replace(download.file, compression=Compression.NONE, format=FileFormat.RAW)
-        return Download(target, raw, download.limit_bytes)
-
-    def _free_bytes(self, _stop: Stop) -> int:
-        return self._disk.free_bytes()
+    async def _store_all(self, work: Work, document: ImageDocument, plan: Plan) -> None:
+        await work.begin(Step.UNPACKING)
+        before_bytes = 0
+        for each in await self._preparation.parts(work, plan):
+            await self._store(work, document, each, before_bytes)
+            before_bytes += each.share_bytes
 
     async def _store(
-        self, work: Work, document: ImageDocument, each: _Ready, before_bytes: int
+        self, work: Work, document: ImageDocument, each: Ready, before_bytes: int
     ) -> None:
         """Upload and register one part, unless the ledger says that it is done."""
         kind = each.part.kind
@@ -228,13 +177,12 @@ class Installer:
         await work.note(replace(bundle, registering=True))
         return await self._cloud.register(upload, bundle.location)
 
-    def _upload(self, work: Work, document: ImageDocument, each: _Ready, bundle: Bundle) -> Upload:
-        report = _scaled(work.meter, each.download, each.share_bytes)
+    def _upload(self, work: Work, document: ImageDocument, each: Ready, bundle: Bundle) -> Upload:
         is_image = bundle.kind is FileKind.IMAGE
         return Upload(
             bundle=bundle,
             size_bytes=each.size_bytes,
-            chunks=partial(stream, each.download, each.part, report),
+            chunks=each.chunks(work.meter),
             architecture=document.architecture,
             virtualization=document.virtualization,
             kernel_id=_id_of(work, FileKind.KERNEL) if is_image else "",
@@ -261,46 +209,14 @@ class Installer:
             bundles=tuple(work.bundles[kind] for kind in FileKind if kind in work.bundles),
         )
         number = await self._records.complete(installation)
-        await self._background.run(lambda _stop: self._disk.remove(work.install.token))
+        try:
+            await self._background.run(lambda _stop: self._disk.remove(work.install.token))
+        except DiskError as error:
+            # It is installed all the same; the next start sweeps up.
+            self._journal.failure("files of {image} stay behind", error, image=document.uri)
         return replace(installation, number=number)
 
 
 def _id_of(work: Work, kind: FileKind) -> str:
     bundle = work.bundles.get(kind)
     return bundle.image_id if bundle else ""
-
-
-def _scaled(meter: Meter, download: Download, share_bytes: int) -> Report:
-    """Report in bytes of the download, whatever file is read and however often."""
-    file_bytes = max(1, download.path.stat().st_size)
-    read_bytes = reported_bytes = 0
-
-    def report(size_bytes: int) -> None:
-        nonlocal read_bytes, reported_bytes
-        read_bytes += size_bytes
-        due_bytes = share_bytes * read_bytes // file_bytes - reported_bytes
-        reported_bytes += due_bytes
-        meter.advance(due_bytes)
-
-    return report
-
-
-def _write_decompressed(download: Download, target: Path, stop: Stop) -> None:
-    raw_format = replace(download.file, format=FileFormat.RAW)
-    chunks = stream(
-        replace(download, file=raw_format), Part(download.file.kind, raw_format), _ignore, stop
-    )
-    try:
-        with target.open("wb") as file:
-            for chunk in chunks:
-                file.write(chunk)
-    except OSError as error:
-        raise DiskError(f"{target} cannot be written: {error.strerror}.") from error
-
-
-def _ignore(_size_bytes: int) -> None:
-    pass
-
-
-def _mib(size_bytes: int) -> int:
-    return -(-size_bytes // 2**20)

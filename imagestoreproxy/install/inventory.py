@@ -45,16 +45,16 @@ class Inventory:
         self.installed.setdefault(installation.image_uri, []).append(installation)
 
     def replace(self, old: Installation, new: Installation) -> None:
-        """Put ``new`` in the place of ``old``."""
-        kept = self.installed[old.image_uri]
-        kept[kept.index(old)] = new
+        """Put ``new`` in the place of ``old``, if that is still here."""
+        kept = self.installed.get(old.image_uri, [])
+        kept[:] = [new if one is old else one for one in kept]
 
     def remove(self, installation: Installation) -> None:
-        """Forget an installation."""
-        kept = self.installed[installation.image_uri]
-        kept.remove(installation)
+        """Forget an installation, if it is still here."""
+        kept = self.installed.get(installation.image_uri, [])
+        kept[:] = [one for one in kept if one is not installation]
         if not kept:
-            del self.installed[installation.image_uri]
+            self.installed.pop(installation.image_uri, None)
 
     def shared(self, kind: FileKind, content: str) -> Bundle | None:
         """Find a bundle of the same content that another installation has, and will keep."""

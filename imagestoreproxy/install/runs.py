@@ -12,8 +12,8 @@ from imagestoreproxy.install.inventory import Inventory
 from imagestoreproxy.install.undo import Undo
 from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.errors import Cancelled, DiskError, InstallError, OwnStateError
-from imagestoreproxy.model.installs import ACTIVE, Event, State
-from imagestoreproxy.model.retry import UNDO
+from imagestoreproxy.model.installs import ACTIVE, Event, State, Step
+from imagestoreproxy.model.retry import REFUSED, UNDO
 from imagestoreproxy.ports import Background, Clock, Journal, Records, Task
 
 KEEP_S = 2.0
@@ -115,19 +115,19 @@ class Runs:
             self._fill()
 
     def _fail(self, work: Work, error: Exception) -> None:
+        work.sealed = False
+        if self._closing or work.state is State.CANCELLING:
+            return
         self._journal.failure(
             "the install of {image} failed while {step}",
             error,
             image=work.install.image_uri,
             step=work.meter.step.value,
         )
-        if self._closing or work.state is State.CANCELLING:
-            return
-        known = isinstance(error, InstallError | OwnStateError)
-        message = str(error) if known else "An unexpected error; the proxy's log has the details."
-        # A full disk is freed; anything else leaves what was downloaded for the next try.
-        work.keep_files = not isinstance(error, DiskError)
-        work.enter(Event.FAIL, message)
+        # A disk that filled up is freed; anything else leaves the downloads for the next try.
+        is_full = isinstance(error, DiskError) and work.meter.step is not Step.CHECKING
+        work.keep_files = not is_full
+        work.enter(Event.FAIL, _said(error))
         self.take_back(work)
 
     async def _take_back(self, work: Work, stopped: Task | None) -> None:
@@ -142,8 +142,8 @@ class Runs:
             # Not over when a cancel came meanwhile: then the files go too.
             return work.state is state
 
-        await self._insist(work, attempt)
-        await self._insist(work, lambda: self._settle(work))
+        if await self._insist(work, attempt):
+            await self._insist(work, lambda: self._settle(work))
 
     async def _remove(self, work: Work) -> None:
         uri = work.install.image_uri
@@ -153,26 +153,32 @@ class Runs:
             await self._undo.installations(list(self._inventory.installed.get(uri, ())))
             return True
 
-        await self._insist(work, attempt)
-        await self._insist(work, lambda: self._settle(work))
-        self._journal.info("{image} is uninstalled", image=uri)
-        await self._keep_copy()
+        if await self._insist(work, attempt):
+            await self._insist(work, lambda: self._settle(work))
+            self._journal.info("{image} is uninstalled", image=uri)
+            await self._keep_copy()
 
-    async def _keep_copy(self) -> None:
-        try:
-            await self._records.keep_copy()
-        except OwnStateError as error:
-            self._journal.failure("no copy of the records could be kept", error)
+    async def _insist(self, work: Work, attempt: Callable[[], Awaitable[bool]]) -> bool:
+        """Try until it is done, however long the cloud or the disk is away.
 
-    async def _insist(self, work: Work, attempt: Callable[[], Awaitable[bool]]) -> None:
-        """Try until it is done, however long the cloud or the disk is away."""
+        Gives False when the cloud refuses for good: then the error says what is left.
+        """
         failures = 0
         while True:
             try:
                 if await attempt():
-                    return
-            except (InstallError, OwnStateError) as error:
+                    return True
+                continue
+            except Cancelled:
+                raise
+            except Exception as error:
+                if self._closing:
+                    raise
                 failures += 1
+                refused = isinstance(error, InstallError) and not error.retry_helps
+                if refused and REFUSED.is_over(failures):
+                    await self._give_up(work, error)
+                    return False
                 pause_s = UNDO.pause_s(failures, random.random())
                 self._journal.failure(
                     "{image} cannot be taken back yet; the next try is in {pause_s:.0f} s",
@@ -180,7 +186,13 @@ class Runs:
                     image=work.install.image_uri,
                     pause_s=pause_s,
                 )
-                await self._clock.sleep(pause_s)
+            await self._clock.sleep(pause_s)
+
+    async def _give_up(self, work: Work, error: Exception) -> None:
+        self._journal.failure("{image} stays half there", error, image=work.install.image_uri)
+        message = f"{work.install.error} Taking it back was refused: {_said(error)}".strip()
+        work.enter(Event.UNDONE if work.state is State.FAILING else Event.FAIL, message)
+        await work.save()
 
     async def _settle(self, work: Work) -> bool:
         work.install = replace(work.install, progress_percent=0)
@@ -195,13 +207,27 @@ class Runs:
         del self._inventory.works[work.install.image_uri]
         return True
 
+    async def _keep_copy(self) -> None:
+        try:
+            await self._records.keep_copy()
+        except OwnStateError as error:
+            self._journal.failure("no copy of the records could be kept", error)
+
     async def _keep(self) -> None:
         """Renew the leases, and what is remembered of the progress."""
         while True:
             await self._clock.sleep(KEEP_S)
             for work in list(self._inventory.works.values()):
-                if work.state in ACTIVE and not work.sealed:
-                    try:
-                        await work.save()
-                    except OwnStateError as error:
-                        self._journal.failure("the state cannot be saved", error)
+                if work.state not in ACTIVE or work.sealed:
+                    continue
+                try:
+                    await work.renew()
+                except OwnStateError as error:
+                    self._journal.failure("the state cannot be saved", error)
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, InstallError | OwnStateError):
+        # What a store wrote may be in it: half characters cannot be stored, nor sent.
+        return error.message.encode("utf-8", "replace").decode()
+    return "An unexpected error; the proxy's log has the details."

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from imagestoreproxy.install.inventory import Inventory
 from imagestoreproxy.install.work import Work
+from imagestoreproxy.model.images import FileKind
 from imagestoreproxy.model.installs import Bundle, Installation, Step
 from imagestoreproxy.ports import Background, Cloud, Disk, Records
 
@@ -34,12 +35,17 @@ class Undo:
     async def install(self, work: Work, *, keep_files: bool) -> None:
         """Take back what an install did: in the cloud first, then on disk."""
         work.meter.begin(Step.UNDOING)
-        for bundle in reversed(list(work.bundles.values())):
-            if not self._is_used(bundle, work):
-                await self._remove(bundle)
-            await work.strike(bundle)
+        kinds = list(FileKind)
+        for bundle in sorted(work.bundles.values(), key=lambda one: -kinds.index(one.kind)):
+            await self.bundle(work, bundle)
         if not keep_files:
             await self._background.run(lambda _stop: self._disk.remove(work.install.token))
+
+    async def bundle(self, work: Work, bundle: Bundle) -> None:
+        """Take back one part of an install."""
+        if not self._is_used(bundle, work):
+            await self._remove(bundle)
+        await work.strike(bundle)
 
     async def installations(self, installations: Sequence[Installation]) -> None:
         """Take installed images out of the cloud, and forget them."""

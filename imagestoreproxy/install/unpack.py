@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagestoreproxy.install.archive import member_sizes, member_stream
-from imagestoreproxy.install.codecs import ERRORS, Decompressor, decompressor
+from imagestoreproxy.install.codecs import ERRORS, Decompressor, decompressor, looks_like
 from imagestoreproxy.model.errors import DiskError, UnpackError
 from imagestoreproxy.model.images import Compression, FileFormat, ImageFile
 from imagestoreproxy.model.plan import Part
 from imagestoreproxy.ports import Stop
 
 CHUNK_BYTES = 2**20
+PIECE_BYTES = 2**16
 
 Report = Callable[[int], None]
 """Called with the number of bytes of the download that were gone through since the last call."""
@@ -100,35 +101,53 @@ def decompress(
 def _expanded(packed: Iterable[bytes], compression: Compression, stop: Stop) -> Iterator[bytes]:
     codec: Decompressor | None = None
     members = 0
-    for piece in packed:
-        data = piece
-        while data:
-            if codec is None:
-                if members and not data.strip(b"\0"):
-                    break  # zeros after the end fill a block up, as disk and tape tools do
-                codec = decompressor(compression)
-            data = yield from _fed(codec, data, compression, stop)
-            if codec.eof:
-                members += 1
-                codec = None
+    for chunk in packed:
+        # In small pieces: a member's rest is copied, and one chunk may hold thousands of members.
+        for start in range(0, len(chunk), PIECE_BYTES):
+            data = chunk[start : start + PIECE_BYTES]
+            while data:
+                if codec is None:
+                    if members and not data.strip(b"\0"):
+                        break  # zeros after the end fill a block up, as disk and tape tools do
+                    codec = decompressor(compression)
+                try:
+                    data = yield from _fed(codec, data, stop)
+                except ERRORS as error:
+                    raise _broken(compression, data, members, error) from error
+                if codec.eof:
+                    members += 1
+                    codec = None
     if codec is not None or not members:
-        raise UnpackError(f"The {compression} data ends too early.")
+        after = ", or something follows its end" if members else ""
+        raise UnpackError(f"The {compression} data ends too early{after}.")
 
 
-def _fed(
-    codec: Decompressor, data: bytes, compression: Compression, stop: Stop
-) -> Generator[bytes, None, bytes]:
-    """Give all that one piece of input yields; return what follows the end of the member."""
+def _broken(compression: Compression, data: bytes, members: int, error: Exception) -> UnpackError:
+    if members:
+        return UnpackError(
+            f"The {compression} data is broken, or something follows its end: {error}."
+        )
+    seen = looks_like(data)
+    if seen and seen != f"{compression} data":
+        return UnpackError(f"The file is no {compression} data, but looks like {seen}.")
+    return UnpackError(f"The {compression} data is broken: {error}.")
+
+
+def _fed(codec: Decompressor, data: bytes, stop: Stop) -> Generator[bytes, None, bytes]:
+    """Give all that one piece of input yields; return what follows the end of the member.
+
+    Raises:
+        Exception: one of ``codecs.ERRORS``.
+    """
     while True:
         stop.check()
-        try:
-            chunk = codec.decompress(data, CHUNK_BYTES)
-        except ERRORS as error:
-            raise UnpackError(f"The {compression} data is broken: {error}.") from error
-        data = b""
+        chunk = codec.decompress(data, CHUNK_BYTES)
         if chunk:
             yield chunk
         if codec.eof:
             return codec.unused_data
         if codec.needs_input:
             return b""
+        if not chunk and not data:
+            raise ValueError("the decoder goes round in a circle")
+        data = b""

@@ -11,7 +11,7 @@ from imagestoreproxy.ports import Clock, Records, Task
 
 
 class Work:
-    """One install; every change goes to the records before it counts.
+    """One install; every change is made here and then written down.
 
     Attributes:
         install: the row as it stands.
@@ -54,14 +54,21 @@ class Work:
         self.install = replace(self.install, document=document, plan=plan)
         await self.save()
 
+    async def renew(self) -> None:
+        """Renew the lease, and what is remembered of the progress."""
+        await self._records.renew(self.install.image_uri, self._percent())
+
     async def save(self) -> None:
         """Write the row; this also renews its lease."""
         self.install = replace(
             self.install,
-            progress_percent=self.meter.reading(self._clock.monotonic_s()).percent,
+            progress_percent=self._percent(),
             updated_at_s=self._clock.now_s(),
         )
         await self._records.save_install(self.install)
+
+    def _percent(self) -> int:
+        return self.meter.reading(self._clock.monotonic_s()).percent
 
     async def note(self, bundle: Bundle) -> None:
         """Write a line of the ledger."""

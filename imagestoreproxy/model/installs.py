@@ -73,6 +73,11 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.FAILED, Event.REMOVE): State.REMOVING,
     (State.REMOVING, Event.RESTART): State.REMOVING,
     (State.REMOVING, Event.UNDONE): State.UNINSTALLED,
+    # It could not be taken back for good: the error says what is left, and where.
+    (State.CANCELLING, Event.FAIL): State.FAILED,
+    (State.REMOVING, Event.FAIL): State.FAILED,
+    # The user has read such an error, and what is left is tried once more.
+    (State.FAILED, Event.CANCEL): State.CANCELLING,
     # The user has read the error; files kept for another try are given up.
     (State.FAILED, Event.CLEAR): State.UNINSTALLED,
 }

@@ -42,8 +42,10 @@ class Retry:
 DOWNLOAD = Retry(tries=5, first_s=1.0, longest_s=30.0)
 # One request to S3 or EC2.
 CLOUD = Retry(tries=4, first_s=0.5, longest_s=8.0, longest_asked_s=30.0)
-# Taking back what an install did: never given up, or it would stay in the cloud for good.
+# Taking back what an install did: never given up while that may help, or it stays for good.
 UNDO = Retry(tries=0, first_s=2.0, longest_s=300.0)
+# The same where the cloud said no, and no waiting changes that.
+REFUSED = Retry(tries=5, first_s=2.0, longest_s=300.0)
 
 # How many different addresses may give a file with a wrong digest before the install ends.
 WRONG_DIGESTS = 2

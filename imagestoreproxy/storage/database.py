@@ -104,7 +104,7 @@ class Database:
             installations = db.execute("SELECT * FROM installations ORDER BY id")
             return Remembered(
                 [_install(row) for row in installs],
-                [_bundle(row) for row in bundles],
+                sorted((_bundle(row) for row in bundles), key=_order),
                 [_installation(row, parts.get(row["id"], [])) for row in installations],
             )
 
@@ -126,6 +126,17 @@ class Database:
             "lease_until_s": self._clock.now_s() + LEASE_S,
         }
         return self._run(lambda db: _upsert(db, "installs", row, key=("image_uri",)))
+
+    def renew(self, image_uri: str, progress_percent: int) -> Awaitable[None]:
+        until_s = self._clock.now_s() + LEASE_S
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(
+                "UPDATE installs SET progress_percent = ?, lease_until_s = ? WHERE image_uri = ?",
+                (progress_percent, until_s, image_uri),
+            )
+
+        return self._run(work)
 
     def remove_install(self, image_uri: str) -> Awaitable[None]:
         return self._run(lambda db: _delete_install(db, image_uri))
@@ -230,7 +241,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]
             connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
-    except sqlite3.Error as error:
+    except (sqlite3.Error, ValueError, OverflowError) as error:  # the latter two: odd values
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise OwnStateError(f"The state database cannot be written or read: {error}.") from error
@@ -282,6 +293,10 @@ def _install(row: sqlite3.Row) -> Install:
     )
 
 
+def _order(bundle: Bundle) -> int:
+    return KINDS.index(bundle.kind)
+
+
 def _bundle(row: sqlite3.Row) -> Bundle:
     return Bundle(
         image_uri=row["image_uri"],
@@ -309,7 +324,7 @@ def _installation(row: sqlite3.Row, bundles: list[Bundle]) -> Installation:
         document=row["document"],
         fingerprint=row["fingerprint"],
         installed_at_s=row["installed_at_s"],
-        bundles=tuple(sorted(bundles, key=lambda bundle: KINDS.index(bundle.kind))),
+        bundles=tuple(sorted(bundles, key=_order)),
         gone=row["gone"],
         number=row["id"],
     )

@@ -16,14 +16,7 @@ from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock as TwistedClock
 
-from imagestoreproxy.install.actions import Actions
-from imagestoreproxy.install.download import Downloader
-from imagestoreproxy.install.installer import Installer
-from imagestoreproxy.install.inventory import Inventory
-from imagestoreproxy.install.reconcile import Reconciler
-from imagestoreproxy.install.runs import Runs
-from imagestoreproxy.install.shelf import ImageStore
-from imagestoreproxy.install.undo import Undo
+from imagestoreproxy.install.inside import Inside, Outside
 from imagestoreproxy.model.errors import Cancelled, DigestError, FetchError
 from imagestoreproxy.model.images import (
     Architecture,
@@ -243,6 +236,12 @@ class MemoryRecords:
         self.installs[install.image_uri] = install
         return succeed(None)
 
+    def renew(self, image_uri: str, progress_percent: int) -> Deferred[None]:
+        if image_uri in self.installs:
+            row = replace(self.installs[image_uri], progress_percent=progress_percent)
+            self.installs[image_uri] = row
+        return succeed(None)
+
     def remove_install(self, image_uri: str) -> Deferred[None]:
         self.installs.pop(image_uri, None)
         for key in [key for key in self.bundles if key[0] == image_uri]:
@@ -421,87 +420,32 @@ class World:
     fetcher: MemoryFetcher = field(default_factory=MemoryFetcher)
 
 
-@dataclass
 class Daemon:
     """The inside, alive."""
 
-    inventory: Inventory
-    actions: Actions
-    runs: Runs
-    reconciler: Reconciler
-    store: ImageStore
-    clock: MemoryClock
-    journal: MemoryJournal
+    def __init__(self, inside: Inside, clock: MemoryClock, journal: MemoryJournal) -> None:
+        self.inventory = inside.inventory
+        self.actions = inside.actions
+        self.store = inside.store
+        self.clock = clock
+        self.journal = journal
 
 
 def boot(world: World, *, around: Callable[[Any], Any] = lambda port: port) -> Daemon:
     """Wire the inside to a world; ``around`` may wrap each port that leaves something behind."""
     journal, clock = MemoryJournal(), MemoryClock()
-    background = InlineBackground(journal)
-    records, cloud, fetcher = around(world.records), around(world.cloud), around(world.fetcher)
-    inventory = Inventory()
-    undo = Undo(
-        inventory=inventory,
-        cloud=cloud,
-        disk=world.disk,
-        records=records,
-        background=background,
-    )
-    installer = Installer(
+    outside = Outside(
         sources=world.sources,
-        inventory=inventory,
-        downloader=Downloader(
-            fetcher=fetcher,
-            disk=world.disk,
-            sources=world.sources,
-            background=background,
-            clock=clock,
-            journal=journal,
-        ),
-        cloud=cloud,
+        fetcher=around(world.fetcher),
+        cloud=around(world.cloud),
         disk=world.disk,
         disk_images=NoDiskImages(),
-        records=records,
-        background=background,
-        clock=clock,
-        journal=journal,
-        max_unpacked_bytes=2**30,
-    )
-    runs = Runs(
-        inventory=inventory,
-        installer=installer,
-        undo=undo,
-        records=records,
-        background=background,
-        clock=clock,
-        journal=journal,
-        max_installs=2,
-    )
-    actions = Actions(
-        inventory=inventory,
-        runs=runs,
-        sources=world.sources,
-        records=records,
-        disk=world.disk,
-        background=background,
-        clock=clock,
-    )
-    reconciler = Reconciler(
-        inventory=inventory,
-        undo=undo,
-        cloud=cloud,
-        records=records,
+        records=around(world.records),
+        background=InlineBackground(journal),
         clock=clock,
         journal=journal,
     )
-    store = ImageStore(
-        sources=world.sources,
-        inventory=inventory,
-        actions=actions,
-        reconciler=reconciler,
-        clock=clock,
-    )
-    return Daemon(inventory, actions, runs, reconciler, store, clock, journal)
+    return Daemon(Inside(outside, max_installs=2, max_unpacked_bytes=2**30), clock, journal)
 
 
 def make_file(

@@ -1,0 +1,64 @@
+"""Room on the disk: looked for before the first byte, and kept apart for what runs already."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from imagestoreproxy.install.work import Work
+from imagestoreproxy.model.errors import DiskError
+from imagestoreproxy.model.plan import Plan, download_name
+from imagestoreproxy.ports import Background, Disk, Stop
+
+# Left free for the database, the log and everybody else.
+SPARE_BYTES = 64 * 2**20
+
+
+class Room:
+    """What the installs that run may still write."""
+
+    def __init__(self, disk: Disk, background: Background) -> None:
+        self._disk = disk
+        self._background = background
+        self._plans: dict[str, Plan] = {}
+
+    async def take(self, work: Work, plan: Plan) -> None:
+        """Keep room for an install, until ``give_back``.
+
+        Raises:
+            DiskError: there is not enough.
+        """
+        token = work.install.token
+        self._plans[token] = plan
+        free_bytes, still = await self._background.run(partial(self._look, dict(self._plans)))
+        needed_bytes = still.pop(token) + SPARE_BYTES
+        promised_bytes = sum(still.values())
+        if free_bytes < needed_bytes + promised_bytes:
+            others = f", and {_mib(promised_bytes)} MiB are kept for others that run"
+            raise DiskError(
+                f"The data directory has {_mib(free_bytes)} MiB free{others if still else ''}, but"
+                f" this install needs {_mib(needed_bytes)} MiB: make room, or choose another"
+                " --data-dir."
+            )
+
+    def give_back(self, work: Work) -> None:
+        """End what ``take`` began."""
+        self._plans.pop(work.install.token, None)
+
+    async def free_bytes(self) -> int:
+        """Give what may be written now, without what is left for everybody else."""
+        return await self._background.run(lambda _stop: self._disk.free_bytes()) - SPARE_BYTES
+
+    def _look(self, plans: dict[str, Plan], _stop: Stop) -> tuple[int, dict[str, int]]:
+        still = {
+            token: max(0, plan.peak_disk_bytes - self._held_bytes(token, plan))
+            for token, plan in plans.items()
+        }
+        return self._disk.free_bytes(), still
+
+    def _held_bytes(self, token: str, plan: Plan) -> int:
+        paths = [self._disk.path(token, download_name(file)) for file in plan.fetches]
+        return sum(path.stat().st_size for path in paths if path.exists())
+
+
+def _mib(size_bytes: int) -> int:
+    return -(-size_bytes // 2**20)
