@@ -194,6 +194,127 @@ def test_a_header_that_would_fill_the_memory_is_refused() -> None:
         member_sizes(chunks(info.tobuf(tarfile.GNU_FORMAT) + bytes(10240)), ["*.img"])
 
 
+def header(
+    name: str,
+    fields: dict[str, str] | None = None,
+    *,
+    type: bytes = tarfile.REGTYPE,
+    size: int = 0,
+) -> bytes:
+    """Make one header as it is, whatever it claims."""
+    info = tarfile.TarInfo(name)
+    info.type, info.size, info.pax_headers = type, size, fields or {}
+    return info.tobuf(tarfile.PAX_FORMAT if fields else tarfile.GNU_FORMAT)
+
+
+END = bytes(1024)
+
+
+@pytest.mark.parametrize(
+    ("archive", "words"),
+    [
+        (header("x.img", type=tarfile.GNUTYPE_SPARSE), "is sparse"),
+        (header("x.img", {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}), "sparse member"),
+        (header("x.img", {"GNU.sparse.map": "0,1", "GNU.sparse.size": "9"}), "sparse member"),
+        (header("x.img", {"GNU.sparse.name": "y.img"}), "sparse member"),
+        (header("x.img", {"path": "/etc/passwd"}), "absolute name"),
+        (header("x.img", {"path": "a/../b"}), "'..' in its name"),
+        (header("x.img", size=-1), "number that is none"),
+        (header("d/", type=tarfile.DIRTYPE, size=512) + bytes(512), "directory with content"),
+        (header("x.img", size=2**40), "ends too early"),
+        (header("x.img"), "ends too early"),
+        (header("x.img") + END + header("y.img") + END, "something follows its end"),
+        (header("x.img") + END + b"<html>", "something follows its end"),
+        (bytes(10240), "is empty"),
+        (b"", "ends too early"),
+        (b"<!DOCTYPE html><html>404</html>".ljust(2000), "looks like an HTML or XML page"),
+        (gzip.compress(random.Random(2).randbytes(2000)), "looks like gzip data"),
+        (random.Random(3).randbytes(2000), "broken"),
+    ],
+)
+def test_what_an_archive_may_not_be_is_said(archive: bytes, words: str) -> None:
+    with pytest.raises(UnpackError, match=words) as caught:
+        member_sizes(chunks(archive), ["x.img"])
+    assert caught.value.message.isprintable()
+
+
+def pax(**records: str) -> bytes:
+    """Make an extended header."""
+    content = b""
+    for name, value in records.items():
+        rest = f" {name}={value}\n".encode()
+        length = len(rest) + len(str(len(rest)))
+        length += len(str(length)) - len(str(len(rest)))
+        content += str(length).encode() + rest
+    return (
+        header("pax", type=tarfile.XHDTYPE, size=len(content))
+        + content
+        + bytes(-len(content) % 512)
+    )
+
+
+def test_a_size_and_a_name_in_an_extended_header_count_for_every_check() -> None:
+    """What is checked is what is read: tarfile's own writer and an odd one agree."""
+    archive = pax(size="700", path="y.img") + header("x.img", size=1) + b"i" * 1024 + END
+    with pytest.raises(UnpackError):  # the archive says 700, so the next header is at 1024
+        member_sizes(chunks(archive), ["x.img"])
+    assert member_sizes(chunks(archive), ["y.img"]) == {"y.img": 700}
+    assert b"".join(member_stream(chunks(archive), "y.img")) == b"i" * 700
+    with pytest.raises(UnpackError, match="for all members"):
+        whole = pax(path="../up").replace(b"ustar", b"ustar")
+        member_sizes(chunks(_for_all(whole) + header("x.img") + END), ["x.img"])
+
+
+def _for_all(extended: bytes) -> bytes:
+    info = tarfile.TarInfo.frombuf(extended[:512], "utf-8", "replace")
+    info.type = tarfile.XGLTYPE
+    return info.tobuf(tarfile.GNU_FORMAT) + extended[512:]
+
+
+@pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_long_names_are_read_in_every_format_of_tar(format: int) -> None:
+    name = "/".join(["directory-" * 4] * 4) + "/image.img"
+    archive = make_tar(member("d", type=tarfile.DIRTYPE), member(name, b"image"), format=format)
+    assert member_sizes(chunks(archive), [name]) == {name: 5}
+    assert b"".join(member_stream(chunks(archive), "*.img")) == b"image"
+
+
+@pytest.mark.parametrize(
+    "block",
+    [header("x"), header("x", type=tarfile.XHDTYPE), header("x", type=tarfile.GNUTYPE_LONGNAME)],
+    ids=["members", "extended headers", "long names"],
+)
+def test_an_archive_of_countless_headers_is_refused_early(block: bytes) -> None:
+    taken = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield block * 100
+
+    with pytest.raises(UnpackError, match="more than 10000 members"):
+        member_sizes(endless(), ["*.img"])
+    assert taken <= 101
+
+
+@pytest.mark.parametrize(
+    ("file", "compression", "words"),
+    [
+        (gzip.compress(CONTENT), Compression.XZ, "no xz data, but looks like gzip data"),
+        (lzma.compress(CONTENT), Compression.GZIP, "no gzip data, but looks like xz data"),
+        (UEC, Compression.ZSTD, "no zstd data, but looks like a tar archive"),
+        (b"\n <HTML><body>404", Compression.BZIP2, "no bzip2 data, but looks like an HTML"),
+        (gzip.compress(b"x") + b"<html>", Compression.GZIP, "something follows its end"),
+    ],
+)
+def test_a_wrong_kind_of_file_under_the_right_name_is_told(
+    file: bytes, compression: Compression, words: str
+) -> None:
+    with pytest.raises(UnpackError, match=words):
+        unpacked(file, compression)
+
+
 @given(st.binary(max_size=3000))
 def test_noise_is_no_archive(noise: bytes) -> None:
     with pytest.raises(UnpackError):
