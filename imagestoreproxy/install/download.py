@@ -118,6 +118,11 @@ class Downloader:
             try:
                 await self._fetcher.download(url, sink, allow_local=allow_local)
                 return
+            except DigestError:
+                raise DigestError(
+                    f"{url} gave more than the {file.size_bytes} bytes that are signed for the"
+                    f" {file.kind}."
+                ) from None
             except FetchError as error:
                 failures = 1 if sink.position > held_bytes else failures + 1
                 if (
