@@ -13,6 +13,9 @@ from imagestoreproxy.model.plan import download_name
 from imagestoreproxy.model.retry import DOWNLOAD, WRONG_DIGESTS
 from imagestoreproxy.ports import Background, Clock, Disk, Fetcher, Journal, Partial, Sources
 
+# A try that brings less than this has brought nothing.
+PROGRESS_BYTES = 4096
+
 
 class _Counted:
     """A sink that tells the meter how much the file holds."""
@@ -110,26 +113,24 @@ class Downloader:
         raise problems[-1]
 
     async def _from(self, work: Work, url: str, file: ImageFile, sink: _Counted) -> None:
-        """Fetch from one address; a try that brought bytes does not count."""
-        allow_local = await self._sources.may_be_local(work.install.source, url)
+        """Fetch from one address; a try that brought the file further does not count."""
         failures = 0
+        farthest_bytes = sink.position
         while True:
-            held_bytes = sink.position
             try:
+                allow_local = await self._sources.may_be_local(work.install.source, url)
                 await self._fetcher.download(url, sink, allow_local=allow_local)
                 return
-            except DigestError:
-                raise DigestError(
-                    f"{url} gave more than the {file.size_bytes} bytes that are signed for the"
-                    f" {file.kind}."
-                ) from None
             except FetchError as error:
-                failures = 1 if sink.position > held_bytes else failures + 1
-                if (
-                    not error.retry_helps
-                    or DOWNLOAD.is_over(failures)
-                    or sink.position >= file.size_bytes
-                ):
+                if sink.position >= file.size_bytes:
+                    return  # all that is signed is here, whatever else the server had to say
+                # Against the farthest ever: a file that changes from try to try starts over and
+                # over, and one that comes byte by byte would be tried for years.
+                if sink.position >= farthest_bytes + PROGRESS_BYTES:
+                    failures = 0
+                    farthest_bytes = sink.position
+                failures += 1
+                if not error.retry_helps or DOWNLOAD.is_over(failures):
                     raise
                 pause_s = DOWNLOAD.pause_s(failures, random.random(), error.retry_after_s)
             await self._clock.sleep(pause_s)

@@ -12,12 +12,16 @@ from typing import Any
 import pycurl
 
 from imagestoreproxy import __version__
+from imagestoreproxy.model.errors import FetchError
 from imagestoreproxy.outside.addresses import is_local
 from imagestoreproxy.outside.bodies import Body
 from imagestoreproxy.outside.transfers import TransferThread
 
 _USELESS_BYTES = 64 * 1024  # of an error page; reading it keeps the connection
 _RECEIVE_BYTES = 256 * 1024
+# All header lines of one exchange: of interim answers and of the trailer as well, which could go
+# on for ever without being slow.
+_HEADER_BYTES = 128 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,7 @@ class Exchange:
         self._status = 0
         self._headers: dict[str, str] = {}
         self._begun = self._useful = self._enough = False
-        self._useless_bytes = 0
+        self._useless_bytes = self._header_bytes = 0
         self._problem: Exception | None = None
         self._tried = self._refused = ""
         self._answer: Answer | None = None
@@ -228,7 +232,13 @@ class Exchange:
             return pycurl.SOCKET_BAD
         return socket.socket(family, kind, protocol)
 
-    def _on_header(self, raw: bytes) -> None:
+    def _on_header(self, raw: bytes) -> int | None:
+        self._header_bytes += len(raw)
+        if self._header_bytes > _HEADER_BYTES:
+            self._problem = FetchError(
+                f"more than {_HEADER_BYTES} bytes of header lines came", retry_helps=False
+            )
+            return -1
         line = raw.decode("latin-1").strip()
         if line.startswith("HTTP/"):
             # Also the first line after a CONNECT, a 100 or a 407 that was answered.
@@ -238,6 +248,7 @@ class Exchange:
         elif ":" in line:
             name, _, value = line.partition(":")
             self._headers[name.strip().lower()] = value.strip()
+        return None
 
     def _on_data(self, data: bytes) -> int | None:
         self._begin()

@@ -9,6 +9,9 @@ from __future__ import annotations
 import errno
 import os
 import re
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import pycurl
@@ -32,12 +35,13 @@ def failure(
     address: str = "",
     retry_helps: bool = True,
     status: int = 0,
+    retry_after_s: float = 0.0,
 ) -> FetchError:
     """Give the error for a cause: URL, address and HTTP proxy are added to it."""
     at = f"address {address}" if address else "no address yet"
     through = f"HTTP proxy {masked(request.proxy)}" if request.proxy else "no HTTP proxy"
     text = f"Cannot fetch {masked(request.url)} ({at}, {through}): {cause}."
-    return FetchError(text, retry_helps=retry_helps, status=status)
+    return FetchError(text, retry_helps=retry_helps, status=status, retry_after_s=retry_after_s)
 
 
 def network_error(
@@ -65,22 +69,64 @@ def status_error(request: Request, answer: Answer) -> FetchError:
     """Give the error for an HTTP status that is of no use, with a hint where there is one."""
     status = answer.status
     who = urlsplit(request.url).hostname or "the server"
-    hint, retry_helps = _HINTS.get(status, ("", status >= 500 or status in (408, 425, 429)))
-    if not hint and status >= 500:
-        hint = "; the store has a problem of its own, try again later"
-    cause = f"{who} answered with the HTTP status {status}{hint}"
-    return failure(request, cause, address=answer.address, retry_helps=retry_helps, status=status)
+    hint, retry_helps = _HINTS.get(status) or _CLASSES.get(status // 100, ("", False))
+    asked_s = retry_after_s(answer.headers, time.time()) if status in _MAY_ASK_TO_WAIT else 0.0
+    wait = f", after {asked_s:.0f} s as it asks" if asked_s else ""
+    cause = f"{who} answered with the HTTP status {status}{hint}{wait}"
+    return failure(
+        request,
+        cause,
+        address=answer.address,
+        retry_helps=retry_helps,
+        status=status,
+        retry_after_s=asked_s,
+    )
 
 
+def retry_after_s(headers: Mapping[str, str], now_s: float) -> float:
+    """Give the seconds that ``Retry-After`` asks for, at most a day; 0 for none or a senseless one.
+
+    RFC 9110, 10.2.3. A date is taken from the server's own ``Date``, where it says one: the two
+    clocks need not agree.
+    """
+    value = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"[0-9]{1,9}", value):
+        return min(float(value), _LONGEST_WAIT_S)
+    until_s = _date_s(value)
+    if until_s is None:
+        return 0.0
+    from_s = _date_s(headers.get("date", ""))
+    return min(max(0.0, until_s - (now_s if from_s is None else from_s)), _LONGEST_WAIT_S)
+
+
+def _date_s(value: str) -> float | None:
+    try:
+        return parsedate_to_datetime(value[:100]).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+_MAY_ASK_TO_WAIT = (429, 503)
+_LONGEST_WAIT_S = 86400.0
 _HINTS = {
     401: ("; it wants a user and a password, which belong into the source's URL", False),
     403: ("; it forbids this, check whether this machine may use the store", False),
     404: ("; there is no such file any more, check the source's URL or refresh the list", False),
     407: ("; the HTTP proxy wants a user and a password, write it as http://USER:PW@HOST:PORT",
           False),
+    408: ("; it waited too long for the request, check this machine's network", True),
     410: ("; the file was withdrawn, refresh the list", False),
+    425: ("; it wants to be asked again", True),
     429: ("; it says that it is asked too often, try again later", True),
+    451: ("; it may not give the file for legal reasons", False),
 }  # fmt: skip
+_CLASSES = {
+    1: ("; an answer never followed, check what is at this URL", True),
+    2: ("; there is no file in such an answer, check the source's URL", False),
+    3: ("; it is a redirect without an address to follow, check the source's URL", False),
+    4: ("; it does not take the request, check the source's URL", False),
+    5: ("; the store has a problem of its own, try again later", True),
+}
 
 
 def _cause(  # noqa: PLR0911 - one per cause
@@ -114,8 +160,10 @@ def _cause(  # noqa: PLR0911 - one per cause
         return f"{peer} closed the connection without an answer", True
     if code in (pycurl.E_RECV_ERROR, pycurl.E_SEND_ERROR):
         return f"the connection to {peer} broke ({said})", True
-    if code == pycurl.E_UNSUPPORTED_PROTOCOL:
-        return "only http and https are taken", False
+    if code in _NO_HTTP:
+        return (
+            f"{peer} does not answer as HTTP has it; is another service at this port? ({said})"
+        ), True
     if code == pycurl.E_URL_MALFORMAT:
         return f"it is no proper URL ({said})", False
     return f"libcurl says {code}, {said}", True
@@ -128,6 +176,15 @@ _TLS = (
     pycurl.E_SSL_CIPHER,
     pycurl.E_SSL_CACERT_BADFILE,
     pycurl.E_SSL_ISSUER_ERROR,
+)
+
+
+# Its answer is no HTTP, or HTTP gone wrong. Other protocols never get as far as libcurl.
+_NO_HTTP = (
+    pycurl.E_UNSUPPORTED_PROTOCOL,
+    pycurl.E_FTP_WEIRD_SERVER_REPLY,
+    pycurl.E_BAD_CONTENT_ENCODING,
+    100,  # CURLE_TOO_LARGE, which pycurl has no name for
 )
 
 

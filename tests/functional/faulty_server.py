@@ -14,7 +14,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -227,6 +227,58 @@ class _Answer(BaseHTTPRequestHandler):
             self.wfile.write(body[start : start + step])
             if page.pause_s and self.owner.ending.wait(page.pause_s):
                 return
+
+
+class RawServer:
+    """Takes each connection, reads what comes first, and answers with bytes that nobody checks.
+
+    Args:
+        answer: the pieces to send; an endless iterator sends until the client has gone.
+        pause_s: waited before each piece.
+    """
+
+    def __init__(self, answer: Callable[[], Iterable[bytes]], *, pause_s: float = 0.0) -> None:
+        self._answer = answer
+        self._pause_s = pause_s
+        self._ending = threading.Event()
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self.connections = 0
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def url(self, path: str = "/") -> str:
+        """Give the URL of a path."""
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        # A close alone leaves accept() where it is.
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join(5)
+
+    def _serve(self) -> None:
+        while not self._ending.is_set():
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
+
+    def _talk(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:
+            connection.settimeout(10)
+            connection.recv(65536)
+            for piece in self._answer():
+                if self._ending.wait(self._pause_s):
+                    return
+                connection.sendall(piece)
 
 
 class SilentServer:
