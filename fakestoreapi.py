@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import io
 import json
 import re
 import shutil
@@ -198,7 +199,12 @@ class Files:
 
 
 def _members(path: Path, kinds: tuple[str, ...]) -> dict[str, str]:
-    with tarfile.open(path) as archive:
+    if path.suffix == ".zst":  # which this Python cannot read by itself
+        unpacked = subprocess.run(["zstd", "-dcq", path], check=True, capture_output=True).stdout
+        archive = tarfile.open(fileobj=io.BytesIO(unpacked))
+    else:
+        archive = tarfile.open(path)
+    with archive:
         names = archive.getnames()
     found = {}
     for kind in kinds:

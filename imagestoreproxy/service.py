@@ -27,6 +27,7 @@ from imagestoreproxy.outside.curl import CurlFetcher
 from imagestoreproxy.outside.disk import DataDirectory
 from imagestoreproxy.outside.gpg import GpgVerifier
 from imagestoreproxy.outside.journal import LoggerJournal
+from imagestoreproxy.outside.masking import masked
 from imagestoreproxy.outside.qemu import QemuImg
 from imagestoreproxy.ports import Background, Cloud, Task
 from imagestoreproxy.shop import Keys
@@ -91,7 +92,7 @@ class Proxy(Service):
         )
         self._verifier = GpgVerifier(self._threads, settings.keyring, settings.data_dir / "gnupg")
         source = StoreApi(
-            "store",
+            settings.api_url,
             settings.api_url,
             fetcher=self._fetcher,
             verifier=self._verifier,
@@ -129,6 +130,13 @@ class Proxy(Service):
         await self._catalogue.load()
         await self._inside.actions.resume()
         await self._listen()
+        self._journal.info(
+            "the image store is {url}, {how}",
+            url=masked(self._settings.api_url),
+            how=f"asked through the HTTP proxy {proxy}"
+            if (proxy := self._fetcher.proxy_for(self._settings.api_url))
+            else "asked without an HTTP proxy",
+        )
         # So that the first page has something to show, and a wrong HTTP proxy is in the log.
         self._threads.start("first dashboard", self._look())
         self._reconciling = self._threads.start("reconcile", self._inside.reconciler.run())

@@ -24,6 +24,8 @@ from imagestoreproxy.model.plan import (
 )
 from imagestoreproxy.ports import Background, Clock, Cloud, Disk, Journal, Records, Sources, Upload
 
+TURN_S = 0.1
+
 
 class Installer:
     """Runs installs; several at a time, each on its own ``Work``."""
@@ -56,6 +58,7 @@ class Installer:
         self._background = background
         self._clock = clock
         self._journal = journal
+        self._storing: Work | None = None
 
     async def run(self, work: Work) -> Installation:
         """Bring an image from the store into the cloud, going on from what the ledger says.
@@ -77,9 +80,11 @@ class Installer:
             await self._room.take(work, plan)
             await self._cloud.check()
             await self._download(work, plan)
+            await self._take_turn(work)
             try:
                 await self._store_all(work, document, plan)
             finally:
+                self._storing = None
                 await self._preparation.clean(work, plan)
         finally:
             self._room.give_back(work)
@@ -135,6 +140,16 @@ class Installer:
             await self._downloader.fetch(work, file, before_bytes)
             before_bytes += file.size_bytes
         await work.happen(Event.DOWNLOADED)
+
+    async def _take_turn(self, work: Work) -> None:
+        """Wait until no other install unpacks and uploads.
+
+        One at a time uses the cores and the link to the cloud as well as several would, in the
+        memory of one.
+        """
+        while self._storing is not None:
+            await self._clock.sleep(TURN_S)
+        self._storing = work
 
     async def _store_all(self, work: Work, document: ImageDocument, plan: Plan) -> None:
         await work.begin(Step.UNPACKING)

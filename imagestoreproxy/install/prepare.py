@@ -10,7 +10,7 @@ from imagestoreproxy.install.meter import Meter
 from imagestoreproxy.install.room import Room
 from imagestoreproxy.install.unpack import Download, Report, sizes, stream
 from imagestoreproxy.install.work import Work
-from imagestoreproxy.model.errors import DiskError
+from imagestoreproxy.model.errors import DiskError, UnpackError
 from imagestoreproxy.model.images import Compression, FileFormat, ImageFile
 from imagestoreproxy.model.installs import Step
 from imagestoreproxy.model.plan import Part, Plan, download_name
@@ -73,18 +73,32 @@ class Preparation:
         work.meter.set_done(Step.UNPACKING, 0)
         ready: dict[Part, Ready] = {}
         for file in plan.fetches:
-            download = await self._download(work, file)
-            if file.format is FileFormat.QCOW2:
-                download = await self._raw_disk(work, download)
-            parts = [part for part in plan.parts if part.file is file]
-            file_bytes, by_part = await self._background.run(
-                partial(_measured, download, parts, work.meter, file.size_bytes)
-            )
-            unpacked_bytes = max(1, sum(by_part.values()))
-            for part, size_bytes in by_part.items():
-                share_bytes = file.size_bytes * size_bytes // unpacked_bytes
-                ready[part] = Ready(part, download, file_bytes, size_bytes, share_bytes)
+            try:
+                ready |= await self._parts_of(work, plan, file)
+            except UnpackError as error:
+                what = f"The {file.kind} from {file.url} cannot be unpacked"
+                raise UnpackError(f"{what}: {error.message}") from error
         return [ready[part] for part in plan.parts]
+
+    async def _parts_of(self, work: Work, plan: Plan, file: ImageFile) -> dict[Part, Ready]:
+        download = await self._download(work, file)
+        if file.format is FileFormat.QCOW2:
+            download = await self._raw_disk(work, download)
+        parts = [part for part in plan.parts if part.file is file]
+        file_bytes, by_part = await self._background.run(
+            partial(_measured, download, parts, work.meter, file.size_bytes)
+        )
+        unpacked_bytes = max(1, sum(by_part.values()))
+        return {
+            part: Ready(
+                part,
+                download,
+                file_bytes=file_bytes,
+                size_bytes=size_bytes,
+                share_bytes=file.size_bytes * size_bytes // unpacked_bytes,
+            )
+            for part, size_bytes in by_part.items()
+        }
 
     async def clean(self, work: Work, plan: Plan) -> None:
         """Remove what conversions left; the downloads stay."""

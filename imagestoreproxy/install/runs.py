@@ -64,6 +64,7 @@ class Runs:
             task.cancel()
         for task in tasks:
             await task.ended()
+        await self._renew_all()
 
     def install(self, work: Work) -> None:
         """Run an install as soon as there is a place."""
@@ -180,6 +181,7 @@ class Runs:
                     await self._give_up(work, error)
                     return False
                 pause_s = UNDO.pause_s(failures, random.random())
+                work.trouble = f"Cannot be taken back yet: {_said(error)}"
                 self._journal.failure(
                     "{image} cannot be taken back yet; the next try is in {pause_s:.0f} s",
                     error,
@@ -217,13 +219,16 @@ class Runs:
         """Renew the leases, and what is remembered of the progress."""
         while True:
             await self._clock.sleep(KEEP_S)
-            for work in list(self._inventory.works.values()):
-                if work.state not in ACTIVE or work.sealed:
-                    continue
-                try:
-                    await work.renew()
-                except OwnStateError as error:
-                    self._journal.failure("the state cannot be saved", error)
+            await self._renew_all()
+
+    async def _renew_all(self) -> None:
+        for work in list(self._inventory.works.values()):
+            if work.state not in ACTIVE or work.sealed:
+                continue
+            try:
+                await work.renew()
+            except OwnStateError as error:
+                self._journal.failure("the state cannot be saved", error)
 
 
 def _said(error: Exception) -> str:

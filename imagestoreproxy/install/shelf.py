@@ -173,6 +173,6 @@ class ImageStore:
             progress=work.meter.reading(self._clock.monotonic_s()),
             is_upgrade=installation is not None and work.state is not State.REMOVING,
             installed_version=installation.version if installation else "",
-            error_message=work.install.error,
+            error_message=" ".join(filter(None, (work.install.error, work.trouble))),
             updated_at_s=work.install.updated_at_s,
         )

@@ -33,13 +33,13 @@ class Undo:
         self._background = background
 
     async def install(self, work: Work, *, keep_files: bool) -> None:
-        """Take back what an install did: in the cloud first, then on disk."""
+        """Take back what an install did: on disk, which is always there, then in the cloud."""
         work.meter.begin(Step.UNDOING)
+        if not keep_files:
+            await self._background.run(lambda _stop: self._disk.remove(work.install.token))
         kinds = list(FileKind)
         for bundle in sorted(work.bundles.values(), key=lambda one: -kinds.index(one.kind)):
             await self.bundle(work, bundle)
-        if not keep_files:
-            await self._background.run(lambda _stop: self._disk.remove(work.install.token))
 
     async def bundle(self, work: Work, bundle: Bundle) -> None:
         """Take back one part of an install."""

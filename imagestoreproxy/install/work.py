@@ -18,6 +18,7 @@ class Work:
         bundles: the ledger: what was, or may have been, put into the cloud.
         task: the coroutine at work, if any.
         sealed: nothing can be cancelled any more; the installation is being written down.
+        trouble: why it is not taken back yet, while that is so.
         keep_files: whether a failure leaves the downloads for the next try.
     """
 
@@ -28,6 +29,7 @@ class Work:
         self.task: Task | None = None
         self.sealed = False
         self.keep_files = True
+        self.trouble = ""
         self._records = records
         self._clock = clock
 

@@ -446,6 +446,7 @@ def test_a_cloud_that_is_away_does_not_stop_the_undoing_for_good(world: World) -
     daemon = started(world)
     result(daemon.store.install(URI))
     assert state(daemon).status is Status.INSTALLING
+    assert "S3 went away" in state(daemon).error_message
     with pytest.raises(CallerError) as caught:
         result(daemon.store.install(URI))
     assert caught.value.status == 409

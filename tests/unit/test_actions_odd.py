@@ -129,6 +129,23 @@ def test_two_installs_do_not_count_on_the_same_room(world: World) -> None:
     assert "kept for others" in states[1].error_message
 
 
+def test_installs_upload_one_after_the_other_so_that_memory_is_that_of_one(world: World) -> None:
+    held = hold(world, "cloud", "upload")
+    daemon = started(world)
+    uris = [f"{URI}{number}" for number in range(2)]
+    for number, uri in enumerate(uris):
+        image = make_file(world.fetcher, FileKind.IMAGE, b"x" * (900 + number))
+        world.sources.offer(make_document([image], uri=uri))
+        result(daemon.store.install(uri))
+    daemon.clock.twisted.pump([0.1] * 10)
+    assert len(held.waiting) == 1
+    held.waiting[0].callback(None)
+    daemon.clock.twisted.pump([0.1] * 2)
+    assert len(held.waiting) == 2
+    held.waiting[1].callback(None)
+    assert [one.status for one in daemon.store.states(uris).states] == [Status.INSTALLED] * 2
+
+
 def test_room_that_is_missing_at_a_restart_does_not_cost_the_downloads(world: World) -> None:
     held = hold(world, "cloud", "upload")
     result(started(world).store.install(URI))
