@@ -199,12 +199,11 @@ class Files:
 
 
 def _members(path: Path, kinds: tuple[str, ...]) -> dict[str, str]:
+    unpacked = None
     if path.suffix == ".zst":  # which this Python cannot read by itself
-        unpacked = subprocess.run(["zstd", "-dcq", path], check=True, capture_output=True).stdout
-        archive = tarfile.open(fileobj=io.BytesIO(unpacked))
-    else:
-        archive = tarfile.open(path)
-    with archive:
+        done = subprocess.run(["zstd", "-dcq", path], check=True, capture_output=True)
+        unpacked = io.BytesIO(done.stdout)
+    with tarfile.open(path, fileobj=unpacked) as archive:
         names = archive.getnames()
     found = {}
     for kind in kinds:
