@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.model.images import Listing
 from imagestoreproxy.model.installs import ImageState, Reconciliation
 
@@ -58,3 +59,10 @@ class Keys(Protocol):
 
     def secret_for(self, client_id: str) -> str | None:
         """Give the secret key that goes with a query id, or None."""
+
+
+class Checks(Protocol):
+    """Whether all is there that an install needs."""
+
+    def findings(self) -> Awaitable[Sequence[Finding]]:
+        """Give what was found just now, or some seconds ago. Never raises."""

@@ -68,6 +68,8 @@ class StoreRequest(Request):
         raw_path, raw_query, body: as they came.
         pairs: the decoded parameters, once the signature was found right; else empty.
         on_answer: called with the answer before it is sent, also when the client has gone.
+        signed: its signature was found right.
+        expires_s: until when it is signed; Unix seconds.
     """
 
     site: Home  # type: ignore[assignment]
@@ -76,7 +78,14 @@ class StoreRequest(Request):
     body = b""
     pairs: list[Pair] = []  # noqa: RUF012 - replaced as a whole, never changed
     on_answer: Callable[[Answer], None] | None = None
+    signed = False
+    expires_s = 0
     gone = False
+
+    def was_signed(self) -> None:
+        """Note that the signature is right, and keep the connection until this is answered."""
+        self.signed = True
+        cast(Any, self.channel).is_busy()
 
     def gotLength(self, length: int | None) -> None:
         # Twisted would put a long body into a file; ours are bounded by the channel.
@@ -120,6 +129,10 @@ class StoreRequest(Request):
         headers.setRawHeaders(b"content-length", [b"%d" % len(answer.body)])
         headers.setRawHeaders(b"cache-control", [b"no-store"])
         headers.setRawHeaders(b"x-content-type-options", [b"nosniff"])
+        if not self.signed:
+            # Strangers get one answer for a connection: what they send behind it costs nothing.
+            headers.setRawHeaders(b"connection", [b"close"])
+            cast(Any, self.channel).persistent = False
         if answer.allow:
             headers.setRawHeaders(b"allow", [answer.allow.encode("ascii")])
         self.write(answer.body)
@@ -163,13 +176,18 @@ class JsonResource(Resource):
             asked.respond(refusal(405, message, allow=self.method))
             return NOT_DONE_YET
         # The only place where a coroutine becomes a Deferred.
-        Deferred.fromCoroutine(self._body(asked)).addCallbacks(
-            lambda body: Answer(200, body, self.acts), self._refused, errbackArgs=(asked,)
-        ).addCallback(asked.respond).addErrback(_not_sent)
+        Deferred.fromCoroutine(self._answer(asked)).addErrback(self._refused, asked).addCallback(
+            asked.respond
+        ).addErrback(_not_sent)
         return NOT_DONE_YET
 
-    async def _body(self, request: StoreRequest) -> bytes:
-        return encode(await self.answer(request))
+    def status_of(self, content: Mapping[str, Any]) -> int:
+        """Give the HTTP status that goes with what ``answer`` gave."""
+        return 200
+
+    async def _answer(self, request: StoreRequest) -> Answer:
+        content = await self.answer(request)
+        return Answer(self.status_of(content), encode(content), self.acts)
 
     def _refused(self, reason: Failure, request: StoreRequest) -> Answer:
         error = reason.value

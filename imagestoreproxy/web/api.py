@@ -13,15 +13,18 @@ from twisted.web.resource import IResource
 
 from imagestoreproxy.model.errors import CallerError
 from imagestoreproxy.model.installs import Action, ImageState
-from imagestoreproxy.shop import Store
+from imagestoreproxy.shop import Checks, Store
 from imagestoreproxy.web.answers import NOWHERE, JsonResource, Nowhere, StoreRequest
 from imagestoreproxy.web.auth import host_of
 from imagestoreproxy.web.present import (
+    NO_BASE,
     base_url,
+    findings_json,
     image_json,
     image_uri_of,
     images_json,
     is_image_uri,
+    reconciliation_json,
     shelf_json,
     state_json,
     states_json,
@@ -110,6 +113,8 @@ class Image(StorePage):
                 content["state"] = state_json(state, self.base(request))
         if not content:
             raise CallerError(f"No store offers an image {uri}, and none is installed.", 404)
+        if not self.base(request):
+            content["error-message"] = NO_BASE
         return content
 
 
@@ -149,6 +154,31 @@ class Images(Nowhere):
         return Image(self._store, self._external_url, path)
 
 
+class Reconcile(StorePage):
+    """``POST /api/reconcile``: compare with the cloud, now."""
+
+    method = "POST"
+    acts = True
+
+    async def answer(self, request: StoreRequest) -> Json:
+        return {"reconciliation": reconciliation_json(await self.store.reconcile())}
+
+
+class Ready(JsonResource):
+    """``GET /readyz``: whether an install would find what it needs; details if signed."""
+
+    def __init__(self, checks: Checks | None) -> None:
+        super().__init__()
+        self._checks = checks
+
+    async def answer(self, request: StoreRequest) -> Json:
+        findings = await self._checks.findings() if self._checks else ()
+        return findings_json(findings, details=request.signed)
+
+    def status_of(self, content: Json) -> int:
+        return 200 if content["ready"] else 503
+
+
 class Health(JsonResource):
     """``GET /healthz``: the daemon answers."""
 
@@ -167,12 +197,13 @@ class Folder(Nowhere):
             self.putChild(name.encode("ascii"), cast(IResource, child))
 
 
-def make_tree(store: Store, external_url: str) -> Folder:
+def make_tree(store: Store, external_url: str, checks: Checks | None = None) -> Folder:
     """Build the pages; ``web/auth.py`` puts its guard round them."""
     api = Folder(
         dashboard=Dashboard(store, external_url),
         search=Search(store, external_url),
         states=States(store, external_url),
         images=Images(store, external_url),
+        reconcile=Reconcile(store, external_url),
     )
-    return Folder(api=api, healthz=Health())
+    return Folder(api=api, healthz=Health(), readyz=Ready(checks))

@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import cast
 from urllib.parse import unquote_to_bytes
@@ -21,21 +20,14 @@ from imagestoreproxy.model.errors import CallerError, SignatureError
 from imagestoreproxy.model.signing import Parameter
 from imagestoreproxy.ports import Clock
 from imagestoreproxy.shop import Keys
-from imagestoreproxy.web import form
+from imagestoreproxy.web import claims, form
 from imagestoreproxy.web.answers import StoreRequest, refusal
 from imagestoreproxy.web.nonces import Nonces, Seen
 
-UNSIGNED_PATHS = frozenset({b"/healthz"})
-MAX_FUTURE_S = 15 * 60
+# Signed all the same, they may tell more.
+UNSIGNED_PATHS = frozenset({b"/healthz", b"/readyz"})
 
-_FIXED = {
-    "SignatureMethod": signing.METHOD,
-    "SignatureVersion": signing.SIGNATURE_VERSION,
-    "Version": signing.API_VERSION,
-}
-_ADDED = frozenset({*_FIXED, "ClientId", "Expires", "Nonce"})
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::([1-9][0-9]{0,4}))?")
-_MAX_VALUE_CHARS = 256
 
 
 class SignedTree(Resource):
@@ -58,6 +50,8 @@ class SignedTree(Resource):
         self._clock = clock
         self._nonces = nonces
         self._max_parameters = max_parameters
+        self._started_at_s = int(clock.now_s())
+        self._all_new_at_s = clock.monotonic_s() + signing.LIFETIME_S
 
     def render(self, request: IRequest) -> int:
         """Answer the request, or hand it on to the tree."""
@@ -71,14 +65,15 @@ class SignedTree(Resource):
             if not asked.raw_path.startswith(b"/"):
                 raise CallerError("The request line must name a path that starts with '/'.")
             seen = None
-            if asked.raw_path not in UNSIGNED_PATHS:
+            if asked.raw_path not in UNSIGNED_PATHS or b"Signature=" in asked.raw_query:
                 seen = self._admit(asked, host)
         except CallerError as error:
             asked.respond(refusal(error.status, error.message))
             return NOT_DONE_YET
         if seen is not None:
+            asked.was_signed()
             if seen.under_way:
-                seen.waiting.append(asked.respond)
+                seen.wait(asked.respond)
                 return NOT_DONE_YET
             if seen.answer is not None:
                 asked.respond(seen.answer)
@@ -90,19 +85,39 @@ class SignedTree(Resource):
     def _inside(self, request: StoreRequest) -> int:
         request.prepath = []
         request.postpath = [unquote_to_bytes(part) for part in request.raw_path[1:].split(b"/")]
-        getChildForRequest(self._tree, request).render(request)
+        page = getChildForRequest(self._tree, request)
+        if getattr(page, "acts", False) and self._may_be_from_before(request):
+            message = (
+                "This was signed before the proxy was started, so it may have been done already. "
+                "Look at the image's state, and ask again if it is not what you want."
+            )
+            request.respond(refusal(403, message))
+        else:
+            page.render(request)
         return NOT_DONE_YET
+
+    def _may_be_from_before(self, request: StoreRequest) -> bool:
+        """Tell whether an earlier process, whose nonces are forgotten, may have done this.
+
+        A client signs for ``LIFETIME_S``, so a request whose time was set before the start is one
+        of that process, or a replay of one; after as many seconds all of those have expired. By
+        the monotonic clock: where the time of day is set back, this ends all the same.
+        """
+        return (
+            self._clock.monotonic_s() < self._all_new_at_s
+            and request.expires_s - signing.LIFETIME_S < self._started_at_s
+        )
 
     def _admit(self, request: StoreRequest, host: str) -> Seen:
         method = request.method.decode("ascii")
         path = request.raw_path.decode("iso-8859-1")
+        self._glance(request)
         for variant in self._variants(request):
             parameters, signature = signing.split_signature(variant)
             if signature is None:
                 raise SignatureError("The request is not signed: Signature is missing.")
-            added = _added(parameters)
+            added = claims.added(parameters)
             secret = self._keys.secret_for(added["ClientId"])
-            # Computed for an unknown client too, so that the time it takes tells nothing.
             right = signing.verifies(
                 secret or "", signature, method, host, path, signing.canonical(parameters)
             )
@@ -112,38 +127,49 @@ class SignedTree(Resource):
             raise SignatureError(
                 f"The signature of {method} {path[:200]} for host {host} is not right: the secret "
                 "key is not the one of this ClientId, or the request was changed on its way."
-                if secret
-                else f"The ClientId '{added['ClientId']}' is not known here."
             )
         now_s = self._clock.now_s()
-        expires_s = _check_expiry(added["Expires"], now_s)
+        request.expires_s = claims.check_expiry(added["Expires"], now_s)
         request.pairs = [(p.name, p.value) for p in parameters]
         return self._nonces.admit(
             # Of a name that stands there twice the order is not signed: take all of them.
-            (added["ClientId"], " ".join(_sorted_values(parameters, "Nonce"))),
+            (added["ClientId"], " ".join(claims.sorted_values(parameters, "Nonce"))),
             signature,
-            _latest(parameters, expires_s, now_s),
+            claims.latest(parameters, request.expires_s, now_s),
             now_s,
         )
 
-    def _variants(self, request: StoreRequest) -> list[list[Parameter]]:
+    def _glance(self, request: StoreRequest) -> None:
+        """Refuse what cannot be right before all of it is read: that could be very much."""
+        raw = request.raw_query if request.method == b"GET" else request.body
+        form.check_count(raw, self._max_parameters)
+        claimed = claims.glance(raw)
+        claims.check_expiry(claimed["Expires"], self._clock.now_s())
+        if not self._keys.secret_for(claimed["ClientId"]):
+            raise SignatureError(f"The ClientId '{claimed['ClientId']}' is not known here.")
+
+    def _variants(self, request: StoreRequest) -> Iterator[list[Parameter]]:
         """Decode the parameters, in each charset that they may be in; the first is likeliest."""
-        limit = self._max_parameters
-        if request.method == b"GET":
-            return [form.parse(request.raw_query, "utf-8", max_parameters=limit)]
-        charset = form.body_charset(request.getHeader("content-type") or "")
-        if charset is not None:
-            return [form.parse(request.body, charset, max_parameters=limit)]
-        latin1 = partial(form.parse, request.body, "iso8859-1", max_parameters=limit)
-        try:
-            utf8 = form.parse(request.body, "utf-8", max_parameters=limit)
-        except CallerError as error:
-            if error.status != 400:
-                raise
-            return [latin1()]
-        if all(p.name.isascii() and p.value.isascii() for p in utf8):
-            return [utf8]
-        return [utf8, latin1()]
+        raw, charsets = request.raw_query, _charsets(request)
+        if request.method == b"POST":
+            raw = request.body
+        for charset in charsets:
+            try:
+                parameters = form.parse(raw, charset)
+            except CallerError:
+                if charset == charsets[-1]:
+                    raise
+                continue
+            yield parameters
+            if all(p.name.isascii() and p.value.isascii() for p in parameters):
+                return
+
+
+def _charsets(request: StoreRequest) -> Sequence[str]:
+    if request.method == b"GET":
+        return ["utf-8"]
+    charset = form.body_charset(request.getHeader("content-type") or "")
+    return ["utf-8", "iso8859-1"] if charset is None else [charset]
 
 
 def host_of(request: StoreRequest) -> str:
@@ -160,61 +186,3 @@ def host_of(request: StoreRequest) -> str:
     if match is None or int(match[1] or 1) > 65535:
         raise CallerError("The Host header is malformed: it must be 'name' or 'name:port'.")
     return host
-
-
-def _added(parameters: Sequence[Parameter]) -> dict[str, str]:
-    """Give the six parameters that signing adds; of a name that is there twice, the last."""
-    named = [p for p in parameters if p.name in _ADDED]
-    if len(named) > 2 * len(_ADDED):
-        raise SignatureError("The parameters that signing adds stand there more than twice.")
-    found = {p.name: p.value for p in named}
-    if missing := sorted(_ADDED - found.keys()):
-        raise SignatureError(f"The request is not signed as it must be: {_and(missing)} missing.")
-    for p in named:
-        if len(p.value) > _MAX_VALUE_CHARS:
-            raise SignatureError(f"{p.name} has more than {_MAX_VALUE_CHARS} characters.")
-    for name, expected in _FIXED.items():
-        if found[name] != expected:
-            raise SignatureError(f"{name} must be {expected}, not '{found[name]}'.")
-    return found
-
-
-def _and(names: Sequence[str]) -> str:
-    return f"{names[0]} is" if len(names) == 1 else f"{', '.join(names)} are"
-
-
-def _sorted_values(parameters: Sequence[Parameter], name: str) -> list[str]:
-    return sorted(p.value for p in parameters if p.name == name)
-
-
-def _check_expiry(text: str, now_s: float) -> int:
-    if not re.fullmatch(r"[0-9]{1,12}", text):
-        raise SignatureError(f"Expires must be Unix seconds in digits, not '{text}'.")
-    expires_s = int(text)
-    difference_s = expires_s - now_s
-    clock = f"this proxy's clock says {int(now_s)} ({_utc(now_s)})"
-    advice = "Set the clocks of both machines (the Store tab signs for 30 seconds)."
-    if difference_s < 0:
-        raise SignatureError(
-            f"The request expired {-difference_s:.0f} seconds ago: it says Expires={text}, "
-            f"{clock}. {advice}"
-        )
-    if difference_s > MAX_FUTURE_S:
-        raise SignatureError(
-            f"The request expires {difference_s:.0f} seconds from now, more than {MAX_FUTURE_S}: "
-            f"it says Expires={text}, {clock}. {advice}"
-        )
-    return expires_s
-
-
-def _latest(parameters: Sequence[Parameter], expires_s: int, now_s: float) -> int:
-    """Give the time until which the request, with its values in any order, could be repeated."""
-    values = _sorted_values(parameters, "Expires")
-    if len(values) == 1:
-        return expires_s
-    times = [int(text) for text in values if re.fullmatch(r"[0-9]{1,12}", text)]
-    return max(expires_s, *(t for t in times if t <= now_s + MAX_FUTURE_S))
-
-
-def _utc(time_s: float) -> str:
-    return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -19,7 +19,19 @@ _CACHED_PAIRS = 4096
 _CACHED_PAIR_BYTES = 512
 
 
-def parse(raw: bytes, charset: str, *, max_parameters: int) -> list[Parameter]:
+def check_count(raw: bytes, max_parameters: int) -> None:
+    """Refuse a form with too many pairs before any is decoded.
+
+    Raises:
+        CallerError: 413.
+    """
+    if raw.count(b"&") >= max_parameters:
+        raise CallerError(
+            f"The request has more than {max_parameters} parameters; send fewer at a time.", 413
+        )
+
+
+def parse(raw: bytes, charset: str) -> list[Parameter]:
     """Decode a query string or a form body.
 
     Args:
@@ -27,12 +39,8 @@ def parse(raw: bytes, charset: str, *, max_parameters: int) -> list[Parameter]:
         charset: a name that Python knows, of ``CHARSETS``.
 
     Raises:
-        CallerError: 413 for too many pairs, 400 for bytes that the charset does not have.
+        CallerError: 400, for bytes that the charset does not have.
     """
-    if raw.count(b"&") >= max_parameters:
-        raise CallerError(
-            f"The request has more than {max_parameters} parameters; send fewer at a time.", 413
-        )
     try:
         return [
             _cached(pair, charset) if len(pair) <= _CACHED_PAIR_BYTES else _decoded(pair, charset)

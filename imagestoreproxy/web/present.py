@@ -6,15 +6,17 @@ import base64
 import binascii
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import Any
 
 import nh3
 
 from imagestoreproxy.model.errors import CallerError, SettingsError
+from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.model.images import ImageInfo, Section
-from imagestoreproxy.model.installs import ImageState, Progress, Status
+from imagestoreproxy.model.installs import ImageState, Progress, Reconciliation, Status
 from imagestoreproxy.shop import Shelf
 
 URI_CHARS = 2000
@@ -23,12 +25,18 @@ SUMMARY_CHARS = 2000
 DESCRIPTION_CHARS = 16_384
 TAGS = 100
 TAG_CHARS = 100
+STRANGERS = 1000
 
 _TAGS = {"p", "br", "b", "strong", "i", "em", "u", "ul", "ol", "li", "a", "h3", "h4", "code", "pre"}
 _IMAGE_URI = re.compile(r"https?://[!-~]+")
 # No quote, angle bracket or backslash: pages put links into attributes.
 _LINK = re.compile(r"https?://[A-Za-z0-9._~:/?#\[\]@!$&()*+,;=%-]+")
 _WORKING = frozenset({Status.DOWNLOADING, Status.INSTALLING})
+
+NO_BASE = (
+    "Nothing can be done from here, because the Store tab takes no IPv6 address in a link: ask for "
+    "this proxy by a name, or give it --external-url=http://NAME:PORT."
+)
 
 Json = dict[str, Any]
 
@@ -60,24 +68,41 @@ def image_uri_of(name: bytes) -> str:
 
 
 def base_url(host: str, *, secure: bool) -> str:
-    """Give ``http(s)://host:port`` for a checked ``Host`` header; the port always stands there."""
+    """Give ``http(s)://host:port`` for a checked ``Host`` header; the port always stands there.
+
+    The Store tab takes no brackets in an address, and runs on this machine: IPv6's loopback is
+    ``localhost``. Any other IPv6 address gives none.
+    """
+    if host.startswith("["):
+        address, _, rest = host[1:].partition("]")
+        if not _is_loopback(address):
+            return ""
+        host = f"localhost{rest}"
     scheme, port = ("https", 443) if secure else ("http", 80)
     has_port = ":" in host.rpartition("]")[2]
     return f"{scheme}://{host}" if has_port else f"{scheme}://{host}:{port}"
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def checked_external_url(url: str) -> str:
     """Give a configured URL of this proxy with its port written out, or empty for none.
 
     Raises:
-        SettingsError: it is not ``http(s)://host[:port]``.
+        SettingsError: it is not ``http(s)://host[:port]``, or holds an IPv6 address.
     """
     if not url:
         return ""
-    match = re.fullmatch(r"(https?)://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?", url)
+    match = re.fullmatch(r"(https?)://([A-Za-z0-9._-]+)(:[0-9]{1,5})?/?", url)
     if match is None or not 0 < int((match[3] or ":1")[1:]) < 65536:
         raise SettingsError(
-            f"The external URL must be http(s)://host:port without a path, not '{url[:200]}'."
+            "The external URL must be http(s)://host:port without a path, its host a name or an "
+            f"IPv4 address, not '{url[:200]}'."
         )
     return base_url(match[2] + (match[3] or ""), secure=match[1] == "https")
 
@@ -105,8 +130,11 @@ def states_json(shelf: Shelf, base: str) -> Json:
     content: Json = {
         "states": [state_json(s, base) for s in shelf.states if is_image_uri(s.image_uri)]
     }
-    if shelf.error_message:
-        content["error-message"] = _text(shelf.error_message, SUMMARY_CHARS)
+    problems = [shelf.error_message] if shelf.error_message else []
+    if not base:
+        problems.append(NO_BASE)
+    if problems:
+        content["error-message"] = _text(" ".join(problems), SUMMARY_CHARS)
     return content
 
 
@@ -138,12 +166,12 @@ def _section(section: Section) -> Json:
 
 
 def state_json(state: ImageState, base: str) -> Json:
-    """Give one object of ``states``."""
+    """Give one object of ``states``; without a base, it has no actions."""
     address = f"{base}/api/images/{image_id(state.image_uri)}/"
     content: Json = {
         "image-uri": state.image_uri,
         "status": state.status,
-        "actions": {action: address + action for action in state.actions},
+        "actions": {action: address + action for action in state.actions if base},
         "is-upgrade": state.is_upgrade,
     }
     if state.status in _WORKING:
@@ -157,6 +185,42 @@ def state_json(state: ImageState, base: str) -> Json:
         content["error-message"] = _text(state.error_message, SUMMARY_CHARS)
     if state.updated_at_s:
         content["updated-at"] = int(state.updated_at_s)
+    return content
+
+
+def reconciliation_json(found: Reconciliation) -> Json:
+    """Give what a comparison with the cloud found."""
+    return {
+        "checked": found.checked,
+        "gone": list(found.gone),
+        "back": list(found.back),
+        "strangers": [_text(name, TITLE_CHARS) for name in found.strangers[:STRANGERS]],
+        "problem": _text(found.problem, SUMMARY_CHARS),
+    }
+
+
+def findings_json(findings: Sequence[Finding], *, details: bool) -> Json:
+    """Give what a check found.
+
+    Args:
+        details: for who has signed; a stranger sees only what is well and what is not.
+    """
+    bad = [finding.what for finding in findings if not finding.is_ok]
+    content: Json = {
+        "ready": not bad,
+        "findings": [_finding(finding, details=details) for finding in findings],
+    }
+    if bad:
+        content["error-message"] = _text(f"Not ready: {', '.join(bad)}.", SUMMARY_CHARS)
+    return content
+
+
+def _finding(finding: Finding, *, details: bool) -> Json:
+    content: Json = {"what": finding.what, "ok": finding.is_ok}
+    if details and finding.problem:
+        content["problem"] = _text(finding.problem, SUMMARY_CHARS)
+    if details and finding.note:
+        content["note"] = _text(finding.note, SUMMARY_CHARS)
     return content
 
 

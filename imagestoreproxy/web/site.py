@@ -18,14 +18,17 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from imagestoreproxy.ports import Clock
-from imagestoreproxy.shop import Keys, Store
+from imagestoreproxy.shop import Checks, Keys, Store
 from imagestoreproxy.web.answers import StoreRequest, refusal
-from imagestoreproxy.web.api import make_tree
+from imagestoreproxy.web.api import STATES_AT_ONCE, make_tree
 from imagestoreproxy.web.auth import SignedTree
+from imagestoreproxy.web.connections import Connections, client_of
 from imagestoreproxy.web.nonces import Nonces
 from imagestoreproxy.web.present import checked_external_url
 
 log = Logger()
+
+TELL_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,8 @@ class Limits:
         idle_s: how long a connection may be idle, and how long a request may take to come in.
         linger_s: how long a client may go on sending what is refused, so that it reads why.
         body_bytes: of one request.
-        parameters: of one request.
-        connections: open at a time; more are closed at once.
+        parameters: of one request; the Store tab asks for as many images as it has seen.
+        connections, connections_of_one: open at a time, in all and of one client address.
         remembered_requests: signed, and not expired yet.
         remembered_bytes: of the answers kept for repeats.
     """
@@ -45,27 +48,41 @@ class Limits:
     idle_s: float = 30.0
     linger_s: float = 2.0
     body_bytes: int = 1024 * 1024
-    parameters: int = 20_000
+    parameters: int = STATES_AT_ONCE + 100
     connections: int = 512
-    remembered_requests: int = 10_000
+    connections_of_one: int = 256
+    remembered_requests: int = 65_536
     remembered_bytes: int = 4 * 1024 * 1024
 
 
 class StoreChannel(HTTPChannel):
-    """One connection."""
+    """One connection.
+
+    Attributes:
+        client: whose it is, as ``client_of`` names it.
+    """
 
     site: StoreSite
+    client = ""
     _receiving = False
     _refused = False
     _body_bytes = 0
 
     def connectionMade(self) -> None:
-        self.site.open_connections += 1
+        self.site.connections.opened(self, self.client)
         super().connectionMade()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.site.open_connections -= 1
+        self.site.connections.closed(self)
         super().connectionLost(reason)
+
+    def is_busy(self) -> None:
+        """Stay, whoever else comes: a signed request is being answered."""
+        self.site.connections.is_busy(self)
+
+    def give_way(self) -> None:
+        """End at once: somebody else needs the room."""
+        cast(Any, self.transport).abortConnection()
 
     def dataReceived(self, data: bytes) -> None:
         # Not at each piece, as Twisted does: a client could then trickle for hours.
@@ -79,7 +96,11 @@ class StoreChannel(HTTPChannel):
     def requestDone(self, request: StoreRequest) -> None:
         self._receiving = False
         self._body_bytes = 0
+        self.site.connections.waits(self)
         super().requestDone(request)
+        if not self.persistent:
+            # Twisted waits for ever until the other side has taken the answer.
+            self._abortingCall = self.callLater(self.site.limits.idle_s, self.forceAbortClient)
 
     def lineReceived(self, line: bytes) -> None:
         if not self._refused:
@@ -154,7 +175,7 @@ class StoreSite(Site):
     """Makes a channel for each connection.
 
     Attributes:
-        open_connections: how many there are now.
+        connections: those that are open now.
     """
 
     protocol = StoreChannel  # type: ignore[assignment]
@@ -165,15 +186,29 @@ class StoreSite(Site):
         super().__init__(resource, StoreRequest, timeout=limits.idle_s, reactor=reactor)
         self.clock = clock
         self.limits = limits
-        self.open_connections = 0
+        self.connections = Connections(
+            most=limits.connections, most_of_one=limits.connections_of_one
+        )
+        self._told_at_s = -TELL_S
 
     def buildProtocol(self, addr: IAddress | None) -> StoreChannel | None:  # type: ignore[override]
-        if self.open_connections >= self.limits.connections:
-            log.warn(
-                "{count} connections are open: a new one is closed", count=self.open_connections
-            )
+        client = client_of(addr)
+        if not self.connections.make_room(client):
+            self._tell(client)
             return None
-        return cast(StoreChannel, super().buildProtocol(addr))
+        channel = cast(StoreChannel, super().buildProtocol(addr))
+        channel.client = client
+        return channel
+
+    def _tell(self, client: str) -> None:
+        now_s = self.clock.monotonic_s()
+        if now_s >= self._told_at_s + TELL_S:
+            self._told_at_s = now_s
+            log.warn(
+                "{count} connections are open and busy: a new one of {client} is closed",
+                count=len(self.connections),
+                client=client or "a local socket",
+            )
 
     def acceptableProtocols(self) -> list[bytes]:
         return [b"http/1.1"]
@@ -201,6 +236,7 @@ def make_site(
     *,
     reactor: IReactorTime,
     external_url: str = "",
+    checks: Checks | None = None,
     limits: Limits | None = None,
 ) -> StoreSite:
     """Build the whole server, to be given to a listening endpoint.
@@ -208,12 +244,13 @@ def make_site(
     Args:
         external_url: ``http(s)://host[:port]`` as clients reach this proxy, when that is not what
             their ``Host`` header says; action URIs begin with it.
+        checks: what ``/readyz`` tells; without any it is always ready.
 
     Raises:
         SettingsError: ``external_url`` is something else.
     """
     bounds = limits or Limits()
-    tree = make_tree(store, checked_external_url(external_url))
+    tree = make_tree(store, checked_external_url(external_url), checks)
     nonces = Nonces(max_entries=bounds.remembered_requests, max_bytes=bounds.remembered_bytes)
     guard = SignedTree(tree, keys, clock, nonces, max_parameters=bounds.parameters)
     return StoreSite(guard, clock, reactor, bounds)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import secrets
 import socket
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
+from imagestoreproxy.model.signing import signed_pairs
 from imagestoreproxy.web.site import Limits
 from tests.functional.reactor_thread import in_reactor
 from tests.functional.test_site_cli import Server
+from tests.unit.memory_store import raw_request
 
 TIME_LIMIT_S = 10.0
 
@@ -45,16 +50,23 @@ def test_a_client_that_sends_too_much_reads_why_before_the_connection_ends(serve
     assert "1048576 bytes" in json.loads(body)["error-message"]
 
 
-def test_connections_left_open_are_closed_and_too_many_at_once_too(server: Server) -> None:
-    first = [connect(server) for _ in range(3)]
+def test_connections_left_open_are_closed_and_give_way_to_new_ones(server: Server) -> None:
+    def signed() -> bytes:
+        host = f"localhost:{server.address[1]}"
+        nonce = str(secrets.randbits(63))
+        pairs = signed_pairs(
+            "SK", "AK", "POST", host, "/api/states", [], now_s=time.time(), nonce=nonce
+        )
+        return raw_request("POST", "/api/states", pairs, host=host)
+
+    first = [connect(server) for _ in range(5)]
+    for connection in first[2:]:
+        connection.sendall(signed())
+        assert connection.recv(4096).endswith(b'{"states":[]}')
     for connection in first:
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert connection.recv(4096).endswith(b'{"status":"ok"}')
-    with connect(server) as fourth:
-        assert read_all(fourth) == b""
-    for connection in first:
-        assert read_all(connection) == b""
-        connection.close()
+        # A connection that had to give way was reset, the others are closed.
+        with connection, suppress(ConnectionResetError):
+            assert read_all(connection) == b""
     with connect(server) as again:
-        again.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        again.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
         assert read_all(again).endswith(b'{"status":"ok"}')

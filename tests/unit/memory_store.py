@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote_plus
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock as ReactorClock
@@ -18,6 +19,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from imagestoreproxy.model.errors import CallerError
+from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.model.images import ImageInfo, Listing, Provider, Section
 from imagestoreproxy.model.installs import (
     Action,
@@ -50,6 +52,7 @@ class MemoryStore:
         acted: every action that was really done.
         gate: when set, answers wait for it.
         trouble: when set, is raised by every call.
+        found: by a comparison with the cloud.
     """
 
     def __init__(self, images: Sequence[ImageInfo] = ()) -> None:
@@ -68,6 +71,7 @@ class MemoryStore:
         self.asked: list[object] = []
         self.gate: Deferred[None] | None = None
         self.trouble: BaseException | None = None
+        self.found = Reconciliation(checked=len(self.images))
 
     async def _ready(self) -> None:
         if self.gate is not None:
@@ -147,7 +151,14 @@ class MemoryStore:
     async def reconcile(self) -> Reconciliation:
         self.acted.append(("reconcile", ""))
         await self._ready()
-        return Reconciliation(checked=len(self.images))
+        return self.found
+
+
+class MemoryChecks(list[Finding]):
+    """Findings that are there already."""
+
+    async def findings(self) -> Sequence[Finding]:
+        return self
 
 
 class MemoryKeys(dict[str, str]):
@@ -158,13 +169,14 @@ class MemoryKeys(dict[str, str]):
 
 
 class FixedClock:
-    """A clock that is set by hand."""
+    """A clock that is set by hand; ``set_back_s`` is what the time of day alone was set back."""
 
     def __init__(self, now_s: float = NOW_S) -> None:
         self.time_s = now_s
+        self.set_back_s = 0.0
 
     def now_s(self) -> float:
-        return self.time_s
+        return self.time_s - self.set_back_s
 
     def monotonic_s(self) -> float:
         return self.time_s
@@ -204,8 +216,8 @@ class Transport(StringTransport):
 class Wire:
     """One connection to a site."""
 
-    def __init__(self, site: StoreSite) -> None:
-        channel = site.buildProtocol(None)
+    def __init__(self, site: StoreSite, host: str = "") -> None:
+        channel = site.buildProtocol(cast(Any, IPv4Address("TCP", host, 1) if host else None))
         assert channel is not None
         self.channel: StoreChannel = channel
         self.transport = Transport()
@@ -248,10 +260,12 @@ class MemorySite:
         *,
         external_url: str = "",
         limits: Limits | None = None,
+        findings: Sequence[Finding] = (),
+        clock: FixedClock | None = None,
     ) -> None:
         self.store = store or MemoryStore()
         self.keys = MemoryKeys({CLIENT: SECRET})
-        self.clock = FixedClock()
+        self.clock = clock or FixedClock()
         self.reactor = ReactorClock()
         self.site = make_site(
             self.store,
@@ -259,12 +273,14 @@ class MemorySite:
             self.clock,
             reactor=cast(IReactorTime, self.reactor),
             external_url=external_url,
+            checks=MemoryChecks(findings),
             limits=limits,
         )
         self._nonce = 0
 
-    def wire(self) -> Wire:
-        return Wire(self.site)
+    def wire(self, host: str = "") -> Wire:
+        """Open a connection, from an address or from a local socket."""
+        return Wire(self.site, host)
 
     def ask(self, raw: bytes) -> Reply:
         """Send on a connection of its own and give the only answer."""

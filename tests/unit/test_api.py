@@ -15,7 +15,15 @@ from imagestoreproxy.model.errors import (
     FetchError,
     OwnStateError,
 )
-from imagestoreproxy.model.installs import Action, ImageState, Progress, Status, Step
+from imagestoreproxy.model.findings import Finding
+from imagestoreproxy.model.installs import (
+    Action,
+    ImageState,
+    Progress,
+    Reconciliation,
+    Status,
+    Step,
+)
 from imagestoreproxy.web.present import image_id, image_uri_of
 from tests.unit.memory_store import KARMIC, LUCID, MemorySite, action_path
 
@@ -169,6 +177,68 @@ def test_what_is_not_there_is_404_and_what_is_there_for_another_method_405(
     assert site.store.acted == []
 
 
+def test_uninstall_and_forget_take_an_image_out() -> None:
+    site = MemorySite()
+    for action in ("uninstall", "forget"):
+        state = site.post(action_path(LUCID, action)).json["state"]
+        assert (state["image-uri"], state["status"]) == (LUCID, "uninstalled")
+    assert site.store.acted == [("uninstall", LUCID)] * 2
+
+
+def test_h11_a_comparison_with_the_cloud_can_be_asked_for() -> None:
+    site = MemorySite()
+    site.store.found = Reconciliation(
+        3, (KARMIC,), (LUCID,), ("image-store-\ud800",), "S3 is slow."
+    )
+    raw = site.signed("POST", "/api/reconcile")
+    assert site.ask(raw).json == {
+        "reconciliation": {
+            "checked": 3,
+            "gone": [KARMIC],
+            "back": [LUCID],
+            "strangers": ["image-store-?"],
+            "problem": "S3 is slow.",
+        }
+    }
+    assert site.ask(raw).status == 200
+    assert site.store.acted == [("reconcile", "")]
+    assert site.get("/api/reconcile").status == 405
+    site.store.trouble = FetchError("no")
+    assert site.post("/api/reconcile").status == 503
+
+
+READY = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+FINDINGS = (
+    Finding("disk", note="/var/lib/x: 5 GiB free"),
+    Finding("S3", "http://10.0.0.1:8773/ does not answer."),
+)
+
+
+def test_h8_readiness_is_told_to_strangers_without_addresses_and_to_clients_with() -> None:
+    site = MemorySite(findings=FINDINGS)
+    reply = site.ask(READY)
+    assert (reply.status, reply.json) == (
+        503,
+        {
+            "ready": False,
+            "findings": [{"what": "disk", "ok": True}, {"what": "S3", "ok": False}],
+            "error-message": "Not ready: S3.",
+        },
+    )
+    reply = site.get("/readyz")
+    assert reply.status == 503
+    assert reply.json["findings"] == [
+        {"what": "disk", "ok": True, "note": "/var/lib/x: 5 GiB free"},
+        {"what": "S3", "ok": False, "problem": "http://10.0.0.1:8773/ does not answer."},
+    ]
+    reply = site.get("/readyz", secret="wrong")
+    assert reply.status == 401
+    assert reply.json.keys() == {"error-message"}
+    reply = MemorySite(findings=FINDINGS[:1]).ask(READY)
+    assert (reply.status, reply.json["ready"]) == (200, True)
+    assert "error-message" not in reply.json
+
+
 def test_health_is_answered_unsigned() -> None:
     site = MemorySite()
     reply = site.ask(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -241,10 +311,24 @@ def test_text_from_outside_goes_out_in_ascii_only() -> None:
 
 def test_action_uris_begin_with_the_host_of_the_request_and_a_port() -> None:
     site = MemorySite()
-    for host, base in (("Proxy.example", "http://Proxy.example:80"), ("[::1]", "http://[::1]:80")):
+    for host, base in (
+        ("Proxy.example", "http://Proxy.example:80"),
+        ("[::1]", "http://localhost:80"),
+    ):
         signed_host = {"host": host}
         states = site.get("/api/dashboard", **signed_host).json["states"]
         assert states[0]["actions"]["install"].startswith(f"{base}/api/images/")
+
+
+def test_a_request_to_an_ipv6_address_gets_no_action_uri_and_is_told_why() -> None:
+    site = MemorySite()
+    for reply in (
+        site.get("/api/dashboard", host="[2001:db8::1]:52780"),
+        site.post("/api/states", pairs=[("image-uri", KARMIC)], host="[2001:db8::1]:52780"),
+    ):
+        assert [state["actions"] for state in reply.json["states"]] in ([{}, {}], [{}])
+        assert "--external-url" in reply.error
+    assert "--external-url" in site.get(action_path(KARMIC), host="[2001:db8::1]").error
 
 
 def test_action_uris_begin_with_the_configured_url_where_there_is_one() -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.logger import LogEvent
 
+from imagestoreproxy.web.api import STATES_AT_ONCE
+from imagestoreproxy.web.connections import client_of
 from imagestoreproxy.web.site import Limits
 from tests.unit.memory_store import KARMIC, MemorySite, Wire, action_path
 from tests.unit.test_api import logged
@@ -85,6 +88,11 @@ def test_what_is_no_http_is_refused_in_json(raw: bytes) -> None:
     refused(MemorySite(), raw, 400)
 
 
+def test_as_many_parameters_as_images_may_be_asked_for_are_taken() -> None:
+    pairs = [("image-uri", f"http://x/{n}") for n in range(STATES_AT_ONCE)]
+    assert MemorySite().post("/api/states", pairs=pairs).status == 200
+
+
 def test_too_many_parameters_are_refused() -> None:
     site = MemorySite(limits=Limits(parameters=20))
     assert site.post("/api/states", pairs=[("image-uri", KARMIC)] * 13).status == 200
@@ -101,15 +109,24 @@ def test_one_connection_carries_many_requests_in_order() -> None:
     wire.send(
         site.signed("GET", "/api/search", pairs=[("q", "karmic")])
         + site.signed("POST", "/api/states")
-        + b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     )
     assert wire.replies() == []
     gate.callback(None)
-    first, second, third = wire.replies()
+    first, second = wire.replies()
     assert "sections" in first.json
     assert second.json == {"states": []}
-    assert third.json == {"status": "ok"}
     assert not wire.transport.disconnecting
+
+
+def test_strangers_get_one_answer_for_a_connection() -> None:
+    health = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    for first, status in ((health, 200), (b"GET /api/dashboard HTTP/1.1\r\nHost: a\r\n\r\n", 401)):
+        site = MemorySite()
+        wire = site.wire()
+        wire.send(site.signed("POST", "/api/states") + (first + health) * 500)
+        assert [reply.status for reply in wire.replies()] == [200, status]
+        assert wire.replies()[-1].headers["connection"] == "close"
+        assert wire.transport.disconnecting
 
 
 def test_an_idle_connection_is_closed_and_one_that_waits_for_an_answer_is_not() -> None:
@@ -117,7 +134,7 @@ def test_an_idle_connection_is_closed_and_one_that_waits_for_an_answer_is_not() 
     gate: Deferred[None] = Deferred()
     site.store.gate = gate
     idle, waiting = site.wire(), site.wire()
-    idle.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    idle.send(site.signed("POST", "/api/states"))
     waiting.send(site.signed("GET", "/api/dashboard"))
     site.reactor.advance(29)
     assert not idle.transport.disconnecting
@@ -141,15 +158,79 @@ def test_p3_a_request_that_trickles_in_is_given_up() -> None:
     assert wire.transport.disconnecting
 
 
-def test_connections_are_counted_and_one_too_many_is_closed_at_once() -> None:
-    site = MemorySite(limits=Limits(connections=2))
+def busy(site: MemorySite, host: str = "") -> Wire:
+    """Open a connection on which a signed request is being answered."""
+    if site.store.gate is None:
+        site.store.gate = Deferred()
+    wire = site.wire(host)
+    wire.send(site.signed("GET", "/api/dashboard"))
+    assert wire.replies() == []
+    return wire
+
+
+def test_the_connection_that_waited_longest_gives_way_to_a_new_one() -> None:
+    site = MemorySite(limits=Limits(connections=3))
+    kept = busy(site)
     first, second = site.wire(), site.wire()
+    first.send(site.signed("POST", "/api/states"))
+    site.wire()
+    # The first waits since it was answered, the second since it was opened.
+    assert (kept.transport.aborted, first.transport.aborted, second.transport.aborted) == (
+        False,
+        False,
+        True,
+    )
+    second.lose()
+    assert len(site.site.connections) == 3
+    site.wire()
+    assert first.transport.aborted
+    assert site.store.gate is not None
+    site.store.gate.callback(None)
+    assert kept.reply().status == 200
+
+
+def test_a_new_connection_is_closed_at_once_while_all_others_are_busy() -> None:
+    site = MemorySite(limits=Limits(connections=2))
+    first, _second = busy(site), busy(site)
     assert site.site.buildProtocol(None) is None
     first.lose()
     assert site.wire().channel
-    assert site.site.buildProtocol(None) is None
-    second.lose()
-    assert site.site.open_connections == 1
+    assert len(site.site.connections) == 2
+
+
+def test_one_address_leaves_room_for_others_and_a_flood_of_it_hurts_itself_alone() -> None:
+    site = MemorySite(limits=Limits(connections=10, connections_of_one=4))
+    other = site.wire("10.0.0.2")
+    local = site.wire()
+    flood = [site.wire("10.0.0.1") for _ in range(100)]
+    assert len(site.site.connections) == 6
+    assert sum(wire.transport.aborted for wire in flood) == 96
+    for wire in (other, local, flood[-1]):
+        assert not wire.transport.aborted
+        wire.send(site.signed("POST", "/api/states"))
+        assert wire.reply().status == 200
+    for wire in (*flood, other, local):
+        wire.lose()
+    assert len(site.site.connections) == 0
+
+
+def test_a_network_of_ipv6_addresses_is_one_client() -> None:
+    def client(host: str) -> str:
+        return client_of(IPv6Address("TCP", host, 1))
+
+    assert client("2001:db8::1") == client("2001:db8::2:3:4:5%eth0") != client("2001:db8:0:1::1")
+    assert client("::ffff:10.0.0.1") == client_of(IPv4Address("TCP", "10.0.0.1", 5)) == "10.0.0.1"
+    assert client_of(UNIXAddress(b"/run/x")) == client_of(None) == ""
+
+
+def test_a_client_that_does_not_take_its_last_answer_is_given_up() -> None:
+    site = MemorySite()
+    wire = site.wire()
+    wire.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    site.reactor.advance(29)
+    assert not wire.transport.aborted
+    site.reactor.advance(1)
+    assert wire.transport.aborted
 
 
 def test_no_answer_names_a_version_or_may_be_stored() -> None:

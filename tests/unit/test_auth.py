@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.web.resource import Resource
 
-from imagestoreproxy.model.signing import Pair, signed_pairs
+from imagestoreproxy.model.signing import Pair, Parameter, signed_pairs
+from imagestoreproxy.web import form
 from imagestoreproxy.web.api import make_tree
 from imagestoreproxy.web.auth import UNSIGNED_PATHS
 from tests.unit.memory_store import (
@@ -19,6 +20,7 @@ from tests.unit.memory_store import (
     KARMIC,
     NOW_S,
     SECRET,
+    FixedClock,
     MemorySite,
     MemoryStore,
     Reply,
@@ -259,20 +261,29 @@ def resources(resource: Resource, path: str = "") -> list[str]:
 
 
 def test_nothing_but_the_written_list_is_reachable_unsigned() -> None:
-    assert {b"/healthz"} == UNSIGNED_PATHS
+    assert {b"/healthz", b"/readyz"} == UNSIGNED_PATHS
     site = MemorySite()
     known = resources(make_tree(site.store, ""))
-    assert {"/api/dashboard", "/api/search", "/api/states", "/healthz"} <= set(known)
+    assert {"/api/dashboard", "/api/search", "/api/states", "/healthz", "/readyz"} <= set(known)
     below = [f"{path.rstrip('/')}/{more}" for path in known for more in ("", "x", "..", "%2e%2e")]
-    odd = ["/healthz/../api/dashboard", "//healthz", "/healthz;", "/HEALTHZ", "/%68ealthz", "*"]
+    odd = [
+        "/healthz/../api/dashboard",
+        "//healthz",
+        "/healthz;",
+        "/HEALTHZ",
+        "/%68ealthz",
+        "*",
+        "/readyz/",
+    ]
     actions = [action_path(KARMIC), action_path(KARMIC, "install"), action_path(KARMIC, "cancel")]
     for path in [*known, *below, *odd, *actions, "/healthz?a=b"]:
         for method in METHODS:
             for headers in ("", "Content-Length: 3\r\n"):
                 raw = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n"
                 reply = site.ask(raw.encode() + (b"a=b" if headers else b""))
-                if path.partition("?")[0] == "/healthz" and method == "GET":
-                    assert (reply.status, reply.json) == (200, {"status": "ok"})
+                if path.partition("?")[0] in {"/healthz", "/readyz"} and method == "GET":
+                    assert reply.status == 200
+                    assert reply.json.keys() <= {"status", "ready", "findings"}
                 else:
                     assert reply.status in {400, 401, 405}, (method, path)
                     # Of HEAD only the head may be answered.
@@ -332,6 +343,64 @@ def test_a_nonce_of_another_request_is_refused_as_a_replay() -> None:
     assert site.get("/api/search", nonce="5", client_id="other", secret="secret").status == 200
     site.clock.time_s += 31
     assert site.get("/api/search", nonce="5").status == 200
+
+
+def test_an_action_that_an_earlier_process_may_have_done_is_refused_and_fresh_ones_never() -> None:
+    site = MemorySite()
+    old = site.signed("POST", action_path(KARMIC, "install"))
+    poll = site.signed("POST", "/api/states", pairs=[("image-uri", KARMIC)])
+    compare = site.signed("POST", "/api/reconcile")
+    # The client signed in the second before the next process began.
+    for seconds in (1, 29.9):
+        restarted = MemorySite(clock=FixedClock(NOW_S + seconds))
+        for raw in (old, compare):
+            reply = restarted.ask(raw)
+            assert reply.status == 403
+            assert "before the proxy was started" in reply.error
+        assert restarted.ask(poll).status == 200
+        assert restarted.store.acted == []
+        # Whatever a second holds: "Expires" has whole ones.
+        assert restarted.post(action_path(KARMIC, "install"), nonce="new").status == 200
+        assert restarted.store.acted == [("install", KARMIC)]
+
+
+def test_a_clock_that_is_set_back_after_the_start_does_not_refuse_actions_for_long() -> None:
+    site = MemorySite()
+    site.clock.set_back_s = 3600
+    assert site.post(action_path(KARMIC, "install")).status == 403
+    site.clock.time_s += 30
+    assert site.post(action_path(KARMIC, "install")).status == 200
+
+
+def test_what_is_not_signed_is_refused_before_its_parameters_are_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    many = [("image-uri", f"http://x/{n}") for n in range(4000)]
+    site = MemorySite()
+    good = signed_pairs(
+        SECRET, CLIENT, "POST", "localhost:52780", "/api/states", many, now_s=NOW_S, nonce="1"
+    )
+    read: list[bytes] = []
+    parse = form.parse
+
+    def noted(raw: bytes, charset: str) -> list[Parameter]:
+        read.append(raw)
+        return parse(raw, charset)
+
+    monkeypatch.setattr(form, "parse", noted)
+    changes = {
+        "Signature": None,
+        "ClientId": "somebody",
+        "Expires": str(int(NOW_S) - 1),
+        "Nonce": None,
+        "Version": "1",
+    }
+    for name, value in changes.items():
+        pairs = [(n, v if n != name else value) for n, v in good if n != name or value]
+        raw = raw_request("POST", "/api/states", [(n, str(v)) for n, v in pairs])
+        assert site.ask(raw).status == 401
+    assert max(map(len, read)) < 1000
+    assert site.ask(raw_request("POST", "/api/states", good)).status == 200
 
 
 def test_a_refused_request_uses_up_no_nonce() -> None:

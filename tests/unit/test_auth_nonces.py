@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from imagestoreproxy.model.errors import CallerError, SignatureError
@@ -64,3 +66,27 @@ def test_more_signed_requests_than_can_be_remembered_are_refused_in_json() -> No
     assert site.get("/api/dashboard").status == 429
     site.clock.time_s += 31
     assert site.get("/api/dashboard").status == 200
+
+
+def test_half_a_minute_of_fifteen_hundred_requests_a_second_is_remembered_in_little_memory() -> (
+    None
+):
+    limits = Limits()
+    assert limits.remembered_requests >= 60_000
+    nonces = Nonces(max_entries=limits.remembered_requests, max_bytes=limits.remembered_bytes)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for n in range(60_000):
+        seen = nonces.admit(
+            ("K" * 40, str(n) + "9" * 200), f"{n}" + "s" * 44, 100 + n // 1500, 70.0
+        )
+        nonces.settle(seen, Answer(200, bytes(1000)))
+    used = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert used - nonces.kept_bytes < 60_000 * 500
+    assert nonces.kept_bytes <= limits.remembered_bytes
+    with pytest.raises(SignatureError):
+        nonces.admit(("K" * 40, "0" + "9" * 200), "other", 130, 70.0)
+    nonces.admit(("K", "1"), "s", 300, 200.0)
+    assert len(nonces) == 1
+    assert nonces.kept_bytes == 0

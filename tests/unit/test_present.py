@@ -21,6 +21,7 @@ from imagestoreproxy.web.present import (
     sanitised,
     shelf_json,
     state_json,
+    states_json,
 )
 from tests.unit.memory_store import KARMIC, LUCID
 
@@ -197,7 +198,18 @@ def test_a_base_always_names_its_port() -> None:
     assert base_url("a", secure=False) == "http://a:80"
     assert base_url("a", secure=True) == "https://a:443"
     assert base_url("a:5", secure=True) == "https://a:5"
-    assert base_url("[::1]", secure=False) == "http://[::1]:80"
+    assert base_url("[::1]", secure=False) == "http://localhost:80"
+    assert base_url("[::1]:52780", secure=True) == "https://localhost:52780"
+
+
+def test_an_ipv6_address_never_gets_into_an_action_uri() -> None:
+    for address in ("2001:db8::1", "::", "::2", "1:2", "...", "::ffff:10.0.0.1"):
+        assert base_url(f"[{address}]:52780", secure=False) == ""
+    state = ImageState(KARMIC, Status.UNINSTALLED, (Action.INSTALL,))
+    assert state_json(state, "")["actions"] == {}
+    assert "--external-url" in states_json(Shelf(Listing(), [state]), "")["error-message"]
+    with pytest.raises(SettingsError, match="IPv4"):
+        checked_external_url("http://[::1]:80")
     assert checked_external_url("") == ""
     assert checked_external_url("http://a:5/") == "http://a:5"
 
