@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+from base64 import b64encode
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -23,7 +29,55 @@ ACL_REFUSED = (
     "MalformedACLError",
     "NotImplemented",
 )
-GONE = ("NoSuchBucket", "NoSuchKey", "404", "NotFound")
+# Said by a service that speaks S3; a bare 404 may be any web server's.
+GONE = ("NoSuchBucket", "NoSuchKey", "NoSuchEntity")
+# The answer to HEAD has no body, and so no code.
+GONE_OR_404 = (*GONE, "404", "NotFound")
+# Parts of 10 MiB: far beyond any image.
+MAX_OBJECTS = 100_000
+REMOVE_TRIES = 5
+_MD5 = re.compile(r"[0-9a-f]{32}")
+
+
+class _Taker(Protocol):
+    def update(self, data: bytes, /) -> None: ...
+
+
+class _Content(bytearray):
+    update = bytearray.extend
+
+
+Taker = TypeVar("Taker", bound=_Taker)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object as S3 describes it; ``md5_hex`` is empty where its ETag cannot be one."""
+
+    size_bytes: int
+    md5_hex: str = ""
+
+    def may_be(self, sent: Stored) -> bool:
+        """Tell whether nothing speaks against its being what was sent."""
+        known = not self.md5_hex or self.md5_hex == sent.md5_hex
+        return known and self.size_bytes == sent.size_bytes
+
+
+def measured(content: memoryview | bytes) -> Stored:
+    """Give what S3 has to say of this content."""
+    return Stored(len(content), hashlib.md5(content, usedforsecurity=False).hexdigest())
+
+
+def own_buckets(s3: Any, calls: Calls) -> dict[str, Any]:
+    """Ask for the account's buckets; the answer has ``Buckets`` with ``Name`` each.
+
+    Raises:
+        CloudError: S3 cannot be asked, or what answers is none.
+    """
+    answer: dict[str, Any] = calls.call("list buckets", s3.list_buckets)
+    if not answer.keys() & {"Buckets", "Owner"}:
+        raise calls.is_no_service()
+    return answer
 
 
 class Bucket:
@@ -64,17 +118,16 @@ class Bucket:
                 allowed=("BucketAlreadyOwnedByYou", "BucketAlreadyExists"),
             )
         except ClientError:
-            ours = self._calls.call("list buckets", self._s3.list_buckets)
-            if self.name not in (bucket["Name"] for bucket in ours.get("Buckets", ())):
+            if not self._is_ours():
                 raise CloudError(
                     f"{self._calls.endpoint} has a bucket {self.name} of another account; "
                     "install again, then another name is chosen."
                 ) from None
 
-    def put(self, key: str, content: memoryview | bytes) -> None:
-        """Store an object that EC2 may read."""
+    def put(self, key: str, content: memoryview | bytes, sent: Stored) -> None:
+        """Store an object that EC2 may read; ``sent`` is what ``measured`` says of it."""
         try:
-            self._put(key, content)
+            self._put(key, content, sent)
         except ClientError as error:
             if not self._fallback:
                 raise CloudError(
@@ -84,20 +137,27 @@ class Bucket:
                     retry_helps=False,
                 ) from None
             self._acl = ALL_MAY_READ
-            self._put(key, content)
+            self._put(key, content, sent)
 
-    def _put(self, key: str, content: memoryview | bytes) -> None:
+    def _put(self, key: str, content: memoryview | bytes, sent: Stored) -> None:
+        # The MD5 is there for the comparison with the ETag anyway; so sent along it costs nothing,
+        # and a service that heeds it stores no part that the way there has altered.
+        md5 = b64encode(bytes.fromhex(sent.md5_hex)).decode()
         self._calls.call(
             f"store {self.name}/{key}",
             lambda: self._s3.put_object(
-                Bucket=self.name, Key=key, ACL=self._acl, Body=self._calls.body(content)
+                Bucket=self.name,
+                Key=key,
+                ACL=self._acl,
+                ContentMD5=md5,
+                Body=self._calls.body(content),
             ),
             allowed=ACL_REFUSED if self._acl == EC2_MAY_READ else (),
         )
 
-    def sizes(self) -> dict[str, int]:
-        """Give the size in bytes of each object, all of them; a bucket that is gone has none."""
-        sizes: dict[str, int] = {}
+    def objects(self) -> dict[str, Stored] | None:
+        """Describe each object by its key, all of them; None when there is no such bucket."""
+        objects: dict[str, Stored] = {}
         marker = ""
         while True:
             # The first version of the call: older clouds have no other.
@@ -105,46 +165,106 @@ class Bucket:
             try:
                 page = self._calls.call(f"list the bucket {self.name}", listing, allowed=GONE)
             except ClientError:
-                return {}
-            found = {entry["Key"]: int(entry["Size"]) for entry in page.get("Contents", ())}
-            sizes |= found
+                return None
+            if not page.keys() & {"Name", "Contents", "IsTruncated"}:
+                raise self._calls.is_no_service()
+            entries = page.get("Contents", ())
+            found = {entry["Key"]: _stored(entry["Size"], entry) for entry in entries}
+            objects |= found
+            if len(objects) > MAX_OBJECTS:
+                raise CloudError(
+                    f"{self._calls.endpoint} lists more than {MAX_OBJECTS} objects in the bucket "
+                    f"{self.name}, which is ours alone; look what they are."
+                )
             if not page.get("IsTruncated") or not found or max(found) <= marker:
-                return sizes
+                return objects
             marker = max(found)
 
-    def size(self, key: str) -> int:
-        """Give the size of one object in bytes, asked for by its name; -1 if it is not there."""
+    def stored(self, key: str) -> Stored | None:
+        """Describe one object, asked for by its name; None if it is not there."""
         try:
             head = self._calls.call(
                 f"read {self.name}/{key}",
                 lambda: self._s3.head_object(Bucket=self.name, Key=key),
-                allowed=GONE,
+                allowed=GONE_OR_404,
             )
         except ClientError:
-            return -1
-        return int(head["ContentLength"])
+            # Any web server says 404; that it is S3, which misses it, shows in the listing.
+            return (self.objects() or {}).get(key)
+        return _stored(head["ContentLength"], head)
 
-    def empty(self) -> None:
-        """Delete all objects."""
-        for key in self.sizes():
-            self._gone(f"delete {self.name}/{key}", self._s3.delete_object, Key=key)
+    def sha1_hex(self, key: str, limit_bytes: int) -> str:
+        """Read an object and give its digest; empty when it is not there or is larger."""
+        digest = self._read(key, limit_bytes, lambda: hashlib.sha1(usedforsecurity=False))
+        return digest.hexdigest() if digest else ""
+
+    def content(self, key: str, limit_bytes: int) -> bytes | None:
+        """Read a small object; None when it is not there or is larger."""
+        content = self._read(key, limit_bytes, _Content)
+        return bytes(content) if content is not None else None
+
+    def _read(self, key: str, limit_bytes: int, fresh: Callable[[], Taker]) -> Taker | None:
+        def read() -> Taker | None:
+            taker, left_bytes = fresh(), limit_bytes
+            with closing(self._s3.get_object(Bucket=self.name, Key=key)["Body"]) as body:
+                while chunk := body.read(min(left_bytes + 1, 1 << 20)):
+                    self._calls.going_on()
+                    taker.update(chunk)
+                    left_bytes -= len(chunk)
+                    if left_bytes < 0:
+                        return None
+            return taker
+
+        try:
+            return self._calls.call(f"read {self.name}/{key}", read, allowed=GONE)
+        except ClientError:
+            return None
+
+    def delete(self, key: str) -> None:
+        """Delete an object; one that is not there is fine."""
+        self._delete(f"delete {self.name}/{key}", self._s3.delete_object, Key=key)
 
     def remove(self) -> None:
-        """Delete all objects and the bucket itself; what is not there is fine."""
-        for _ in range(3):
-            self.empty()
-            # A part whose upload was broken off may have arrived just now.
-            if self._gone(f"delete the bucket {self.name}", self._s3.delete_bucket):
-                return
-        raise CloudError(f"{self._calls.endpoint} keeps the bucket {self.name}: it is never empty.")
+        """Delete all objects and the bucket itself, until S3 says that there is none.
 
-    def _gone(self, what: str, request: Any, **arguments: str) -> bool:
+        A bucket of another account, which we could not make, is none of ours.
+        """
         try:
+            self._remove()
+        except CloudError as error:
+            if error.retry_helps or self._is_ours():
+                raise
+
+    def _remove(self) -> None:
+        for tried in range(REMOVE_TRIES):
+            # A part whose upload was broken off may have arrived just now.
+            if tried > 1:
+                self._calls.pause(tried)
+            objects = self.objects()
+            if objects is None:
+                return
+            for key in objects:
+                self.delete(key)
+            self._delete(f"delete the bucket {self.name}", self._s3.delete_bucket)
+        raise CloudError(
+            f"{self._calls.endpoint} keeps the bucket {self.name}, though it was deleted; see what "
+            "is in it."
+        )
+
+    def _is_ours(self) -> bool:
+        answer = own_buckets(self._s3, self._calls)
+        return self.name in (bucket["Name"] for bucket in answer.get("Buckets", ()))
+
+    def _delete(self, what: str, request: Any, **arguments: str) -> None:
+        with suppress(ClientError):  # the next listing tells
             self._calls.call(
                 what,
                 lambda: request(Bucket=self.name, **arguments),
                 allowed=(*GONE, "BucketNotEmpty"),
             )
-        except ClientError as error:
-            return code_of(error) != "BucketNotEmpty"
-        return True
+
+
+def _stored(size_bytes: Any, entry: dict[str, Any]) -> Stored:
+    # Of an object in several parts, or of one by other means, the ETag is something else.
+    etag = str(entry.get("ETag") or "").strip('"').lower()
+    return Stored(int(size_bytes), etag if _MD5.fullmatch(etag) else "")

@@ -25,11 +25,12 @@ except ImportError:
     isal_zlib = None  # type: ignore[assignment]
 
 PART_BYTES = 10 * 1024 * 1024
+PIECE_BYTES = 256 * 1024
 GZIP_WBITS = 31
 
 
 class _Compressor(Protocol):
-    def compress(self, data: bytes, /) -> bytes: ...
+    def compress(self, data: bytes | memoryview, /) -> bytes: ...
 
     def flush(self) -> bytes: ...
 
@@ -95,9 +96,10 @@ def digested(chunks: Iterable[bytes], tally: Tally) -> Iterator[bytes]:
 
 
 def gzip_stream(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Compress to one gzip member without time or name."""
+    """Compress to one gzip member without time or name; the same bytes give the same, always."""
     compressor = _gzip_compressor()
-    for chunk in chunks:
+    # Regrouped: what isal gives depends on the limits between the chunks it gets.
+    for chunk in part_stream(chunks, PIECE_BYTES):
         if compressed := compressor.compress(chunk):
             yield compressed
     yield compressor.flush()

@@ -6,12 +6,20 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from imagestoreproxy.clouds.clouderrors import Endpoint, cloud_error, may_pass, retry_after_s
-from imagestoreproxy.model.errors import Cancelled
+from imagestoreproxy.clouds.clouderrors import (
+    Endpoint,
+    cloud_error,
+    may_pass,
+    no_service,
+    retry_after_s,
+)
+from imagestoreproxy.model.errors import Cancelled, CloudError
+from imagestoreproxy.model.retry import CLOUD, Retry
 from imagestoreproxy.ports import Stop
 
 T = TypeVar("T")
@@ -20,22 +28,40 @@ POLL_S = 0.1
 LEAVE_S = 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a cloud is waited for.
+
+    Args:
+        retry: of one request.
+        connect_s, silence_s: for a connection, and for the next byte of an answer.
+        stall_s: for the end of a request, counted from the last byte that was sent.
+        check_s: for a whole check.
+    """
+
+    retry: Retry = CLOUD
+    connect_s: float = 10.0
+    silence_s: float = 60.0
+    stall_s: float = 120.0
+    check_s: float = 20.0
+
+
+class OutOfTimeError(TimeoutError):
+    """A request, or the work that it belongs to, took too long."""
+
+
 class Calls:
     """The way to one endpoint, for one piece of work.
 
     Args:
         stop: ends a call, also one that waits for a silent server or a name lookup.
-        tries: how often a request is sent at most.
-        first_pause_s: before the second try; doubled for each further one, give or take a half.
     """
 
-    def __init__(
-        self, endpoint: Endpoint, stop: Stop, *, tries: int = 4, first_pause_s: float = 0.5
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, stop: Stop, patience: Patience) -> None:
         self.endpoint = endpoint
         self._stop = stop
-        self._tries = tries
-        self._first_pause_s = first_pause_s
+        self._patience = patience
+        self._alive_at_s = 0.0
 
     def call(
         self,
@@ -60,70 +86,113 @@ class Calls:
         # Loaded long before by the client that answers; at the top it would cost an idle daemon.
         from botocore.parsers import ResponseParserError  # noqa: PLC0415
 
-        for attempt in range(self._tries):
-            try:
-                return interruptible(self._stop, request, leave_s)
-            except ClientError as error:
-                failure: Exception = error
-                if error.response.get("Error", {}).get("Code") in allowed:
-                    raise
-            except (BotoCoreError, ResponseParserError) as error:
-                failure = error
-            # What reads a request's body raises Cancelled, and botocore wraps it.
-            self._stop.check()
-            if not may_pass(failure) or attempt == self._tries - 1:
-                break
-            pause_s = self._first_pause_s * 2**attempt * random.uniform(0.5, 1.5)
-            self._stop.wait(max(pause_s, retry_after_s(failure)))
+        failures = 0
+        try:
+            while True:
+                try:
+                    return self._interruptible(request, leave_s)
+                except ClientError as error:
+                    failure: Exception = error
+                    if error.response.get("Error", {}).get("Code") in allowed:
+                        raise
+                except (BotoCoreError, ResponseParserError) as error:
+                    failure = error
+                # What reads a request's body raises Cancelled, and botocore wraps it.
+                self._stop.check()
+                failures += 1
+                if not may_pass(failure) or self._patience.retry.is_over(failures):
+                    break
+                self.pause(failures, retry_after_s(failure))
+        except OutOfTimeError as error:
+            failure = error
         raise cloud_error(failure, self.endpoint, what, time.time()) from None
+
+    def pause(self, failures: int, asked_s: float = 0.0) -> None:
+        """Wait before something is tried again that failed ``failures`` times; a cancel ends it."""
+        self._stop.wait(self._patience.retry.pause_s(failures, random.random(), asked_s))
 
     def body(self, content: memoryview | bytes) -> Body:
         """Give the body of an upload, which a cancel breaks off."""
-        return Body(content, self._stop)
+        return Body(content, self.going_on)
 
+    def is_no_service(self) -> CloudError:
+        """Give the error to raise when an answer is well-formed and yet none of this service."""
+        return no_service(self.endpoint)
 
-def interruptible(stop: Stop, request: Callable[[], T], leave_s: float = LEAVE_S) -> T:
-    """Run a blocking request in a thread of its own and leave it behind on a cancel.
+    def going_on(self) -> None:
+        """Note that bytes flow, which a request may do for as long as it takes."""
+        self._stop.check()
+        self._alive_at_s = time.monotonic()
 
-    A name lookup or a silent server cannot be interrupted. What is left behind ends with the
-    socket's time limit, and cannot complete an upload: its body refuses to be read (``Body``).
-    """
-    outcome: list[tuple[T | None, BaseException | None]] = []
-    done = threading.Event()
+    def _interruptible(self, request: Callable[[], T], leave_s: float) -> T:
+        """Run a blocking request in a thread of its own and leave it behind on a cancel.
 
-    def run() -> None:
+        A name lookup or a silent server cannot be interrupted. What is left behind ends with the
+        socket's time limit, and cannot complete an upload: its body refuses to be read (``Body``).
+        """
+        outcome: list[tuple[T | None, BaseException | None]] = []
+        done = threading.Event()
+
+        def run() -> None:
+            try:
+                outcome.append((request(), None))
+            except BaseException as error:
+                outcome.append((None, error))
+            finally:
+                done.set()
+
+        self._alive_at_s = time.monotonic()
+        limit_s = max(self._patience.stall_s, leave_s)
+        # A daemon: the end of the program does not wait for a silent server.
+        threading.Thread(target=run, name="cloud request", daemon=True).start()
         try:
-            outcome.append((request(), None))
-        except BaseException as error:
-            outcome.append((None, error))
-        finally:
-            done.set()
+            while not done.wait(POLL_S):
+                self._stop.check()
+                if time.monotonic() - self._alive_at_s > limit_s:
+                    raise OutOfTimeError
+        except Cancelled:
+            done.wait(leave_s)
+            raise
+        value, error = outcome[0]
+        if error is not None:
+            raise error
+        return value  # type: ignore[return-value]
 
-    # A daemon: the end of the program does not wait for a silent server.
-    threading.Thread(target=run, name="cloud request", daemon=True).start()
-    try:
-        while not done.wait(POLL_S):
-            stop.check()
-    except Cancelled:
-        done.wait(leave_s)
-        raise
-    value, error = outcome[0]
-    if error is not None:
-        raise error
-    return value  # type: ignore[return-value]
+
+class Deadline:
+    """A ``Stop`` that also ends the work when its time is over, with ``OutOfTimeError``."""
+
+    def __init__(self, stop: Stop, limit_s: float) -> None:
+        self._stop = stop
+        self._end_s = time.monotonic() + limit_s
+
+    def check(self) -> None:
+        """Raise when the work is to end."""
+        self._stop.check()
+        if time.monotonic() > self._end_s:
+            raise OutOfTimeError
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, but not beyond the end."""
+        self._stop.wait(min(seconds, max(0.0, self._end_s - time.monotonic())))
+        self.check()
 
 
 class Body:
-    """A file-like view of a part in memory, without a copy; it cannot be read after a cancel."""
+    """A file-like view of a part in memory, without a copy; it cannot be read after a cancel.
 
-    def __init__(self, content: memoryview | bytes, stop: Stop) -> None:
+    Args:
+        going_on: called before each read; raises when the work is to end.
+    """
+
+    def __init__(self, content: memoryview | bytes, going_on: Callable[[], None]) -> None:
         self._content = memoryview(content)
-        self._stop = stop
+        self._going_on = going_on
         self._position = 0
 
     def read(self, size: int | None = -1) -> bytes:
         """Give the next ``size`` bytes."""
-        self._stop.check()
+        self._going_on()
         end = len(self._content) if size is None or size < 0 else self._position + size
         chunk = self._content[self._position : end]
         self._position += len(chunk)

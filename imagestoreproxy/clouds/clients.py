@@ -1,4 +1,4 @@
-"""Makes the boto3 clients, at their first use and in the thread that needs them."""
+"""The ways to S3 and EC2, made at their first use in the thread that needs them."""
 
 from __future__ import annotations
 
@@ -6,25 +6,41 @@ import os
 import ssl
 import threading
 from typing import Any
+from urllib.parse import urlsplit
 
+from imagestoreproxy.clouds.answers import Answers
+from imagestoreproxy.clouds.bucket import Bucket
+from imagestoreproxy.clouds.calls import Calls, Patience
+from imagestoreproxy.clouds.clouderrors import Endpoint
 from imagestoreproxy.clouds.credentials import Credentials
-
-CONNECT_TIMEOUT_S = 10
-READ_TIMEOUT_S = 60
+from imagestoreproxy.model.errors import CloudError
+from imagestoreproxy.ports import Stop
 
 
 class Clients:
-    """S3 and EC2 clients over one session; both may be used from several threads at once.
+    """The ways to S3 and EC2; all may be used from several threads at once.
 
     Args:
-        region: goes into signatures.
+        region: goes into signatures and new buckets.
         ca_bundle: PEM file to trust for TLS; empty means that of the system.
+        public_read_fallback: whether objects may be readable by all where S3 does not know how to
+            let only EC2 read them.
     """
 
-    def __init__(self, credentials: Credentials, *, region: str, ca_bundle: str) -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        region: str,
+        ca_bundle: str,
+        public_read_fallback: bool,
+        patience: Patience,
+    ) -> None:
+        self.patience = patience
         self._credentials = credentials
         self._region = region
         self._ca_bundle = ca_bundle
+        self._public_read_fallback = public_read_fallback
         self._lock = threading.Lock()
         self._session: Any = None
         self._clients: dict[str, Any] = {}
@@ -36,6 +52,27 @@ class Clients:
     def ec2(self) -> Any:
         """Give the EC2 client."""
         return self._client("ec2", self._credentials.ec2_url)
+
+    def s3_calls(self, stop: Stop) -> Calls:
+        """Give the way to S3 for one piece of work."""
+        endpoint = _endpoint("S3", self._credentials.s3_url, "S3_URL or --s3-url")
+        return Calls(endpoint, stop, self.patience)
+
+    def ec2_calls(self, stop: Stop) -> Calls:
+        """Give the way to EC2 for one piece of work."""
+        endpoint = _endpoint("EC2", self._credentials.ec2_url, "EC2_URL or --ec2-url")
+        return Calls(endpoint, stop, self.patience)
+
+    def bucket(self, name: str, stop: Stop) -> Bucket:
+        """Give a bucket for one piece of work."""
+        calls = self.s3_calls(stop)
+        return Bucket(
+            name,
+            self.s3(),
+            calls,
+            region=self._region,
+            public_read_fallback=self._public_read_fallback,
+        )
 
     def _client(self, service: str, url: str) -> Any:
         with self._lock:
@@ -68,16 +105,33 @@ class Clients:
         if url.startswith("https:"):
             # TLS protects the bytes; over plain HTTP the signature has to.
             s3["payload_signing_enabled"] = False
-        return self._session.client(
+        client = self._session.client(
             service,
             endpoint_url=url,
-            verify=self._ca_bundle or ssl.get_default_verify_paths().cafile or True,
             config=Config(
-                connect_timeout=CONNECT_TIMEOUT_S,
-                read_timeout=READ_TIMEOUT_S,
                 retries={"total_max_attempts": 1},
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
                 s3=s3,
             ),
         )
+        answers = Answers(
+            url,
+            self._ca_bundle or ssl.get_default_verify_paths().cafile or True,
+            connect_s=self.patience.connect_s,
+            silence_s=self.patience.silence_s,
+            limit_s=self.patience.stall_s,
+        )
+        client.meta.events.register("before-send", answers)
+        return client
+
+
+def _endpoint(service: str, url: str, setting: str) -> Endpoint:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise CloudError(
+            f"The address of {service} ({setting}) must be a URL like "
+            f"http://HOST:8773/services/…, not '{url}'.",
+            retry_helps=False,
+        )
+    return Endpoint(service, url, setting)

@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -36,8 +37,16 @@ class Endpoint:
         return f"{self.service} at {self.url}"
 
 
-THROTTLING = frozenset(
+class TooLongError(boto.HTTPClientError):  # type: ignore[misc]
+    """An answer is longer than any that S3 or EC2 gives."""
+
+    fmt = "more than {limit_mib} MiB"
+
+
+# The same request may be taken in a moment.
+PASSING = frozenset(
     {
+        "BadDigest",
         "BandwidthLimitExceeded",
         "InternalError",
         "RequestLimitExceeded",
@@ -88,18 +97,21 @@ MEANINGS: tuple[tuple[frozenset[str], str], ...] = (
     (
         frozenset(
             {
-                "EntityTooLarge",
-                "InsufficientCapacity",
-                "LimitExceeded",
-                "QuotaExceeded",
-                "ResourceLimitExceeded",
-                "TooManyBuckets",
+                "AuthorizationHeaderMalformed",
+                "IllegalLocationConstraintException",
+                "PermanentRedirect",
+                "TemporaryRedirect",
             }
         ),
-        "a limit of the cloud is reached; raise it or make room ({code}: {message})",
+        "it is another region's{place}; set {setting} and --region to that one ({code})",
     ),
-    (THROTTLING, "it is overloaded or broken ({code}: {message})"),
+    (PASSING, "it is overloaded or broken ({code}: {message})"),
 )
+# Clouds have many names for their limits.
+_LIMIT = re.compile(
+    r"Quota|LimitExceeded|^TooMany|^Insufficient|^EntityTooLarge$|^MaxMessageLength"
+)
+LIMIT_REACHED = "a limit of the cloud is reached; raise it or make room ({code}: {message})"
 
 
 def code_of(error: BaseException) -> str:
@@ -114,16 +126,21 @@ def status_of(error: BaseException) -> int:
 
 
 def retry_after_s(error: BaseException) -> float:
-    """Give what the service asked to wait, at most 30 seconds; else 0."""
-    text = _headers(error).get("retry-after", "")
-    return min(float(text), 30.0) if text.isascii() and text.isdigit() else 0.0
+    """Give what the service asked to wait, in seconds or as a date; else 0."""
+    text = headers_of(_answer(error)).get("retry-after", "")
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    until_s = _unix_s(text)
+    return max(0.0, until_s - time.time()) if until_s else 0.0
 
 
 def may_pass(error: BaseException) -> bool:
     """Tell whether the same request may succeed in a moment."""
     if _answer(error):
-        return status_of(error) >= 500 or status_of(error) == 429 or code_of(error) in THROTTLING
-    connection = isinstance(error, boto.ConnectionError | boto.HTTPClientError)
+        return status_of(error) >= 500 or status_of(error) == 429 or code_of(error) in PASSING
+    if isinstance(error, TooLongError):
+        return False
+    connection = isinstance(error, boto.ConnectionError | boto.HTTPClientError | TimeoutError)
     return connection and _first(error, ssl.SSLError) is None
 
 
@@ -148,12 +165,15 @@ def _refused(error: Exception, endpoint: Endpoint, what: str, now_s: float) -> s
     if not meaning and (code.isdigit() or not code):
         # No S3 and no EC2 answers without a code: a web server does, or a gateway before a cloud.
         meaning = "HTTP status {code} without a reason; check {setting}, with its path"
+    if not meaning and _LIMIT.search(code):
+        meaning = LIMIT_REACHED
     if not meaning and status >= 500:
         meaning = "it is overloaded or broken ({code}: {message})"
     told = (meaning or "{code}: {message}").format(
         code=code or status,
         message=_short(str(_answer(error).get("Error", {}).get("Message") or "")),
         difference=_difference(error, now_s),
+        place=_place(error),
         setting=endpoint.setting,
     )
     return f"{endpoint} could not {what}: {told}."
@@ -179,6 +199,9 @@ def _cause(error: Exception) -> tuple[str, str]:
     elif lookup := _first(error, socket.gaierror):
         cause = f"the host name is not known ({lookup.strerror})"
         advice = "check the name and your DNS"
+    elif isinstance(error, TooLongError):
+        cause = f"its answer does not end ({error})"
+        advice = "check that the URL is right, with its path"
     elif isinstance(error, TIMEOUTS) or _first(error, TimeoutError):
         cause = "no answer in time"
         advice += ", and for a firewall between"
@@ -193,14 +216,52 @@ def _cause(error: Exception) -> tuple[str, str]:
 
 
 def _difference(error: Exception, now_s: float) -> str:
+    served_s = served_at_s(_answer(error))
+    if not served_s or abs(now_s - served_s) < 60:
+        return ""
+    return f" ({told_difference(now_s, served_s)})"
+
+
+def served_at_s(answer: dict[str, Any]) -> float:
+    """Give the service's clock when it answered, in Unix seconds; 0 where it does not say."""
+    return _unix_s(headers_of(answer).get("date", ""))
+
+
+def told_difference(now_s: float, served_s: float) -> str:
+    """Tell two clocks, ours first."""
+    seconds = round(abs(now_s - served_s))
+    ours, theirs = (
+        time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at_s)) for at_s in (now_s, served_s)
+    )
+    return (
+        f"ours is {seconds} s {'ahead' if now_s > served_s else 'behind'}: {ours} here, "
+        f"{theirs} there, UTC"
+    )
+
+
+def _unix_s(date: str) -> float:
     try:
-        served_s = parsedate_to_datetime(_headers(error)["date"]).timestamp()
-    except (KeyError, ValueError, TypeError):
-        return ""
-    difference_s = round(now_s - served_s)
-    if abs(difference_s) < 60:
-        return ""
-    return f" (ours is {abs(difference_s)} s {'ahead' if difference_s > 0 else 'behind'})"
+        return parsedate_to_datetime(date).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
+
+
+def _place(error: Exception) -> str:
+    told = (
+        _answer(error).get("Error", {}).get("Endpoint"),
+        headers_of(_answer(error)).get("x-amz-bucket-region"),
+    )
+    place = ", ".join(_short(str(one)) for one in told if one)
+    return f" ({place})" if place else ""
+
+
+def no_service(endpoint: Endpoint) -> CloudError:
+    """Give the error for an answer that is well-formed, and none of this service."""
+    return CloudError(
+        f"What answers at {endpoint.url} is no {endpoint.service}; check {endpoint.setting}, with "
+        "its path.",
+        retry_helps=False,
+    )
 
 
 def _first(error: BaseException, kind: type[Kind]) -> Kind | None:
@@ -232,8 +293,9 @@ def _answer(error: BaseException) -> dict[str, Any]:
     return answer if isinstance(answer, dict) else {}
 
 
-def _headers(error: BaseException) -> dict[str, str]:
-    headers = _answer(error).get("ResponseMetadata", {}).get("HTTPHeaders", {})
+def headers_of(answer: dict[str, Any]) -> dict[str, str]:
+    """Give the headers of a service's answer, names in lower case."""
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     return {str(name).lower(): str(value) for name, value in headers.items()}
 
 

@@ -20,6 +20,7 @@ from imagestoreproxy.model.errors import Cancelled, InstallError, UnpackError
 from imagestoreproxy.model.images import Architecture, FileKind, Virtualization
 from imagestoreproxy.model.installs import Bundle
 from imagestoreproxy.ports import Cloud, Stop, Upload
+from tests.functional.ec2_ground import impatient
 from tests.functional.eucarc_directory import make_eucarc_directory
 from tests.functional.inline_background import InlineBackground, now
 from tests.functional.moto_server import moto_server
@@ -67,7 +68,7 @@ def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Ground:
         names = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
         return [name for name in names if name == bundle.bucket]
 
-    return Ground(Ec2Cloud(background, credentials, first_pause_s=0.01), background, listed)
+    return Ground(Ec2Cloud(background, credentials, patience=impatient()), background, listed)
 
 
 def a_bundle(kind: FileKind = FileKind.IMAGE) -> Bundle:

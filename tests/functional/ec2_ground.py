@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from socket import socket
 from typing import Any
 
 import pytest
 
+from imagestoreproxy.clouds.calls import Patience
 from imagestoreproxy.clouds.credentials import Credentials, from_directory
 from imagestoreproxy.clouds.ec2 import Ec2Cloud
 from imagestoreproxy.model.errors import CloudError
 from imagestoreproxy.model.images import Architecture, FileKind, Virtualization
 from imagestoreproxy.model.installs import Bundle
+from imagestoreproxy.model.retry import CLOUD
 from imagestoreproxy.ports import Stop, Upload
 from tests.functional.eucarc_directory import make_eucarc_directory
 from tests.functional.inline_background import InlineBackground, now
@@ -46,8 +49,14 @@ def credentials(complete: Credentials, between: Interceptor) -> Credentials:
     )
 
 
+def impatient(**limits: float) -> Patience:
+    """As in earnest, but without the waiting."""
+    retry = replace(CLOUD, first_s=0.01, longest_s=0.05, longest_asked_s=0.05)
+    return replace(Patience(), retry=retry, **limits)
+
+
 def a_cloud(credentials: Credentials, **options: Any) -> Ec2Cloud:
-    return Ec2Cloud(InlineBackground(), credentials, first_pause_s=0.01, **options)
+    return Ec2Cloud(InlineBackground(), credentials, **{"patience": impatient(), **options})
 
 
 def an_upload(content: bytes = b"linux") -> Upload:

@@ -164,7 +164,8 @@ def test_h3_clocks_that_differ_are_told_with_the_difference(
     between.rule = refusing(s3_error(403, "RequestTimeTooSkewed", date=then))
     message = told_by_check(credentials).message
     assert "the clocks differ (ours is 36" in message
-    assert "s ahead)" in message
+    assert "s ahead: " in message
+    assert "there, UTC)" in message
 
 
 def test_ec2_that_refuses_the_credentials_is_no_good_cloud(

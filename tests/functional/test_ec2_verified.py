@@ -31,6 +31,8 @@ between, credentials = ec2_ground.between, ec2_ground.credentials
 def test_endpoints_may_have_paths(credentials: Credentials, between: Interceptor) -> None:
     cloud, upload = a_cloud(credentials), an_upload()
     now(cloud.check())
+    assert {request.path.split("/")[2] for request in between.seen} == {"Walrus", "Eucalyptus"}
+    between.seen.clear()
     location = now(cloud.upload(upload))
     assert now(cloud.is_registered(now(cloud.register(upload, location))))
     assert {request.path.split("/")[2] for request in between.seen} == {"Walrus", "Eucalyptus"}

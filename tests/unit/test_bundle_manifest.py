@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA1
 
-from imagestoreproxy.clouds.ec2 import registered_name
+from imagestoreproxy.clouds.images import registered_name
 from imagestoreproxy.clouds.keys import BundleKeys
 from imagestoreproxy.clouds.manifest import Manifest, Part, manifest_xml
 from imagestoreproxy.model.images import FileKind

@@ -1,0 +1,86 @@
+"""Sends what botocore has signed, and bounds the answer: botocore itself reads without end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
+
+from imagestoreproxy.clouds.clouderrors import TooLongError
+
+# The list of all images of a large cloud has 10 MiB.
+LIMIT_BYTES = 32 * 2**20
+BLOCK_BYTES = 16 * 1024
+
+
+class Answers:
+    """A handler of botocore's event ``before-send``, which takes the place of its own sending.
+
+    Args:
+        url: of the service; tells which HTTP proxy of the environment counts.
+        verify: as botocore's clients take it.
+        limit_s: for the whole body of an answer.
+    """
+
+    def __init__(
+        self, url: str, verify: str | bool, *, connect_s: float, silence_s: float, limit_s: float
+    ) -> None:
+        # Imported here: an idle daemon does without.
+        from botocore.httpsession import URLLib3Session  # noqa: PLC0415
+        from botocore.utils import get_environ_proxies  # noqa: PLC0415
+
+        self._limit_s = limit_s
+        self._session = URLLib3Session(
+            verify=verify,
+            proxies=get_environ_proxies(url),
+            timeout=(connect_s, silence_s),
+        )
+
+    def __call__(self, request: Any, **_: Any) -> Any:
+        """Send a request; give its answer, read unless it is to be streamed."""
+        from botocore.awsrequest import AWSResponse  # noqa: PLC0415
+
+        is_streamed, request.stream_output = request.stream_output, True
+        answer = self._session.send(request)
+        if is_streamed and answer.status_code < 300:
+            return answer
+        body = b"" if request.method == "HEAD" else self._body(answer)
+        answer.raw.release_conn()
+        return AWSResponse(answer.url, answer.status_code, answer.headers, _Read(body))
+
+    def _body(self, answer: Any) -> bytes:
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+        from urllib3.exceptions import ReadTimeoutError as Silence  # noqa: PLC0415
+
+        end_s = time.monotonic() + self._limit_s
+        body = bytearray()
+        try:
+            for block in answer.raw.stream(BLOCK_BYTES):
+                body += block
+                if len(body) > LIMIT_BYTES:
+                    raise TooLongError(limit_mib=LIMIT_BYTES >> 20)
+                if time.monotonic() > end_s:
+                    raise ReadTimeoutError(endpoint_url=answer.url)
+        except Silence as error:
+            raise ReadTimeoutError(endpoint_url=answer.url, error=error) from None
+        except (HTTPError, OSError) as error:
+            raise ConnectionClosedError(endpoint_url=answer.url, error=error) from None
+        finally:
+            if not answer.raw.isclosed():
+                answer.raw.close()
+        announced = answer.headers.get("content-length", "")
+        if announced.isdigit() and len(body) < int(announced):
+            raise ConnectionClosedError(endpoint_url=answer.url)
+        return bytes(body)
+
+
+class _Read:
+    """A body in memory, as ``AWSResponse`` wants it."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def stream(self) -> Iterator[bytes]:
+        yield self._body

@@ -1,0 +1,148 @@
+"""The images that EC2 knows: registered, asked for, taken back."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from contextlib import suppress
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from imagestoreproxy.clouds.calls import Calls
+from imagestoreproxy.model.errors import CloudError
+from imagestoreproxy.model.images import Architecture, Virtualization
+from imagestoreproxy.model.installs import Bundle
+from imagestoreproxy.ports import Stop, Upload
+
+ARCHITECTURES = {
+    Architecture.I386: "i386",
+    Architecture.X86_64: "x86_64",
+    Architecture.AARCH64: "arm64",
+    Architecture.ARMHF: "armhf",
+}
+UNKNOWN_ID = ("InvalidAMIID.NotFound", "InvalidAMIID.Malformed", "InvalidAMIID.Unavailable")
+CONFIRMATIONS = 5
+REGISTER_LIMIT_S = 140.0
+
+
+class Images:
+    """What EC2 has of ours; every call blocks and raises ``CloudError``.
+
+    Args:
+        ec2: a boto3 client.
+    """
+
+    def __init__(self, ec2: Any, calls: Calls, stop: Stop) -> None:
+        self._ec2 = ec2
+        self._calls = calls
+        self._stop = stop
+
+    def register(self, upload: Upload, location: str) -> str:
+        """Register a bundle, or find it registered already; give an id that EC2 confirms."""
+        request = _request(upload, location)
+
+        def register_once() -> str:
+            # Asked first, each time: an answer that was lost must not register twice.
+            answer = self._ec2.describe_images(Owners=["self"])
+            if found := self._matching(answer, upload.bundle, location):
+                return found
+            self._stop.check()
+            return str(self._ec2.register_image(**request).get("ImageId") or "")
+
+        # A registration that is under way is waited for: left behind, nobody would take it back.
+        image_id = self._calls.call(f"register {location}", register_once, leave_s=REGISTER_LIMIT_S)
+        if not image_id:
+            raise CloudError(f"{self._calls.endpoint} registered {location} without giving an id.")
+        for failures in range(1, CONFIRMATIONS + 1):
+            if self.knows(image_id):
+                return image_id
+            self._calls.pause(failures)
+        raise CloudError(
+            f"{self._calls.endpoint} gave {location} the id {image_id} but does not list it; "
+            "try again."
+        )
+
+    def find(self, bundle: Bundle, location: str) -> str:
+        """Give the id of a bundle registered earlier, or empty."""
+        answer = self._calls.call(
+            "list our images", lambda: self._ec2.describe_images(Owners=["self"])
+        )
+        return self._matching(answer, bundle, location)
+
+    def knows(self, image_id: str) -> bool:
+        """Tell whether an id is registered."""
+        return any(image["ImageId"] == image_id for image in self._live(self.described(image_id)))
+
+    def described(self, image_id: str) -> dict[str, Any]:
+        """Give EC2's answer to a question for an id, which has no image when it is unknown."""
+        try:
+            answer: dict[str, Any] = self._calls.call(
+                f"describe {image_id}",
+                lambda: self._ec2.describe_images(ImageIds=[image_id]),
+                allowed=UNKNOWN_ID,
+            )
+        except ClientError as error:
+            return {"Images": [], "ResponseMetadata": error.response.get("ResponseMetadata", {})}
+        self._live(answer)
+        return answer
+
+    def deregister(self, image_id: str) -> None:
+        """Take a registration back, and make sure; one that is gone is fine."""
+        with suppress(ClientError):
+            self._calls.call(
+                f"deregister {image_id}",
+                lambda: self._ec2.deregister_image(ImageId=image_id),
+                allowed=UNKNOWN_ID,
+            )
+        for failures in range(1, CONFIRMATIONS + 1):
+            if not self.knows(image_id):
+                return
+            self._calls.pause(failures)
+        raise CloudError(
+            f"{self._calls.endpoint} took {image_id} back and still lists it; try again."
+        )
+
+    def _matching(self, answer: dict[str, Any], bundle: Bundle, location: str) -> str:
+        # Compared here: old clouds know no filters, and some services keep only the name.
+        name = registered_name(bundle)
+        for image in self._live(answer):
+            if image.get("Name") == name or (location and image.get("ImageLocation") == location):
+                return str(image["ImageId"])
+        return ""
+
+    def _live(self, answer: dict[str, Any]) -> list[dict[str, Any]]:
+        # A web page parses, too, and "not there" would be believed: an image then counts as gone.
+        if "Images" not in answer and not answer.get("ResponseMetadata", {}).get("RequestId"):
+            raise self._calls.is_no_service()
+        # Eucalyptus goes on listing an image that was deregistered.
+        return [one for one in answer.get("Images", ()) if one.get("State") != "deregistered"]
+
+
+def registered_name(bundle: Bundle) -> str:
+    """Give the name a bundle is registered under: unique, 3 to 128 of the characters allowed."""
+    room = 128 - 1 - len(bundle.bucket)
+    return re.sub(r"[^A-Za-z0-9()./_-]", "-", f"{bundle.name[:room]}-{bundle.bucket}")
+
+
+def _request(upload: Upload, location: str) -> dict[str, Any]:
+    request: dict[str, Any] = {
+        "Name": registered_name(upload.bundle),
+        "Description": _description(upload.title or upload.bundle.name),
+        "Architecture": ARCHITECTURES[upload.architecture],
+        "ImageLocation": location,
+    }
+    if upload.kernel_id:
+        request["KernelId"] = upload.kernel_id
+    if upload.ramdisk_id:
+        request["RamdiskId"] = upload.ramdisk_id
+    if upload.virtualization is Virtualization.HVM:
+        # Paravirtual is the default everywhere; clouds before 3.4 do not know the parameter.
+        request["VirtualizationType"] = "hvm"
+    return request
+
+
+def _description(title: str) -> str:
+    # EC2 takes ASCII only.
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
+    return " ".join(plain.split())[:255]
