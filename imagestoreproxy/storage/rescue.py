@@ -32,18 +32,21 @@ def connect_sound(path: Path, journal: Journal) -> sqlite3.Connection:
     Raises:
         OwnStateError: it cannot be opened for another reason.
     """
+    copy = path.with_name(path.name + COPY)
     try:
-        connection = connect(path)
-        try:
-            damage = _damage(connection)
-        except sqlite3.Error:
-            connection.close()
-            raise
+        # sqlite3 would make a new one of it, and everything would be forgotten in silence.
+        damage = "it is empty or gone" if copy.exists() and _is_empty(path) else ""
         if not damage:
-            return connection
-        connection.close()
+            connection = connect(path)
+            try:
+                damage = _damage(connection)
+            except sqlite3.Error:
+                connection.close()
+                raise
+            if not damage:
+                return connection
+            connection.close()
         aside = _set_aside(path)
-        copy = path.with_name(path.name + COPY)
         restored = _restore(copy, path)
         journal.failure(
             "the state database {path} is damaged; it is kept as {aside}, and {what}",
@@ -67,6 +70,10 @@ def keep_copy(connection: sqlite3.Connection, path: Path) -> None:
     new.touch(mode=0o600)
     connection.execute("VACUUM INTO ?", (str(new),))
     new.replace(copy)
+
+
+def _is_empty(path: Path) -> bool:
+    return not path.exists() or not path.stat().st_size
 
 
 def _damage(connection: sqlite3.Connection) -> str:
