@@ -29,6 +29,7 @@ class Settings:
         cloud: ``ec2`` or ``fake``.
         fake_secret: with cloud ``fake``: the secret key of every client.
         credentials_dir, profile, ec2_url, s3_url: empty where not given.
+        check: look whether all is there, say so, and end.
         max_installs: installs that run at a time.
         max_unpacked_bytes: what one file may unpack to.
     """
@@ -38,6 +39,7 @@ class Settings:
     keyring: Path
     cloud: str
     debug: bool = False
+    check: bool = False
     listen: tuple[str, ...] = (DEFAULT_LISTEN,)
     external_url: str = ""
     http_proxy: str = ""
@@ -71,6 +73,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         keyring=Path(options.keyring).expanduser() if options.keyring else data_dir / "keyring.gpg",
         cloud=_cloud(options),
         debug=options.debug,
+        check=options.check,
         listen=tuple(options.listen or (DEFAULT_LISTEN,)),
         external_url=_external_url(options.external_url),
         http_proxy=options.http_proxy,
@@ -126,6 +129,11 @@ def _parser() -> argparse.ArgumentParser:
         help="http(s)://host:port by which clients reach the proxy; without it, the host they name",
     )  # fmt: skip
     daemon.add_argument("--debug", action="store_true", help="log more")
+    daemon.add_argument(
+        "--check", action="store_true",
+        help="look whether all is there that an install needs, also beside a running daemon: one"
+        " line for each finding, exit status 1 if one is a problem",
+    )  # fmt: skip
 
     store = parser.add_argument_group("the image store")
     store.add_argument("--api-url", default="", metavar="URL", help="its Image Store API")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from twisted.application.service import IServiceMaker
@@ -17,8 +17,9 @@ from zope.interface import implementer
 
 from imagestoreproxy.config import Settings, parse
 from imagestoreproxy.model.errors import SettingsError, StoreProxyError
+from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.outside.journal import begin_logging
-from imagestoreproxy.service import Proxy, build
+from imagestoreproxy.service import Proxy, build, check
 
 PROGRAM = "image-store-proxy"
 
@@ -30,7 +31,8 @@ _LARGE_BYTES = 4 * 2**20
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run in the foreground until SIGTERM or SIGINT.
 
-    Exit status: 0 after a signal, 1 when it could not start, 2 for wrong options.
+    Exit status: 0 after a signal, 1 when it could not start, 2 for wrong options. With ``--check``
+    0 when all is well, 1 when something is not.
     """
     os.umask(0o077)
     _give_memory_back()
@@ -38,9 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         settings = parse(sys.argv[1:] if arguments is None else arguments)
     except SettingsError as error:
         sys.exit(_complain(error, 2))
-    begin_logging(debug=settings.debug)
-    status = _run(settings)
+    if settings.check:
+        status = _check(settings)
+    else:
+        begin_logging(debug=settings.debug)
+        status = _run(settings)
     # A thread that hangs in somebody else's library must not keep the process.
+    sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
 
@@ -59,16 +65,35 @@ def _give_memory_back() -> None:
 
 def _run(settings: Settings) -> int:
     reactor = _reactor()
-    failures: list[Failure] = []
-
-    def give_up(failure: Failure) -> None:
-        failures.append(failure)
-        reactor.stop()
 
     async def begin() -> None:
         proxy = build(settings, reactor)
         reactor.addSystemEventTrigger("before", "shutdown", proxy.stopService)
         await proxy.start()
+
+    return _until_stopped(begin, reactor)
+
+
+def _check(settings: Settings) -> int:
+    reactor = _reactor()
+    findings: list[Finding] = []
+
+    async def look() -> None:
+        findings.extend(await check(settings, reactor))
+        reactor.stop()
+
+    if status := _until_stopped(look, reactor):
+        return status
+    sys.stdout.writelines(f"{finding.line()}\n" for finding in findings)
+    return 0 if findings and all(finding.is_ok for finding in findings) else 1
+
+
+def _until_stopped(begin: Callable[[], Coroutine[Any, Any, None]], reactor: Any) -> int:
+    failures: list[Failure] = []
+
+    def give_up(failure: Failure) -> None:
+        failures.append(failure)
+        reactor.stop()
 
     reactor.callWhenRunning(lambda: Deferred.fromCoroutine(begin()).addErrback(give_up))
     reactor.run()
@@ -102,6 +127,8 @@ class _TwistOptions(Options):
             self.settings = parse(list(options or ()))
         except SettingsError as error:
             raise UsageError(error.message) from error
+        if self.settings.check:
+            raise UsageError(f"--check is an option of {PROGRAM}, not of twist.")
 
 
 @implementer(IServiceMaker, IPlugin)

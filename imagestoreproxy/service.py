@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 from twisted.application.service import Service
@@ -15,6 +17,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
+from imagestoreproxy.checks import Parts, make_preflight
 from imagestoreproxy.clouds import credentials as sources_of_credentials
 from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.clouds.ec2 import Ec2Cloud
@@ -22,6 +25,7 @@ from imagestoreproxy.clouds.fake import FakeCloud
 from imagestoreproxy.config import Settings
 from imagestoreproxy.install.inside import Inside, Outside
 from imagestoreproxy.model.errors import InstallError, OwnStateError, SettingsError
+from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.outside.background import ReactorClock, Threads
 from imagestoreproxy.outside.curl import CurlFetcher
 from imagestoreproxy.outside.disk import DataDirectory
@@ -104,7 +108,7 @@ class Proxy(Service):
         outside = Outside(
             sources=self._catalogue,
             fetcher=self._fetcher,
-            cloud=_cloud(settings, cloud_keys, self._cloud_threads),
+            cloud=(cloud := _cloud(settings, cloud_keys, self._cloud_threads)),
             disk=self._disk,
             disk_images=QemuImg(self._threads),
             records=self._records,
@@ -116,6 +120,17 @@ class Proxy(Service):
             outside,
             max_installs=settings.max_installs,
             max_unpacked_bytes=settings.max_unpacked_bytes,
+        )
+        self._preflight = make_preflight(
+            Parts(
+                settings,
+                self._threads,
+                self._clock,
+                fetcher=lambda: self._fetcher,
+                verifier=lambda: self._verifier,
+                credentials=lambda: cloud_keys,
+                cloud=lambda: cloud,
+            )
         )
         self._ports: list[Any] = []
         self._reconciling: Task | None = None
@@ -156,6 +171,7 @@ class Proxy(Service):
             self._clock,
             reactor=self._reactor,
             external_url=self._settings.external_url,
+            checks=self._preflight,
         )
         for description in self._settings.listen:
             self._ports.append(await self._listen_at(description, site))
@@ -247,3 +263,37 @@ def build(settings: Settings, reactor: Any) -> Proxy:
         SettingsError, OwnStateError: it cannot run like this; says what to do.
     """
     return Proxy(settings, os.environ, reactor)
+
+
+async def check(settings: Settings, reactor: Any) -> Sequence[Finding]:
+    """Look at all that an install needs, without being the daemon.
+
+    Takes no lock and changes nothing, so that it can run beside a daemon on the same directory.
+    """
+    threads = Threads(reactor)
+
+    @cache
+    def fetcher() -> CurlFetcher:
+        return CurlFetcher(reactor, http_proxy=settings.http_proxy, ca_bundle=settings.ca_bundle)
+
+    @cache
+    def credentials() -> Credentials | None:
+        return _credentials(settings, os.environ) if settings.cloud == "ec2" else None
+
+    with TemporaryDirectory(ignore_cleanup_errors=True) as home:
+        preflight = make_preflight(
+            Parts(
+                settings,
+                threads,
+                ReactorClock(reactor),
+                fetcher=fetcher,
+                verifier=lambda: GpgVerifier(threads, settings.keyring, Path(home) / "gnupg"),
+                credentials=credentials,
+                cloud=lambda: _cloud(settings, credentials(), threads),
+            )
+        )
+        found = await preflight.findings()
+    if fetcher.cache_info().currsize:
+        fetcher().close()
+    threads.close(timeout_s=0.2)
+    return found

@@ -75,3 +75,8 @@ def test_help_groups_the_options_and_shows_defaults(capsys: pytest.CaptureFixtur
         assert heading in text
     assert "default: /var/lib/image-store-proxy" in text
     assert "default: 64" in text
+
+
+def test_a_check_is_asked_for_with_the_options_of_the_daemon() -> None:
+    assert parse([API, FAKE, "--check"]).check
+    assert not parse([API, FAKE]).check

@@ -1,0 +1,220 @@
+"""What ``--check`` and ``/readyz`` look at: each part is asked whether it can do its work."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import ssl
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+from imagestoreproxy.clouds.credentials import Credentials
+from imagestoreproxy.config import Settings
+from imagestoreproxy.install.preflight import Check, Preflight
+from imagestoreproxy.model.findings import Finding
+from imagestoreproxy.outside.castore import ca_store
+from imagestoreproxy.outside.curl import CurlFetcher
+from imagestoreproxy.outside.disk import DataDirectory
+from imagestoreproxy.outside.gpg import GpgVerifier
+from imagestoreproxy.outside.masking import masked
+from imagestoreproxy.outside.process import ENVIRONMENT
+from imagestoreproxy.ports import Background, Clock, Cloud
+from imagestoreproxy.sources.storeapi import LISTING_LIMIT_BYTES, read_listing
+from imagestoreproxy.storage.schema import STEPS
+
+GIB = 2**30
+LEAST_FREE_BYTES = GIB
+CLOCK_NOTE_S = 5.0
+# A store's documents and a cloud's signatures are refused beyond some minutes.
+CLOCK_PROBLEM_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What is looked at. The callables make a part, or give the daemon's own; both may raise."""
+
+    settings: Settings
+    background: Background
+    clock: Clock
+    fetcher: Callable[[], CurlFetcher]
+    verifier: Callable[[], GpgVerifier]
+    credentials: Callable[[], Credentials | None]
+    cloud: Callable[[], Cloud]
+
+
+def make_preflight(parts: Parts) -> Preflight:
+    """Name the checks, in the order in which they are shown."""
+    checks = _Checks(parts)
+    named: list[tuple[str, Check]] = [
+        ("data directory", checks.data_directory),
+        ("database", checks.database),
+        ("gpg and keyring", checks.keyring),
+        ("HTTP proxy", checks.http_proxy),
+        ("CA store", checks.ca_store),
+        ("image store", checks.source),
+        ("credentials", checks.credentials),
+        ("cloud", checks.cloud),
+        ("qemu-img", checks.qemu_img),
+    ]
+    return Preflight(named, background=parts.background, clock=parts.clock)
+
+
+class _Checks:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._settings = parts.settings
+
+    async def data_directory(self) -> list[Finding]:
+        path = self._settings.data_dir
+        return await self._parts.background.run(lambda stop: [_data_directory(path)])
+
+    async def database(self) -> list[Finding]:
+        path = self._settings.data_dir.absolute() / "state.db"
+        return await self._parts.background.run(lambda stop: [_database(path)])
+
+    async def keyring(self) -> list[Finding]:
+        found = await self._parts.verifier().fingerprints()
+        keys = f"{len(found)} key{'s' if len(found) > 1 else ''}"
+        note = f"{keys} in {self._settings.keyring}: {', '.join(found[:20])}"
+        return [Finding("gpg and keyring", note=note)]
+
+    async def http_proxy(self) -> list[Finding]:
+        proxy = self._parts.fetcher().proxy_for(self._settings.api_url)
+        note = proxy or "none, the image store is asked directly"
+        return [Finding("HTTP proxy", note=note)]
+
+    async def ca_store(self) -> list[Finding]:
+        configured = self._settings.ca_bundle
+        return await self._parts.background.run(lambda stop: [_ca_store(configured)])
+
+    async def source(self) -> list[Finding]:
+        url = f"{self._settings.api_url}/dashboard"
+        fetcher = self._parts.fetcher()
+        fetched = await fetcher.get(url, limit_bytes=LISTING_LIMIT_BYTES, allow_local=True)
+        now_s = self._parts.clock.now_s()
+        listing = await self._parts.background.run(lambda stop: read_listing(fetched.body))
+        note = f"{masked(url)} answers, with {len(listing.images)} images"
+        clock = compare_clocks(fetched.headers, now_s, "the image store")
+        return [Finding("image store", note=note), *clock]
+
+    async def credentials(self) -> list[Finding]:
+        found = self._parts.credentials()
+        if found is None:
+            return [Finding("credentials", note="none are needed for --fake-eucalyptus")]
+        missing = " ".join(found.missing())
+        return [Finding("credentials", missing, " ".join([found.origin, *found.warnings()]))]
+
+    async def cloud(self) -> list[Finding]:
+        cloud = self._parts.cloud()
+        await cloud.check()
+        found = self._parts.credentials()
+        if found is None:
+            return [Finding("cloud", note="none: --fake-eucalyptus registers nothing for real")]
+        taken = f"EC2 at {masked(found.ec2_url)} and S3 at {masked(found.s3_url)} take our keys"
+        return [Finding("cloud", note=f"{taken}; an object was stored, read and deleted")]
+
+    async def qemu_img(self) -> list[Finding]:
+        found = shutil.which("qemu-img", path=ENVIRONMENT["PATH"])
+        missing = "not installed; only images in qcow2 need it (package qemu-utils)"
+        return [Finding("qemu-img", note=found or missing)]
+
+
+def compare_clocks(headers: Mapping[str, str], now_s: float, whose: str) -> list[Finding]:
+    """Compare our clock with that of a server, by ``Date`` (and ``Age``, where it was cached).
+
+    Gives nothing where the server does not tell the time.
+    """
+    try:
+        date = parsedate_to_datetime(headers["date"])
+        theirs_s = date.replace(tzinfo=date.tzinfo or UTC).timestamp()
+        theirs_s += float(headers.get("age") or 0)
+    except (KeyError, ValueError, TypeError, OverflowError):
+        return []
+    ahead_s = now_s - theirs_s
+    if abs(ahead_s) <= CLOCK_NOTE_S:
+        return [Finding("clock", note=f"the same as that of {whose}")]
+    how = "ahead of" if ahead_s > 0 else "behind"
+    text = f"this machine's clock is {abs(ahead_s):.0f} seconds {how} that of {whose}"
+    if abs(ahead_s) <= CLOCK_PROBLEM_S:
+        return [Finding("clock", note=text)]
+    return [Finding("clock", f"T{text[1:]}; set both by NTP.")]
+
+
+def _data_directory(path: Path) -> Finding:
+    what = "data directory"
+    if not path.exists():
+        return Finding(what, note=f"{path} is not there yet; the daemon makes it when it starts")
+    free_bytes = DataDirectory(path).free_bytes()
+    try:
+        with tempfile.TemporaryFile(dir=path) as file:
+            file.write(b"x")
+            file.flush()
+    except OSError as error:
+        return Finding(
+            what, f"{path} cannot be written ({error.strerror}): check its disk and its owner."
+        )
+    free = f"{free_bytes / GIB:.1f} GiB are free in {path}"
+    if free_bytes < LEAST_FREE_BYTES:
+        return Finding(
+            what,
+            f"Only {free}: an install needs as much as its download has; make room, or give "
+            "--data-dir a larger disk.",
+        )
+    return Finding(what, note=free)
+
+
+def _database(path: Path) -> Finding:
+    """Look at the database without changing it, whoever else has it open."""
+    what = "database"
+    if not path.exists():
+        return Finding(what, note=f"{path} is not there yet; the daemon makes it when it starts")
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=2)) as opened:
+            version = opened.execute("PRAGMA user_version").fetchone()[0]
+            (said,) = opened.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.Error as error:
+        return Finding(
+            what,
+            f"{path} cannot be read ({error}): check its owner and its disk; the daemon, when it "
+            "starts, sets a damaged one aside.",
+        )
+    if version > len(STEPS):
+        return Finding(
+            what,
+            f"{path} is from a newer version of this program (schema {version}, this one knows "
+            f"{len(STEPS)}): start that one, or give another --data-dir.",
+        )
+    if said != "ok":
+        return Finding(
+            what,
+            f"{path} is damaged ({str(said)[:200]}): restart the daemon, which sets it aside and "
+            "goes on with its last good copy.",
+        )
+    return Finding(what, note=f"{path} is sound")
+
+
+def _ca_store(configured: str) -> Finding:
+    path = ca_store(configured)
+    if path is None:
+        return Finding(
+            "CA store",
+            "No certificate authorities were found: install the package ca-certificates, or give "
+            "--ca-bundle a file of them.",
+        )
+    if path.is_dir():
+        count = sum(1 for name in os.listdir(path))  # noqa: PTH208 - only how many
+        return Finding("CA store", note=f"{path}, {count} files")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(path)
+    except (ssl.SSLError, OSError):
+        return Finding(
+            "CA store", f"{path} holds no certificates in PEM: give --ca-bundle a file that does."
+        )
+    return Finding("CA store", note=f"{path}, {len(context.get_ca_certs())} authorities")
