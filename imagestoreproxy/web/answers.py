@@ -200,7 +200,7 @@ class JsonResource(Resource):
             return refusal(503, "The proxy is being stopped; ask again soon.", acted=self.acts)
         if isinstance(error, StoreProxyError):
             log.failure("The proxy's own state is at fault", failure=reason)
-            return refusal(500, error.message, acted=self.acts)
+            return refusal(503, error.message, acted=self.acts)
         return unexpected(reason, request, acted=self.acts)
 
 

@@ -255,7 +255,7 @@ def test_health_is_answered_unsigned() -> None:
         (FetchError("The store answered 404.", retry_helps=False, status=404), 502),
         (DocumentError("The document has expired."), 502),
         (Cancelled(), 503),
-        (OwnStateError("The database is read-only."), 500),
+        (OwnStateError("The database is read-only."), 503),
     ],
 )
 def test_h1_a_failure_is_told_in_its_own_words(error: Exception, status: int) -> None:
