@@ -255,8 +255,11 @@ ALREADY: dict[str, list[Callable[..., None]]] = {
 def test_what_the_fetchers_own_tests_inject(
     request: pytest.FixtureRequest, kind: str, known: Callable[..., None]
 ) -> None:
-    wanted = inspect.signature(known).parameters
-    known(**{name: request.getfixturevalue(name) for name in wanted})
+    # Of what such a test is parametrized with, the last is taken.
+    marks = getattr(known, "pytestmark", [])
+    given = {mark.args[0]: mark.args[1][-1] for mark in marks if mark.name == "parametrize"}
+    wanted = [name for name in inspect.signature(known).parameters if name not in given]
+    known(**given, **{name: request.getfixturevalue(name) for name in wanted})
     tally.record(kind, tally.CLEAN)
 
 
