@@ -12,6 +12,7 @@ from imagestoreproxy.model.errors import DocumentError
 
 _PREFIX = "[GNUPG:] "
 _FINGERPRINT = re.compile(r"[0-9A-F]{40}")
+_KEY = re.compile(r"[0-9A-F]{16}|[0-9A-F]{40}")
 _STRONG = {"8": "SHA-256", "9": "SHA-384", "10": "SHA-512"}  # RFC 4880, 9.4
 _WEAK = {"1": "MD5", "2": "SHA-1", "3": "RIPEMD-160", "11": "SHA-224"}
 _CLEAR_SIGNATURE_CLASSES = ("00", "01")
@@ -54,9 +55,11 @@ def signer(output: str, keyring: str) -> str:
     Raises:
         DocumentError: unless exactly one good signature of a valid key covers exactly one text.
     """
+    # Not splitlines(): it knows ten more ends of a line, and gpg passes some of them on within
+    # names that strangers have chosen; what follows would then look like a status of its own.
     status: list[list[str]] = [
-        line[len(_PREFIX) :].split(" ")
-        for line in output.splitlines()
+        line[len(_PREFIX) :].rstrip("\r").split(" ")
+        for line in output.split("\n")
         if line.startswith(_PREFIX) and len(line) > len(_PREFIX)
     ]
     words = [fields[0] for fields in status]
@@ -77,8 +80,8 @@ def signer(output: str, keyring: str) -> str:
         )
     if fields[9] not in _CLEAR_SIGNATURE_CLASSES:
         raise DocumentError(f"The document's signature is of class {fields[9]}, not of a text.")
-    key = status[words.index("GOODSIG")][1]
-    if not fields[1].endswith(key[-16:]):
+    key = (status[words.index("GOODSIG")][1:2] or [""])[0]
+    if not _KEY.fullmatch(key) or not fields[1].endswith(key[-16:]):
         raise DocumentError("GnuPG reports two different keys for the document's one signature.")
     return fields[10]
 

@@ -5,24 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from imagestoreproxy.model.errors import DocumentError, FetchError
+from imagestoreproxy.model.errors import DocumentError, FetchError, StoreProxyError
 from imagestoreproxy.model.images import ImageDocument, ImageInfo, Listing, Section
-from imagestoreproxy.ports import Clock, Journal, Offer, Records
+from imagestoreproxy.ports import Clock, Journal, Offer, Records, Task
+from imagestoreproxy.sources.known import Known
 from imagestoreproxy.sources.storeapi import StoreApi
 
 FRESH_S = 60.0
 AWAY_S = 15.0
-KNOWN_IMAGES = 100_000
+# What one store may have to answer at a time; a silent one would pile up more and more.
+SEARCHES = 4
 
 
 class _Shown:
-    """What is known of one source at the moment."""
+    """What is known of one source at the moment.
+
+    Attributes:
+        infos: of the listing, by URI.
+        asked_at_s: monotonic; when its last answer, or the lack of one, was seen.
+        refresh: the dashboard being fetched, if ``asking``.
+        searches: how many are under way.
+    """
 
     def __init__(self) -> None:
         self.listing = Listing()
+        self.infos: dict[str, ImageInfo] = {}
         self.fetched_at_s: float | None = None
         self.asked_at_s = float("-inf")
         self.asking = False
+        self.refresh: Task | None = None
+        self.searches = 0
         self.problem = ""
 
     def is_settled(self, now_s: float) -> bool:
@@ -31,10 +43,11 @@ class _Shown:
 
 
 class Catalogue:
-    """``ports.Sources`` over any number of stores.
+    """``ports.Sources`` over any number of stores, all asked at once.
 
     A dashboard younger than a minute is served as it is; a store that did not answer is left in
-    peace for 15 seconds, and what it last said is served meanwhile.
+    peace for 15 seconds, and what it last said is served meanwhile. Nobody waits for a store that
+    is known to be away and has left something to show.
     """
 
     def __init__(
@@ -42,7 +55,7 @@ class Catalogue:
     ) -> None:
         self._sources = {source.name: source for source in sources}
         self._shown = {source.name: _Shown() for source in sources}
-        self._infos: dict[str, tuple[str, ImageInfo]] = {}
+        self._searched = Known()
         self._records = records
         self._clock = clock
         self._journal = journal
@@ -57,39 +70,48 @@ class Catalogue:
             try:
                 self._show(name, await source.read(body), fetched_at_s)
             except DocumentError as error:
-                self._journal.failure("the kept dashboard of {source} is unreadable", error)
+                self._journal.failure(
+                    "the kept dashboard of {source} is unreadable", error, source=name
+                )
 
     async def dashboard(self) -> Offer:
-        for name in self._sources:
-            await self._refresh(name)
+        for waiting in [self._refresh(name) for name in self._sources]:
+            if waiting is not None:
+                await waiting.ended()
         listings = [self._dated(shown) for shown in self._shown.values()]
         return Offer(_merged(listings), self._problems())
 
     async def search(self, text: str) -> Offer:
-        listings, problems = [], []
-        for name, source in self._sources.items():
-            shown = self._shown[name]
-            try:
-                if shown.problem and shown.is_settled(self._clock.monotonic_s()):
-                    raise FetchError(shown.problem)
-                listing = await source.search(text)
-            except FetchError as error:
-                problems.append(error.message)
-                listing = _matching(shown.listing, text)
-            self._learn(name, listing)
-            listings.append(listing)
-        return Offer(_merged(listings), " ".join(problems))
+        found: dict[str, Offer] = {}
+
+        async def ask(name: str) -> None:
+            found[name] = await self._search(name, text)
+
+        tasks = [
+            source.background.start(f"search of {name}", ask(name))
+            for name, source in self._sources.items()
+        ]
+        for task in tasks:
+            await task.ended()
+        offers = [found[name] for name in self._sources if name in found]
+        problems = [offer.problem for offer in offers if offer.problem]
+        return Offer(_merged(offer.listing for offer in offers), " ".join(problems))
 
     def info(self, image_uri: str) -> ImageInfo | None:
-        known = self._infos.get(image_uri)
+        known = self._find(image_uri)
         return known[1] if known else None
 
     def source_of(self, image_uri: str) -> str:
-        known = self._infos.get(image_uri)
-        if known:
-            return known[0]
         owners = (source.name for source in self._sources.values() if source.owns(image_uri))
-        return next(owners, "")
+        known = self._find(image_uri)
+        return next(owners, known[0] if known else "")
+
+    def _find(self, image_uri: str) -> tuple[str, ImageInfo] | None:
+        for name, shown in self._shown.items():
+            info = shown.infos.get(image_uri)
+            if info is not None:
+                return name, info
+        return self._searched.find(image_uri)
 
     async def document(self, source: str, image_uri: str) -> ImageDocument:
         return await self._source(source).document(image_uri)
@@ -109,47 +131,69 @@ class Catalogue:
                 retry_helps=False,
             ) from None
 
-    async def _refresh(self, name: str) -> None:
+    def _refresh(self, name: str) -> Task | None:
+        """See to a fresh dashboard; gives what is to be waited for, if anything is."""
         shown = self._shown[name]
-        while shown.asking:  # by another request; every fetch is bounded in time
-            await self._clock.sleep(0.05)
         if shown.is_settled(self._clock.monotonic_s()):
-            return
-        shown.asking = True
-        try:
-            await self._ask(name, shown)
-        finally:
-            shown.asking = False
+            return None
+        if not shown.asking:
+            shown.asking = True
+            shown.refresh = self._sources[name].background.start(
+                f"dashboard of {name}", self._ask(name, shown)
+            )
+        is_away = shown.problem and shown.fetched_at_s is not None
+        return None if is_away else shown.refresh
 
     async def _ask(self, name: str, shown: _Shown) -> None:
         try:
             listing, body = await self._sources[name].dashboard()
-        except FetchError as error:
-            if not shown.problem:
-                self._journal.failure("source {source} cannot be asked", error, source=name)
-            shown.problem = error.message
+            fetched_at_s = self._clock.now_s()
+            shown.problem = ""
             shown.asked_at_s = self._clock.monotonic_s()
-            return
-        shown.problem = ""
+            self._show(name, listing, fetched_at_s)
+            await self._records.save_listing(name, body, fetched_at_s)
+        except FetchError as error:
+            self._is_away(name, shown, error)
+        except StoreProxyError as error:
+            self._journal.failure("the dashboard of {source} cannot be kept", error, source=name)
+        finally:
+            shown.asking = False
+
+    def _is_away(self, name: str, shown: _Shown, error: FetchError) -> None:
+        if not shown.problem:
+            self._journal.failure("source {source} cannot be asked", error, source=name)
+        shown.problem = error.message
         shown.asked_at_s = self._clock.monotonic_s()
-        fetched_at_s = self._clock.now_s()
-        self._show(name, listing, fetched_at_s)
-        await self._records.save_listing(name, body, fetched_at_s)
+
+    async def _search(self, name: str, text: str) -> Offer:
+        shown = self._shown[name]
+        problem = ""
+        if shown.problem and shown.is_settled(self._clock.monotonic_s()):
+            problem = shown.problem
+        elif shown.searches >= SEARCHES:
+            problem = (
+                f"The store at {self._sources[name].host} is still busy with {SEARCHES} other"
+                " searches; this is what it last showed. Try again in a moment."
+            )
+        if problem:
+            return Offer(_matching(shown.listing, text), problem)
+        shown.searches += 1
+        try:
+            listing = await self._sources[name].search(text)
+        except FetchError as error:
+            if not error.status:  # it was not the search that it refused
+                self._is_away(name, shown, error)
+            return Offer(_matching(shown.listing, text), error.message)
+        finally:
+            shown.searches -= 1
+        self._searched.learn(name, listing.images)
+        return Offer(listing)
 
     def _show(self, name: str, listing: Listing, fetched_at_s: float) -> None:
         shown = self._shown[name]
         shown.listing = listing
+        shown.infos = {info.uri: info for info in listing.images}
         shown.fetched_at_s = fetched_at_s
-        self._learn(name, listing)
-
-    def _learn(self, name: str, listing: Listing) -> None:
-        for info in listing.images:
-            known = self._infos.get(info.uri)
-            # The first source that showed an image keeps it: no store can take over another's.
-            if known is None and len(self._infos) >= KNOWN_IMAGES:
-                continue
-            if known is None or known[0] == name:
-                self._infos[info.uri] = (name, info)
 
     def _dated(self, shown: _Shown) -> Listing:
         if not shown.problem or shown.fetched_at_s is None:

@@ -31,6 +31,8 @@ HIGHEST_SERIAL = 2**53
 LARGEST_FILE_BYTES = 2**40
 MIRRORS = 20
 MIB = 2**20
+# How far a store's clock may be ahead of ours.
+AHEAD_S = 86400
 
 Word = TypeVar("Word", bound=StrEnum)
 
@@ -45,7 +47,7 @@ def read_document(signed: Signed, message: bytes, image_uri: str, now_s: float) 
         now_s: Unix seconds.
 
     Raises:
-        DocumentError: another image's, expired, or not of the format.
+        DocumentError: another image's, expired, from the future, or not of the format.
     """
     source = fields.parse_object(signed.payload, "The signed text")
     if source.get("format") != FORMAT:
@@ -58,6 +60,11 @@ def read_document(signed: Signed, message: bytes, image_uri: str, now_s: float) 
         raise DocumentError(
             f"it expired on {source['expires']}; the proxy's clock says {_at(now_s)}. Either the"
             " store has stopped publishing, or a clock is wrong."
+        )
+    if published_s > now_s + AHEAD_S:
+        raise DocumentError(
+            f"it was published on {source['published']}, but the proxy's clock says {_at(now_s)}."
+            " One of the two clocks is wrong; check this machine's."
         )
     files = tuple(_file(entry) for entry in fields.objects(source, "files", limit=3))
     virtualization = _word(Virtualization, source, "virtualization")
@@ -77,6 +84,9 @@ def read_document(signed: Signed, message: bytes, image_uri: str, now_s: float) 
 
 def check_serial(document: ImageDocument, highest_seen: int) -> None:
     """Refuse a document older than one seen before (rollback).
+
+    Another document of the same serial is taken: a store signs one anew before it expires, and
+    whoever could make up another holds the store's key and would use a higher serial.
 
     Args:
         highest_seen: the highest serial ever seen for this URI, or -1.

@@ -13,19 +13,29 @@ from imagestoreproxy.model.errors import DocumentError
 
 Json = Mapping[str, Any]
 
+# A value of two bytes takes up to a hundred in memory: 8 MiB of "[],[],[]" would be 200 MiB.
+CONTAINERS = 100_000
+VALUES = 500_000
+
 
 def parse_object(text: bytes, what: str) -> Json:
     """Parse JSON text that must be one object.
 
     Raises:
-        DocumentError: not UTF-8, not JSON, a name twice in one object, NaN, too deep, no object.
+        DocumentError: not UTF-8, not JSON, a name twice in one object, NaN, too deep, too many
+            values, no object.
     """
+    # Those within texts count as well, and hardly any text has them.
+    if text.count(b"{") + text.count(b"[") > CONTAINERS or text.count(b",") > VALUES:
+        raise DocumentError(f"{what} has more values in it than any store needs.")
     try:
         parsed = json.loads(
             text.decode("utf-8"), object_pairs_hook=_no_name_twice, parse_constant=_no_constant
         )
-    except (ValueError, RecursionError) as error:
-        raise DocumentError(f"{what} is not valid JSON: {error or 'nested too deeply'}.") from error
+    except RecursionError as error:
+        raise DocumentError(f"{what} is not valid JSON: it is nested too deeply.") from error
+    except ValueError as error:
+        raise DocumentError(f"{what} is not valid JSON: {error}.") from error
     if not isinstance(parsed, dict):
         raise DocumentError(f"{what} is not a JSON object.")
     return parsed

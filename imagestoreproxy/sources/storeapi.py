@@ -24,6 +24,7 @@ class StoreApi:
         name: of the source, for people and for the records.
         api_url: ``http(s)://host:port/path``, without a slash at the end.
         verifier: holds the keyring of this source alone.
+        background: also for who asks several stores at once.
     """
 
     def __init__(
@@ -39,11 +40,12 @@ class StoreApi:
     ) -> None:
         self.name = name
         self.api_url = api_url.rstrip("/")
+        self.host = urlsplit(api_url).hostname or ""
         self._origin = _origin(api_url)
         self._fetcher = fetcher
         self._verifier = verifier
         self._records = records
-        self._background = background
+        self.background = background
         self._clock = clock
         self._local: bool | None = None
 
@@ -62,7 +64,7 @@ class StoreApi:
 
     async def read(self, body: bytes) -> Listing:
         """Read a listing, off the reactor thread."""
-        return await self._background.run(lambda _stop: read_listing(body))
+        return await self.background.run(lambda _stop: read_listing(body))
 
     async def _listing(self, url: str) -> tuple[Listing, bytes]:
         fetched = await self._fetcher.get(url, limit_bytes=LISTING_LIMIT_BYTES, allow_local=True)
@@ -71,7 +73,8 @@ class StoreApi:
             return await self.read(fetched.body), fetched.body
         except DocumentError as error:
             raise FetchError(
-                f"{url} answered, but not as an image store does: {error} Check the API URL."
+                f"{url} answered, but not as an image store does: {error} Check the API URL.",
+                status=200,
             ) from error
 
     async def document(self, image_uri: str) -> ImageDocument:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable
-from typing import Any
+from collections.abc import Awaitable, Sequence
+from typing import Any, cast
 
 import pytest
-from twisted.internet.defer import fail, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 
-from imagestoreproxy.model.errors import DocumentError, FetchError
+from imagestoreproxy.model.errors import DiskError, DocumentError, FetchError
+from imagestoreproxy.model.images import ImageInfo
 from imagestoreproxy.ports import Fetched, Signed
-from imagestoreproxy.sources.catalogue import Catalogue
+from imagestoreproxy.sources.catalogue import SEARCHES, Catalogue
+from imagestoreproxy.sources.known import Known, size_bytes
 from imagestoreproxy.sources.storeapi import StoreApi, read_listing
 from tests.unit.memory import InlineBackground, MemoryClock, MemoryJournal, MemoryRecords, result
 from tests.unit.test_document import DOCUMENT
@@ -37,6 +39,10 @@ class Pages:
         page = self.pages.get(url, FetchError(f"{url}: no address for store.example"))
         if isinstance(page, Exception):
             return fail(page)
+        if isinstance(page, Deferred):
+            return page
+        if isinstance(page, list):
+            return cast("Deferred[Fetched]", page.pop(0))
         body = page if isinstance(page, bytes) else json.dumps(page).encode()
         return succeed(Fetched(url, body, from_local=self.from_local))
 
@@ -50,21 +56,30 @@ class Trusting:
 
 
 class Shop:
-    def __init__(self, pages: dict[str, object], records: MemoryRecords | None = None) -> None:
+    def __init__(
+        self,
+        pages: dict[str, object],
+        records: MemoryRecords | None = None,
+        apis: Sequence[str] = (API,),
+    ) -> None:
         self.pages = Pages(pages)
         self.clock = MemoryClock()
         self.records = records or MemoryRecords()
-        journal = MemoryJournal()
-        self.source = StoreApi(
-            "store",
-            API + "/",
-            fetcher=self.pages,
-            verifier=Trusting(),
-            records=self.records,
-            background=InlineBackground(journal),
-            clock=self.clock,
-        )
-        self.catalogue = Catalogue([self.source], self.records, self.clock, journal)
+        self.journal = MemoryJournal()
+        sources = [
+            StoreApi(
+                "store" if api == API else api,
+                api + "/",
+                fetcher=self.pages,
+                verifier=Trusting(),
+                records=self.records,
+                background=InlineBackground(self.journal),
+                clock=self.clock,
+            )
+            for api in apis
+        ]
+        self.source = sources[0]
+        self.catalogue = Catalogue(sources, self.records, self.clock, self.journal)
 
 
 def test_a_dashboard_is_shown_and_asked_for_again_only_after_a_while() -> None:
@@ -154,3 +169,135 @@ def test_only_a_store_found_on_the_local_net_may_send_there() -> None:
     shop.pages.from_local = True
     result(shop.source.dashboard())
     assert result(shop.source.may_be_local("http://127.0.0.1/files/1"))
+
+
+OTHER = "http://other.example/api"
+
+
+def answered(shop: Shop, url: str) -> Fetched:
+    return Fetched(url, json.dumps(DASHBOARD).encode())
+
+
+def test_p3_a_silent_store_does_not_keep_others_from_being_asked() -> None:
+    silent: Deferred[Fetched] = Deferred()
+    pages = {f"{API}/dashboard": silent, f"{OTHER}/dashboard": DASHBOARD}
+    shop = Shop(pages, apis=(API, OTHER))
+    waiting = Deferred.fromCoroutine(shop.catalogue.dashboard())
+    assert shop.pages.asked == [f"{API}/dashboard", f"{OTHER}/dashboard"]
+    assert shop.catalogue.info(str(IMAGE["uri"])) is not None
+    silent.errback(FetchError("no whole answer came within 30 s"))
+    offer = result(waiting)
+    assert [info.title for info in offer.listing.images] == ["One"]
+    assert "within 30 s" in offer.problem
+
+
+def test_p3_many_who_wait_for_a_silent_store_ask_it_once() -> None:
+    silent: Deferred[Fetched] = Deferred()
+    shop = Shop({f"{API}/dashboard": silent})
+    waiting = [Deferred.fromCoroutine(shop.catalogue.dashboard()) for _ in range(50)]
+    waiting[7].cancel()  # who goes away takes nothing from the others
+    waiting[7].addErrback(lambda failure: None)
+    assert len(shop.pages.asked) == 1
+    silent.callback(answered(shop, f"{API}/dashboard"))
+    assert all(result(one).listing.images for index, one in enumerate(waiting) if index != 7)
+
+
+def test_p3_nobody_waits_for_a_store_that_is_known_to_be_away() -> None:
+    shop = Shop({f"{API}/dashboard": DASHBOARD})
+    result(shop.catalogue.dashboard())
+    shop.clock.twisted.advance(61)
+    shop.pages.pages[f"{API}/dashboard"] = FetchError("no route")
+    result(shop.catalogue.dashboard())
+    silent: Deferred[Fetched] = Deferred()
+    shop.pages.pages[f"{API}/dashboard"] = silent
+    shop.clock.twisted.advance(16)
+    offer = result(shop.catalogue.dashboard())
+    assert (bool(offer.listing.images), offer.problem) == (True, "no route")
+    silent.callback(answered(shop, f"{API}/dashboard"))
+    assert not result(shop.catalogue.dashboard()).problem
+
+
+def test_p3_searches_of_a_silent_store_do_not_pile_up() -> None:
+    silent: list[Deferred[Fetched]] = [Deferred() for _ in range(SEARCHES)]
+    pages: dict[str, object] = {f"{API}/dashboard": DASHBOARD}
+    pages[f"{API}/search?q=one"] = list(silent)
+    shop = Shop(pages)
+    result(shop.catalogue.dashboard())
+    waiting = [Deferred.fromCoroutine(shop.catalogue.search("one")) for _ in range(SEARCHES)]
+    further = result(shop.catalogue.search("one"))
+    assert [info.title for info in further.listing.images] == ["One"]
+    assert f"store.example is still busy with {SEARCHES} other searches" in further.problem
+    assert len(shop.pages.asked) == 1 + SEARCHES
+    shop.pages.pages[f"{API}/search?q=two"] = DASHBOARD
+    for one in silent:
+        one.errback(FetchError("no whole answer came within 30 s"))
+    assert all(result(one).problem for one in waiting)
+    shop.clock.twisted.advance(16)
+    assert not result(shop.catalogue.search("two")).problem
+
+
+def test_a_store_that_only_refuses_to_search_is_not_away() -> None:
+    shop = Shop({f"{API}/dashboard": DASHBOARD, f"{API}/search?q=x": b"<html>"})
+    shop.pages.pages[f"{API}/search?q=y"] = FetchError("HTTP status 404", status=404)
+    result(shop.catalogue.dashboard())
+    for text in ("x", "y"):
+        assert result(shop.catalogue.search(text)).problem
+    assert not result(shop.catalogue.dashboard()).problem
+
+
+def test_a_dashboard_that_cannot_be_kept_is_shown_all_the_same() -> None:
+    shop = Shop({f"{API}/dashboard": DASHBOARD})
+    full = DiskError("the disk is full")
+    shop.records.save_listing = lambda *_: fail(full)  # type: ignore[method-assign]
+    offer = result(shop.catalogue.dashboard())
+    assert offer.listing.images
+    assert shop.journal.failures == [("the dashboard of {source} cannot be kept", full)]
+
+
+def test_an_image_below_the_url_of_a_store_is_of_that_store_whoever_shows_it() -> None:
+    shop = Shop({f"{OTHER}/dashboard": DASHBOARD}, apis=(API, OTHER))
+    result(shop.catalogue.dashboard())
+    assert shop.catalogue.source_of(str(IMAGE["uri"])) == "store"
+
+
+def test_what_was_found_is_known_within_a_bound_of_memory() -> None:
+    infos = [ImageInfo(f"{API}/{n}", description_html="x" * 10_000) for n in range(100)]
+    known = Known(50 * size_bytes(infos[0]))
+    known.learn("store", infos[:30])
+    known.learn("store", infos[:1])  # seen again: no longer the oldest
+    known.learn("other", infos[30:31])
+    known.learn("store", infos[30:80])
+    held = [info for info in infos if known.find(info.uri)]
+    assert 45 <= len(held) <= 50
+    assert infos[0] not in held[1:]
+    assert infos[79] in held
+    assert infos[1] not in held
+    known.learn("thief", infos[79:80])
+    assert known.find(infos[79].uri) == ("store", infos[79])
+    known.learn("store", [ImageInfo(API, description_html="x" * 10**6)])
+    assert known.find(API) is None
+
+
+@pytest.mark.parametrize(
+    "value", ["[]", "{}", "0", '""', '{"a":0}', "[[]]"], ids=lambda value: f"many {value}"
+)
+def test_a_listing_of_countless_values_is_refused_before_it_fills_the_memory(value: str) -> None:
+    body = f'{{"images": [{",".join([value] * 600_000)}]}}'
+    with pytest.raises(DocumentError, match="more values in it than any store needs"):
+        read_listing(body.encode())
+
+
+def test_markup_and_scripts_in_a_listing_stay_text_and_urls_are_plain() -> None:
+    script = "<script>alert(1)</script>"
+    hostile = {
+        **IMAGE,
+        "title": script,
+        "summary": script,
+        "description-html": script,
+        "icon-uri": "javascript:alert(1)",
+        "tags": [script],
+        "provider": {"title": script, "uri": "data:text/html,x"},
+    }
+    (info,) = read_listing(json.dumps({"images": [hostile]}).encode()).images
+    assert (info.title, info.summary, info.tags) == (script, script, (script,))
+    assert (info.icon_uri, info.provider.uri) == ("", "")

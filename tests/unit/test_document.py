@@ -111,7 +111,13 @@ def test_members_of_a_tar_are_read_in_order() -> None:
         ([], "not a JSON object"),
         (b'{"format": "image:1", "format": "image:1"}', "twice"),
         (b'{"serial": NaN}', "NaN"),
-        (b"[" * 100_000, "JSON"),
+        (b'{"serial": Infinity}', "Infinity"),
+        (b'{"serial": 1e999}', "format"),
+        (b'{"serial": ' + b"9" * 5000 + b"}", "JSON"),
+        (b'{"a":' * 50_000 + b"0" + b"}" * 50_000, "deep"),
+        (b'{"a": [' + b"[]," * 400_000 + b"[]]}", "more values"),
+        (b"[" * 90_000, "deep"),
+        (b'{"a": "\\ud800", "a": 1}', "twice"),
         (b"\xff", "JSON"),
         (b"<html>", "JSON"),
     ],
@@ -126,6 +132,18 @@ def test_an_expired_document_is_refused_with_both_times() -> None:
     with pytest.raises(DocumentError, match=r"2027-02-20T12:00:00Z.*clock says 2027-03") as caught:
         read(DOCUMENT, now_s=1_804_200_000)
     assert "clock" in caught.value.message
+
+
+def test_a_document_from_the_future_is_refused_with_both_times() -> None:
+    """A day ahead is a matter of time zones and lazy clocks; more is a wrong clock."""
+    assert read(changed(published="2026-09-22T12:00:00Z"), now_s=NOW_S).serial == 7
+    with pytest.raises(DocumentError, match=r"published on 2026-09-23T12:.*clock says 2026-09-21"):
+        read(changed(published="2026-09-23T12:00:00Z"), now_s=NOW_S)
+
+
+def test_another_document_of_the_same_serial_is_taken() -> None:
+    """A store signs a document anew before it expires, and need not count that up."""
+    check_serial(read(changed(expires="2027-03-20T12:00:00Z")), 7)
 
 
 def test_an_older_serial_than_seen_before_is_refused() -> None:

@@ -64,6 +64,10 @@ def test_one_good_signature_gives_the_fingerprint_of_the_primary_key() -> None:
         ([TEXT, NEW, GOOD, VALID.rpartition(" ")[0]], "not understood"),
         ([TEXT, NEW, GOOD, VALID.replace(PRIMARY, "B" * 39)], "not understood"),
         ([TEXT, NEW, GOOD.replace("0123", "9999"), VALID], "two different keys"),
+        ([TEXT, NEW, "GOODSIG", VALID], "two different keys"),
+        ([TEXT, NEW, "GOODSIG ", VALID], "two different keys"),
+        ([TEXT, NEW, "BADSIG"], "was changed after the key ?"),
+        ([TEXT, NEW, GOOD, "VALIDSIG"], "not understood"),
         ([], "one NEWSIG"),
     ],
 )
@@ -77,6 +81,13 @@ def test_everything_else_is_refused_in_plain_words(lines: list[str], words: str)
 def test_words_within_other_lines_are_no_status() -> None:
     with pytest.raises(DocumentError):
         signer(f"gpg: [GNUPG:] {GOOD}\n gpg: {VALID}\n", "ring")
+
+
+@pytest.mark.parametrize("mark", ["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\r"])
+def test_a_name_chosen_by_a_stranger_cannot_make_up_a_report(mark: str) -> None:
+    forged = mark.join(["PLAINTEXT 74 0 name", *(f"[GNUPG:] {one}" for one in (NEW, GOOD, VALID))])
+    with pytest.raises(DocumentError, match="one NEWSIG"):
+        signer(report(forged), "ring")
 
 
 @given(st.lists(st.text(max_size=80), max_size=20))
