@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
@@ -29,7 +30,7 @@ _LARGE_BYTES = 4 * 2**20
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run in the foreground until SIGTERM or SIGINT.
+    """Run in the foreground until SIGTERM or SIGINT; SIGHUP does nothing.
 
     Exit status: 0 after a signal, 1 when it could not start, 2 for wrong options. With ``--check``
     0 when all is well, 1 when something is not.
@@ -64,6 +65,9 @@ def _give_memory_back() -> None:
 
 
 def _run(settings: Settings) -> int:
+    # Sent by closing terminals and by scripts that mean "read your settings again". A handler
+    # rather than SIG_IGN, which the programs that are called would inherit.
+    signal.signal(signal.SIGHUP, lambda _number, _frame: None)
     reactor = _reactor()
 
     async def begin() -> None:
