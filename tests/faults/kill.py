@@ -1,4 +1,4 @@
-"""``kill -9`` at a random moment of a random action, over and over on one data directory.
+"""A signal at a random moment of a random action, over and over on one data directory.
 
 A life is a fresh data directory, a store and a cloud. In each round something is asked for, the
 daemon is killed at a random moment (sometimes once more while it recovers), started again, and
@@ -31,7 +31,9 @@ class Life:
     Args:
         kind: names the cloud in the table.
         look: tells what the cloud holds.
-        span_s: about how long an action takes; kills come within.
+        span_s: about how long an action takes; the signal comes within.
+        number: of the signal that ends the daemon; before others than SIGKILL comes a SIGHUP,
+            which must do nothing.
     """
 
     rig: Rig
@@ -39,6 +41,7 @@ class Life:
     random: random.Random
     look: Look
     span_s: float
+    number: signal.Signals = signal.SIGKILL
     uris: list[str] = field(default_factory=list)
     states: dict[str, State] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
@@ -54,14 +57,14 @@ class Life:
             try:
                 self._round("upgrade" if number == upgrade_at else self.random.choice(KINDS))
             except (AssertionError, ClientError, OSError) as error:
-                tally.record(f"kill -9, {self.kind}", "not at rest or not well")
+                tally.record(self._line(), "not at rest or not well")
                 told = "; then ".join(self.done)
                 raise AssertionError(
                     f"FAULTS_SEED={tally.SEED}, round {number}: {told}: {error}"
                 ) from error
         self.rig.daemon.end()
         if count := said_500(self.rig.daemon):
-            tally.record(f"kill -9, {self.kind}", tally.CLEAN, times=0, errors_500=count)
+            tally.record(self._line(), tally.CLEAN, times=0, errors_500=count)
             raise AssertionError(f"the daemon answered {count} times with status 500")
 
     def _round(self, action: str) -> None:
@@ -139,9 +142,16 @@ class Life:
             self._watch_for(step)
             wait_s /= 20
         time.sleep(wait_s)
-        self.rig.daemon.end(signal.SIGKILL)
+        running = self.rig.daemon.running
+        assert running
+        if self.number != signal.SIGKILL:
+            running.send_signal(signal.SIGHUP)
+            time.sleep(self.random.uniform(0, self.span_s / 4))
+            assert running.poll() is None, "SIGHUP has ended the daemon"
+        status = self.rig.daemon.end(self.number, within_s=6)
+        assert status == (-self.number if self.number == signal.SIGKILL else 0), status
         self.kills += 1
-        self.done.append(f"kill ({step or 'anywhere'} + {wait_s:.3f} s)")
+        self.done.append(f"{self.number.name} ({step or 'anywhere'} + {wait_s:.3f} s)")
 
     def _watch_for(self, step: str) -> None:
         ends_s = time.monotonic() + 2
@@ -153,6 +163,9 @@ class Life:
             if step in stages or stages == {None}:
                 return
 
+    def _line(self) -> str:
+        return f"{self.number.name}, {self.kind}"
+
     def _check(self, expected: dict[str, tuple[str, ...]]) -> None:
         wrong = problems(self.rig.daemon, self.look)
         wrong += [f"{uri}: {message}" for uri, message in errors(self.states).items()]
@@ -162,6 +175,4 @@ class Life:
         assert not wrong, "; ".join(wrong)
         times, self.kills = self.kills, 0
         is_in = any(ends[uri] == "installed" for uri, fit in expected.items())
-        tally.record(
-            f"kill -9, {self.kind}", tally.INSTALLED if is_in else tally.CLEAN, times=times
-        )
+        tally.record(self._line(), tally.INSTALLED if is_in else tally.CLEAN, times=times)

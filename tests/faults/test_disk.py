@@ -78,7 +78,8 @@ def bootable(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory.mkdir()
     raw = directory / "raw"
     raw.write_bytes(random.Random(3).randbytes(6 * 2**20))
-    command = ["qemu-img", "convert", "-O", "qcow2", "-c", raw, directory / "image.qcow2"]
+    made = directory / "image.qcow2"
+    command = ["qemu-img", "convert", "-O", "qcow2", "-c", str(raw), str(made)]
     subprocess.run(command, check=True, timeout=60)
     raw.unlink()
     return directory
