@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import selectors
 import signal
 import subprocess
@@ -31,6 +32,39 @@ class ProgramStuckError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a program may use at the most; 0 sets no bound.
+
+    Args:
+        memory_bytes: what it may write to in memory.
+        file_bytes: the size of each file that it writes.
+        cpu_s: of the processor's time.
+    """
+
+    memory_bytes: int = 0
+    file_bytes: int = 0
+    cpu_s: int = 0
+
+    def put_on(self, pid: int) -> None:
+        """Bind a process that has just been started.
+
+        From outside, so that no code of ours runs between fork and exec in a process with threads;
+        what it may do in the moment before is no danger.
+        """
+        bounds = {
+            resource.RLIMIT_CORE: 0,
+            resource.RLIMIT_DATA: self.memory_bytes or None,
+            resource.RLIMIT_FSIZE: self.file_bytes or None,
+            resource.RLIMIT_CPU: self.cpu_s or None,
+        }
+        for kind, most in bounds.items():
+            if most is not None:
+                # Gone already, or the bound of this process itself is lower: both are fine.
+                with contextlib.suppress(ProcessLookupError, ValueError, PermissionError):
+                    resource.prlimit(pid, kind, (most, most))
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """What a program left: exit status (negative: ended by that signal) and what it said."""
 
@@ -40,7 +74,12 @@ class Finished:
 
 
 def run_program(
-    arguments: Sequence[str], stop: ports.Stop, *, silence_s: float, limit_bytes: int = 1 << 20
+    arguments: Sequence[str],
+    stop: ports.Stop,
+    *,
+    silence_s: float,
+    limit_bytes: int = 1 << 20,
+    bounds: Bounds = Bounds(),
 ) -> Finished:
     """Run a program to its end; call it in a worker thread.
 
@@ -48,6 +87,7 @@ def run_program(
         arguments: the program's name, looked up in a fixed ``PATH``, and its arguments.
         silence_s: how long it may say nothing on either stream.
         limit_bytes: how much of each stream is kept; what comes after it is dropped.
+        bounds: beyond which the system refuses, or ends it.
 
     Raises:
         ProgramMissingError: it is not installed.
@@ -67,6 +107,7 @@ def run_program(
         raise ProgramMissingError(arguments[0]) from error
     with program:
         try:
+            bounds.put_on(program.pid)
             output, errors = _listen(program, arguments[0], stop, silence_s, limit_bytes)
         finally:
             _end(program)

@@ -14,6 +14,7 @@ from typing import Any
 from imagestoreproxy import ports
 from imagestoreproxy.model.errors import DiskError, UnpackError
 from imagestoreproxy.outside.process import (
+    Bounds,
     Finished,
     ProgramMissingError,
     ProgramStuckError,
@@ -25,6 +26,9 @@ _HEADER = struct.Struct(">4sIQI4xQI")  # magic, version, backing file, its lengt
 _FEATURES = struct.Struct(">Q")
 _FEATURES_AT = 72
 _HARMLESS_FEATURES = 0b11011  # dirty, corrupt, zstd, extended L2; bit 2 is an external data file
+# Its tables and caches take some 100 MiB for any disk that is taken here.
+_MEMORY_BYTES = 1 << 30
+_LOOK = Bounds(memory_bytes=_MEMORY_BYTES, file_bytes=1, cpu_s=30)
 _NO_ROOM = ("No space left on device", "Disk quota exceeded", "Read-only file system")
 
 
@@ -63,17 +67,21 @@ class QemuImg:
     def _convert(self, source: Path, target: Path, limit_bytes: int, stop: ports.Stop) -> int:
         _check_header(source, limit_bytes)
         # -f: guessing the format would let a "raw" disk claim, by its first bytes, to be anything.
-        seen = self._run(stop, "info", "--output=json", "-f", "qcow2", str(source))
+        seen = self._run(stop, _LOOK, "info", "--output=json", "-f", "qcow2", str(source))
         size_bytes = _checked_size(seen.output, source.name, limit_bytes)
         target.touch(mode=0o600)
         # -p: a long conversion then says something, and only a stuck one is silent.
         how = ["-p", "-f", "qcow2", "-O", "raw", "-S", "4k"]
-        self._run(stop, "convert", *how, str(source), str(target))
+        # Never a bound on its time: only silence tells a stuck conversion from a long one.
+        bounds = Bounds(memory_bytes=_MEMORY_BYTES, file_bytes=max(size_bytes, 1))
+        self._run(stop, bounds, "convert", *how, str(source), str(target))
         return size_bytes
 
-    def _run(self, stop: ports.Stop, *arguments: str) -> Finished:
+    def _run(self, stop: ports.Stop, bounds: Bounds, *arguments: str) -> Finished:
         try:
-            finished = run_program(["qemu-img", *arguments], stop, silence_s=self._silence_s)
+            finished = run_program(
+                ["qemu-img", *arguments], stop, silence_s=self._silence_s, bounds=bounds
+            )
         except ProgramMissingError as error:
             raise UnpackError(
                 "A qcow2 disk can only be converted with the program qemu-img, which is not "

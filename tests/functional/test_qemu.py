@@ -6,6 +6,7 @@ import os
 import shutil
 import struct
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,12 @@ import pytest
 from imagestoreproxy.model.errors import Cancelled, UnpackError
 from imagestoreproxy.outside import process, qemu
 from imagestoreproxy.outside.background import StopFlag, Threads
-from imagestoreproxy.outside.process import ProgramMissingError, ProgramStuckError, run_program
+from imagestoreproxy.outside.process import (
+    Bounds,
+    ProgramMissingError,
+    ProgramStuckError,
+    run_program,
+)
 from imagestoreproxy.outside.qemu import QemuImg
 from tests.functional.reactor_thread import in_reactor, running_reactor
 
@@ -134,6 +140,63 @@ def test_a_program_gets_no_environment_and_its_streams_are_kept_apart() -> None:
     assert done.errors == "oops\n"
     names = {line.split(b"=")[0] for line in done.output.splitlines()}
     assert names <= {b"LC_ALL", b"PATH", b"PWD", b"SHLVL", b"_", b"OLDPWD"}
+
+
+@pytest.mark.parametrize(
+    ("bounds", "work"),
+    [
+        (Bounds(memory_bytes=64 << 20), "bytearray(256 << 20)"),
+        (
+            Bounds(file_bytes=1000),
+            "open('big', 'wb', buffering=0).write(bytes(5000)) == 5000 or exit(1)",
+        ),
+        (Bounds(cpu_s=1), "[0 for _ in iter(int, 1)]"),
+    ],
+    ids=["memory", "file", "processor"],
+)
+def test_a_program_cannot_use_more_than_its_bounds(
+    tmp_path: Path, bounds: Bounds, work: str
+) -> None:
+    # It waits for its bounds, which come a moment after its start.
+    wait = f"import time, os; os.chdir({str(tmp_path)!r}); time.sleep(0.3);"
+    program = [sys.executable, "-c", f"{wait} {work}; print('all of it')"]
+    done = run_program(program, StopFlag(), silence_s=20, bounds=bounds)
+    assert done.status != 0
+    assert b"all of it" not in done.output
+    assert not list(tmp_path.glob("core*"))
+
+
+@needs_qemu
+@pytest.mark.parametrize("compression", ["zlib", "zstd"])
+def test_a_compressed_disk_of_a_large_size_is_converted_within_the_bounds(
+    images: QemuImg, tmp_path: Path, compression: str
+) -> None:
+    raw = tmp_path / "raw"
+    with raw.open("wb") as file:
+        file.write(b"data" * 10_000_000)
+        file.truncate(20 << 30)
+    how = ["-c", "-o", f"compression_type={compression}", "-f", "raw", "-O", "qcow2"]
+    qemu_img("convert", *how, raw, tmp_path / "disk")
+    target = tmp_path / "out"
+    assert in_reactor(images.to_raw, tmp_path / "disk", target, 20 << 30) == 20 << 30
+    with target.open("rb") as file:
+        assert file.read(40_000_000) == b"data" * 10_000_000
+        assert not file.read(1 << 20).strip(b"\0")
+
+
+@needs_qemu
+@pytest.mark.parametrize("how", ["snapshot", "v2"])
+def test_other_kinds_of_qcow2_become_the_same_raw_bytes(
+    images: QemuImg, tmp_path: Path, how: str
+) -> None:
+    disk, raw, target = tmp_path / "disk", tmp_path / "raw", tmp_path / "out"
+    raw.write_bytes(os.urandom(8 << 20))
+    version = "compat=0.10" if how == "v2" else "compat=1.1"
+    qemu_img("convert", "-f", "raw", "-O", "qcow2", "-o", version, raw, disk)
+    if how == "snapshot":
+        qemu_img("snapshot", "-c", "one", disk)
+    assert in_reactor(images.to_raw, disk, target, LIMIT) == 8 << 20
+    assert target.read_bytes() == raw.read_bytes()
 
 
 def test_a_program_that_talks_too_much_is_not_kept_whole() -> None:
