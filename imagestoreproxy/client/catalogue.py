@@ -17,11 +17,16 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An image as the proxy describes it; ``info`` is empty when only the URI is known."""
+    """An image as the proxy describes it; ``info`` is empty when only the URI is known.
+
+    Args:
+        problem: what the proxy said beside it; may be why there is nothing to do.
+    """
 
     uri: str
     info: Json
     state: Json
+    problem: str = ""
 
 
 def find_image(connection: Connection, name: str) -> Found:
@@ -34,13 +39,13 @@ def find_image(connection: Connection, name: str) -> Found:
     matches = _matches(content, name)
     if not matches and "://" in name:
         known = connection.post("/api/states", [("image-uri", name)])
-        return Found(name, {}, state_of(known, name))
+        return Found(name, {}, state_of(known, name), _problem(known))
     if not matches:
         content = connection.get("/api/search", [("q", name)])
         matches = _matches(content, name)
     if len(matches) == 1:
         uri = str(matches[0]["uri"])
-        return Found(uri, matches[0], state_of(content, uri))
+        return Found(uri, matches[0], state_of(content, uri), _problem(content))
     if matches:
         raise ClientError(
             f"'{plain(name)}' may mean {len(matches)} images; name one by its URI:\n"
@@ -61,6 +66,10 @@ def objects(content: Json, name: str) -> list[dict[str, Any]]:
     """Give the objects of a list in an answer."""
     found = content.get(name)
     return [o for o in found if isinstance(o, dict)] if isinstance(found, list) else []
+
+
+def _problem(content: Json) -> str:
+    return str(content.get("error-message") or "")
 
 
 def _images(content: Json) -> list[dict[str, Any]]:

@@ -1,12 +1,14 @@
 """``image-store``: the store from a terminal.
 
-Exit status: 0 done; 1 it failed (an install that ended in an error, no such image); 2 wrong use;
-3 the proxy cannot be reached, or refuses this client; 130 after Ctrl-C.
+Exit status: 0 done; 1 it failed (an install that ended in an error, no such image, a ``check`` that
+found a problem, a ``reconcile`` that is not complete); 2 wrong use; 3 the proxy cannot be reached,
+or refuses this client; 130 after Ctrl-C.
 
 With ``--json`` one object goes to standard output, whatever happens, with these keys and those of
 the UI API: ``list`` and ``search`` ``images``, ``states``, ``sections``; ``show`` ``image``,
-``state``; ``install`` and ``cancel`` ``state`` (and ``run-command`` once installed); ``status``
-``states``; a failure ``error-message``.
+``state``; ``install``, ``cancel``, ``uninstall``, ``forget`` and ``clear-error`` ``state`` (and
+``run-command`` once installed); ``status`` ``states``; ``reconcile`` ``reconciliation``; ``check``
+``ready``, ``findings``; a failure ``error-message``.
 """
 
 from __future__ import annotations
@@ -51,9 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command(Command(options, connection, login))
         sys.stdout.flush()
     except ClientError as error:
-        if options.json:
+        sys.stdout.flush()
+        if options.json and error.message:
             print_json({"error-message": error.message})
-        else:
+        elif error.message:
             lines = [text.plain(line) for line in error.message.split("\n")]
             print("image-store: " + "\n  ".join(lines), file=sys.stderr)
         return error.exit_status
@@ -135,6 +138,17 @@ def parser() -> argparse.ArgumentParser:
     install.add_argument("image", help=image)
     install.add_argument("--no-wait", action="store_true", help="return once it has begun")
     add("cancel", "stop an install", Command.cancel).add_argument("image", help=image)
-    status = add("status", "show installs that go on or have failed", Command.status)
+    status = add("status", "show work that goes on, has failed, or is gone", Command.status)
     status.add_argument("images", nargs="*", metavar="image", help="these instead: " + image)
+    uninstall = add("uninstall", "take an installed image out of the cloud", Command.uninstall)
+    uninstall.add_argument("image", help=image)
+    uninstall.add_argument("--yes", action="store_true", help="do not ask")
+    forget = add("forget", "forget an image that is gone from the cloud", Command.forget)
+    forget.add_argument("image", help=image)
+    for removing in (uninstall, forget):
+        removing.add_argument("--no-wait", action="store_true", help="return once it has begun")
+    clear = add("clear-error", "forget why an install failed", Command.clear_error)
+    clear.add_argument("image", help=image)
+    add("reconcile", "compare what is installed with the cloud", Command.reconcile)
+    add("check", "show whether an install would find all it needs", Command.check)
     return whole

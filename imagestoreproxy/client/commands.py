@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 from imagestoreproxy.client import text
 from imagestoreproxy.client.catalogue import Found, find_image, objects, state_of
 from imagestoreproxy.client.login import Login
-from imagestoreproxy.client.requests import ClientError, Connection
-from imagestoreproxy.client.watch import Bar, Display, Lines, Silent, follow, is_working
+from imagestoreproxy.client.requests import MISUSED, ClientError, Connection
+from imagestoreproxy.client.watch import REMOVING, Bar, Display, Lines, Silent, follow, is_working
+from imagestoreproxy.model.findings import Finding
 
 Json = Mapping[str, Any]
 
@@ -83,9 +84,9 @@ class Command:
             self._done(found, state)
             return
         elif not is_working(state):
-            raise ClientError(f"{found.uri} cannot be installed: no store offers it now.")
+            raise _impossible(found, "cannot be installed: no store offers it now.")
         if not self.options.no_wait:
-            state = self._follow(found, state)
+            state = self._follow(found, state, "install")
             if message := state.get("error-message"):
                 raise ClientError(f"The install of {found.uri} failed: {message}")
             if state.get("status") != "installed":
@@ -96,12 +97,69 @@ class Command:
         """Stop an install."""
         found = find_image(self.connection, self.options.image)
         if "cancel" not in _actions(found.state):
-            raise ClientError(f"Nothing is going on with {found.uri} that can be cancelled.")
-        state = self._act(found, "cancel")
+            raise _impossible(found, "has nothing going on that can be cancelled.")
+        self._tell(
+            self._act(found, "cancel"), "Cancelled; the proxy removes what there is of", found
+        )
+
+    def uninstall(self) -> None:
+        """Take an installed image out of the cloud, and wait until nothing of it is left."""
+        found = find_image(self.connection, self.options.image)
+        state = found.state
+        if not _is_removing(state):
+            action = next((one for one in ("uninstall", "forget") if one in _actions(state)), "")
+            if not action:
+                raise _impossible(found, "cannot be uninstalled: it is not installed.")
+            if not self.options.yes:
+                self._confirm(found)
+            state = self._act(found, action)
+        self._until_removed(found, state)
+
+    def forget(self) -> None:
+        """Forget an image that is gone from the cloud, and remove what is left of it."""
+        found = find_image(self.connection, self.options.image)
+        if "forget" not in _actions(found.state):
+            raise _impossible(found, "is not gone from the cloud, so there is nothing to forget.")
+        self._until_removed(found, self._act(found, "forget"))
+
+    def clear_error(self) -> None:
+        """Forget why an install failed, and the files kept for another try."""
+        found = find_image(self.connection, self.options.image)
+        if "clear-error" not in _actions(found.state):
+            raise _impossible(found, "has no error that can be cleared.")
+        self._tell(self._act(found, "clear-error"), "Cleared the error of", found)
+
+    def reconcile(self) -> None:
+        """Compare what is installed with what the cloud has."""
+        answer = self.connection.post("/api/reconcile")
+        found = answer.get("reconciliation")
+        found = found if isinstance(found, dict) else {}
         if self.options.json:
-            print_json({"state": state})
+            print_json({"reconciliation": found})
         else:
-            print(f"Cancelled; the proxy removes what there is of it: {text.plain(found.uri)}")
+            print(f"{text.number(found.get('checked')):.0f} installed images were looked for.")
+            for key, what in (
+                ("gone", "gone from the cloud"),
+                ("back", "there again"),
+                ("strangers", "looks like ours, and nobody knows it; left alone"),
+            ):
+                for name in found.get(key) or ():
+                    print(f"  {what}: {text.plain(name)}")
+        if problem := found.get("problem"):
+            raise ClientError("" if self.options.json else f"It is not complete: {problem}")
+
+    def check(self) -> None:
+        """Show whether an install would find all it needs."""
+        answer = self.connection.get("/readyz", also={503})
+        if "ready" not in answer:
+            raise ClientError(str(answer.get("error-message") or "The proxy tells no readiness."))
+        if self.options.json:
+            print_json(answer)
+        else:
+            for one in objects(answer, "findings"):
+                print(_finding(one).line())
+        if answer["ready"] is not True:
+            raise ClientError("")
 
     def status(self) -> None:
         """Show images in progress and in error, or those that are named."""
@@ -125,7 +183,31 @@ class Command:
         state = answer.get("state")
         return state if isinstance(state, dict) else {}
 
-    def _follow(self, found: Found, state: Json) -> Json:
+    def _tell(self, state: Json, done: str, found: Found) -> None:
+        if self.options.json:
+            print_json({"state": state})
+        else:
+            print(f"{done} {text.plain(found.info.get('title') or '')} ({text.plain(found.uri)}).")
+
+    def _confirm(self, found: Found) -> None:
+        if self.options.json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise ClientError("Give --yes to uninstall without being asked.", MISUSED)
+        name = f"{found.info.get('title') or found.uri} {found.state.get('emi') or ''}"
+        print(f"Uninstall {text.plain(name)}? [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+            raise ClientError("Nothing was done.")
+
+    def _until_removed(self, found: Found, state: Json) -> None:
+        if not self.options.no_wait:
+            state = self._follow(found, state, "uninstall")
+            if _is_there(state):
+                why = state.get("error-message") or "it is still there."
+                raise ClientError(f"{found.uri} could not be removed: {why}")
+            self._tell(state, "Removed", found)
+        else:
+            self._tell(state, "Removing", found)
+
+    def _follow(self, found: Found, state: Json, what: str) -> Json:
         display: Display
         if self.options.json:
             display = Silent()
@@ -135,11 +217,13 @@ class Command:
             return follow(self.connection, found.uri, state, display, sleep=self._sleep)
         except KeyboardInterrupt:
             uri = text.plain(found.uri)
-            print(
-                "The install goes on in the proxy. To follow it again, or to stop it:\n"
-                f"  image-store install '{uri}'\n  image-store cancel '{uri}'",
-                file=sys.stderr,
-            )
+            again = f"The {what} goes on in the proxy. To follow it again"
+            if what == "install":
+                said = f"{again}, or to stop it:\n  image-store install '{uri}'\n"
+                said += f"  image-store cancel '{uri}'"
+            else:
+                said = f"{again}:\n  image-store {what} '{uri}'"
+            print(said, file=sys.stderr)
             raise
 
     def _done(self, found: Found, state: Json) -> None:
@@ -182,6 +266,24 @@ def _actions(state: Json) -> dict[str, Any]:
     return actions if isinstance(actions, dict) else {}
 
 
+def _impossible(found: Found, why: str) -> ClientError:
+    return ClientError(" ".join([f"{found.uri} {why}", found.problem]).strip())
+
+
+def _is_removing(state: Json) -> bool:
+    return is_working(state) and state.get("stage") == REMOVING
+
+
+def _is_there(state: Json) -> bool:
+    return bool({"uninstall", "forget"} & _actions(state).keys())
+
+
+def _finding(told: Json) -> Finding:
+    problem = "" if told.get("ok") is True else told.get("problem") or "not well"
+    said = (told.get("what") or "", problem, told.get("note") or "")
+    return Finding(*(text.plain(one) for one in said))
+
+
 def _status(state: Json) -> str:
     if is_working(state):
         percent = text.number(state.get("progress-percentage"))
@@ -189,7 +291,9 @@ def _status(state: Json) -> str:
     parts = [str(state.get("status") or "unknown"), str(state.get("emi") or "")]
     if state.get("is-upgrade"):
         parts.append("(newer version offered)")
-    if state.get("error-message"):
+    if "forget" in _actions(state):
+        parts[0] = "gone from the cloud"
+    elif state.get("error-message"):
         parts[0] = "failed"
     return text.plain(" ".join(parts))
 

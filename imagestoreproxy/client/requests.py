@@ -7,7 +7,7 @@ import json
 import secrets
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -27,6 +27,7 @@ class ClientError(StoreProxyError):
     """A command that cannot be carried out.
 
     Args:
+        message: empty when all has been said already.
         exit_status: ``FAILED``, ``MISUSED`` or ``UNREACHABLE``.
     """
 
@@ -80,9 +81,15 @@ class Connection:
                     f"Cannot use the CA bundle {ca_bundle}: {error}.", MISUSED
                 ) from None
 
-    def get(self, path: str, pairs: Sequence[Pair] = ()) -> dict[str, Any]:
-        """Ask for a page; raises as ``post`` does."""
-        return self._ask("GET", path, pairs)
+    def get(
+        self, path: str, pairs: Sequence[Pair] = (), *, also: Collection[int] = ()
+    ) -> dict[str, Any]:
+        """Ask for a page; raises as ``post`` does.
+
+        Args:
+            also: statuses that are answers here, and no refusals.
+        """
+        return self._ask("GET", path, pairs, also)
 
     def post(self, path: str, pairs: Sequence[Pair] = ()) -> dict[str, Any]:
         """Ask for states or an action.
@@ -92,7 +99,9 @@ class Connection:
         """
         return self._ask("POST", path, pairs)
 
-    def _ask(self, method: str, path: str, pairs: Sequence[Pair]) -> dict[str, Any]:
+    def _ask(
+        self, method: str, path: str, pairs: Sequence[Pair], also: Collection[int] = ()
+    ) -> dict[str, Any]:
         form = urlencode(
             signed_pairs(
                 self._secret,
@@ -115,7 +124,7 @@ class Connection:
                 f"What answers at {self.url} is no image store proxy (status {status}, no JSON).",
                 UNREACHABLE,
             )
-        if status >= 400:
+        if status >= 400 and status not in also:
             message = str(content.get("error-message") or f"The proxy answered status {status}.")
             raise ClientError(message, UNREACHABLE if status in {401, 403} else FAILED)
         return content

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 BAR_COLUMNS = 20
+LEAST_BAR_COLUMNS = 4
 
 
 def plain(text: object) -> str:
@@ -82,21 +83,35 @@ def number(value: object) -> float:
 
 def progress(state: Mapping[str, Any]) -> str:
     """Describe work in progress: percent, stage, bytes, rate and time left."""
-    parts = [
-        f"{number(state.get('progress-percentage')):3.0f} %",
-        plain(state.get("stage") or state.get("status") or ""),
-    ]
+    return "  ".join(_parts(state).values())
+
+
+def _parts(state: Mapping[str, Any]) -> dict[str, str]:
+    parts = {
+        "percent": f"{number(state.get('progress-percentage')):3.0f} %",
+        "stage": plain(state.get("stage") or state.get("status") or ""),
+    }
     if total := number(state.get("bytes-total")):
-        parts.append(f"{size(number(state.get('bytes-done')))} of {size(total)}")
+        parts["bytes"] = f"{size(number(state.get('bytes-done')))} of {size(total)}"
     if rate := number(state.get("bytes-per-second")):
-        parts.append(f"{size(rate)}/s")
+        parts["rate"] = f"{size(rate)}/s"
     if "eta-seconds" in state:
-        parts.append(f"{duration(number(state['eta-seconds']))} left")
-    return "  ".join(parts)
+        parts["left"] = f"{duration(number(state['eta-seconds']))} left"
+    return parts
 
 
 def bar(state: Mapping[str, Any], columns: int) -> str:
-    """Draw work in progress in one line of a terminal."""
+    """Draw work in progress in one line of a terminal.
+
+    Where that is narrow the bar shrinks first, then rate and bytes give way: the time left stays.
+    """
+    parts = _parts(state)
+    for given_up in ((), ("rate",), ("bytes", "rate")):
+        line = "  ".join(value for name, value in parts.items() if name not in given_up)
+        room = columns - 1 - columns_of(line) - len("[] ")
+        if room >= LEAST_BAR_COLUMNS:
+            break
+    width = max(LEAST_BAR_COLUMNS, min(BAR_COLUMNS, room))
     percent = min(100.0, max(0.0, number(state.get("progress-percentage"))))
-    full = int(BAR_COLUMNS * percent / 100)
-    return cut(f"[{'#' * full}{'.' * (BAR_COLUMNS - full)}] {progress(state)}", columns - 1)
+    full = int(width * percent / 100)
+    return cut(f"[{'#' * full}{'.' * (width - full)}] {line}", columns - 1)

@@ -14,6 +14,7 @@ from imagestoreproxy.client.requests import UNREACHABLE, ClientError, Connection
 POLL_S = 1.0
 AWAY_S = 60.0
 PLAIN_STEP_PERCENT = 10
+REMOVING = "removing"
 
 Json = Mapping[str, Any]
 
@@ -23,6 +24,9 @@ class Display(Protocol):
 
     def show(self, state: Json) -> None:
         """Show a state in progress."""
+
+    def tell(self, message: str) -> None:
+        """Show what hinders it."""
 
     def end(self) -> None:
         """Leave the terminal as other output needs it."""
@@ -41,6 +45,10 @@ class Bar:
         self._stream.write(f"\r{text.bar(state, columns)}\x1b[K")
         self._stream.flush()
         self._drawn = True
+
+    def tell(self, message: str) -> None:
+        """Write a line above it."""
+        self._stream.write(f"\r{text.plain(message)}\x1b[K\n")
 
     def end(self) -> None:
         """Go on below it."""
@@ -65,6 +73,10 @@ class Lines:
             self._stream.flush()
         self._last = here
 
+    def tell(self, message: str) -> None:
+        """Write it."""
+        self._stream.write(text.plain(message) + "\n")
+
     def end(self) -> None:
         """Do nothing: every line is complete."""
 
@@ -73,6 +85,9 @@ class Silent:
     """Shows nothing, for ``--json``."""
 
     def show(self, state: Json) -> None:
+        """Show nothing."""
+
+    def tell(self, message: str) -> None:
         """Show nothing."""
 
     def end(self) -> None:
@@ -95,14 +110,20 @@ def follow(
 ) -> Json:
     """Wait until no work on the image goes on, and give its last state.
 
+    What hinders removing is told, each time it is something else: that is tried again without end.
     A proxy that is away, as while it is restarted, is waited for up to ``AWAY_S``.
 
     Raises:
         ClientError: the proxy refuses, or stays away.
     """
     heard_at_s = monotonic()
+    told: object = None
     try:
         while is_working(state):
+            hindrance = state.get("error-message") if state.get("stage") == REMOVING else None
+            if hindrance and hindrance != told:
+                display.tell(str(hindrance))
+            told = hindrance
             display.show(state)
             sleep(POLL_S)
             try:

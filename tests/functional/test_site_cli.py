@@ -145,6 +145,8 @@ def test_every_command_answers_in_json(server: Server) -> None:
         ("install", "karmic", "--no-wait"): {"state"},
         ("cancel", "karmic"): {"state"},
         ("install", "lucid"): {"state", "run-command"},
+        ("reconcile",): {"reconciliation"},
+        ("check",): {"ready", "findings"},
     }
     for arguments, keys in shapes.items():
         for order in (("--json", *arguments), (*arguments, "--json")):
@@ -155,6 +157,35 @@ def test_every_command_answers_in_json(server: Server) -> None:
             done = image_store(server, *order)
             assert done.returncode == 0, done.stderr
             assert json.loads(done.stdout).keys() == keys
+
+
+def test_an_uninstall_asks_on_a_terminal_and_refuses_without_one(server: Server) -> None:
+    installed = ImageState(LUCID, Status.INSTALLED, (Action.UNINSTALL,), emi="emi-1234ABCD")
+    server.store.state_of[LUCID] = installed
+    refused = image_store(server, "uninstall", "lucid", "--json")
+    assert refused.returncode == 2
+    assert "--yes" in json.loads(refused.stdout)["error-message"]
+    main, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [*PROGRAM, "uninstall", "lucid"],
+        env=environment(server),
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+    )
+    try:
+        os.close(terminal)
+        assert b"emi-1234ABCD? [y/N] " in read_until(main, b"[y/N] ")
+        assert server.store.acted == []
+        os.write(main, b"y\n")
+        assert b"Removed Ubuntu 10.04" in read_until(main, b"Removed")
+        assert process.wait(TIME_LIMIT_S) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(main)
+    assert server.store.acted == [("uninstall", LUCID)]
 
 
 def test_wrong_use_ends_with_status_2(server: Server) -> None:

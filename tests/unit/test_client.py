@@ -25,8 +25,16 @@ from imagestoreproxy.client.requests import (
 )
 from imagestoreproxy.client.watch import AWAY_S, Bar, Lines, follow
 from imagestoreproxy.model.errors import FetchError
+from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.model.images import Provider
-from imagestoreproxy.model.installs import Action, ImageState, Progress, Status, Step
+from imagestoreproxy.model.installs import (
+    Action,
+    ImageState,
+    Progress,
+    Reconciliation,
+    Status,
+    Step,
+)
 from tests.unit.memory_store import CLIENT, KARMIC, LUCID, SECRET, MemorySite, MemoryStore, info
 
 DONE = ImageState(LUCID, Status.INSTALLED, emi="emi-1234ABCD", eki="eki-1", eri="eri-1")
@@ -208,8 +216,148 @@ def test_a_uri_that_no_store_lists_is_taken_as_it_is(site: MemorySite) -> None:
 def test_what_cannot_be_done_now_is_said(run: Run) -> None:
     with pytest.raises(ClientError, match="no store offers it"):
         run("install", "http://x/other")
-    with pytest.raises(ClientError, match="Nothing is going on"):
+    with pytest.raises(ClientError, match="nothing going on"):
         run("cancel", "lucid")
+
+
+GONE = ImageState(
+    LUCID,
+    Status.UNINSTALLED,
+    (Action.INSTALL, Action.CLEAR_ERROR, Action.FORGET),
+    error_message="emi-1234ABCD is no longer registered.",
+)
+REMOVING = ImageState(
+    LUCID,
+    Status.INSTALLING,
+    (),
+    Progress(Step.REMOVING, 0),
+    error_message="S3 does not answer.",
+)
+
+
+class Terminal(io.StringIO):
+    """Somebody types this."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("typed", "done"), [("y\n", True), ("n\n", False), ("", False)])
+def test_an_uninstall_asks_first_on_a_terminal(
+    run: Run, site: MemorySite, monkeypatch: pytest.MonkeyPatch, typed: str, done: bool
+) -> None:
+    site.store.state_of[LUCID] = replace(DONE, actions=(Action.UNINSTALL,))
+    monkeypatch.setattr("sys.stdin", Terminal(typed))
+    monkeypatch.setattr("sys.stderr", shown := Terminal())
+    if done:
+        run("uninstall", "lucid")
+    else:
+        with pytest.raises(ClientError, match="Nothing was done"):
+            run("uninstall", "lucid")
+    assert shown.getvalue() == "Uninstall Ubuntu 10.04 emi-1234ABCD? [y/N] "
+    assert site.store.acted == [("uninstall", LUCID)] * done
+
+
+def test_an_uninstall_without_a_terminal_needs_yes(
+    run: Run, site: MemorySite, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    site.store.state_of[LUCID] = replace(DONE, actions=(Action.UNINSTALL,))
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    with pytest.raises(ClientError, match="--yes") as caught:
+        run("uninstall", "lucid")
+    assert caught.value.exit_status == MISUSED
+    assert site.store.acted == []
+    run("uninstall", "lucid", "--yes")
+    assert capsys.readouterr().out == f"Removed Ubuntu 10.04 ({LUCID}).\n"
+    with pytest.raises(ClientError, match="not installed"):
+        run("uninstall", "lucid", "--yes")
+
+
+def test_p4_an_uninstall_is_followed_to_its_end_and_tells_what_hinders_it_once(
+    run: Run, site: MemorySite, capsys: Captured
+) -> None:
+    site.store.state_of[LUCID] = replace(REMOVING, error_message="")
+    end = ImageState(LUCID, Status.UNINSTALLED, (Action.INSTALL,))
+    run("uninstall", "lucid", sleep=Timeline(site, [REMOVING, REMOVING, end]).sleep)
+    assert capsys.readouterr().out.splitlines() == [
+        "0 %  removing".rjust(15),
+        "S3 does not answer.",
+        f"Removed Ubuntu 10.04 ({LUCID}).",
+    ]
+    assert site.store.acted == []
+    site.store.state_of[LUCID] = REMOVING
+    failed = replace(DONE, actions=(Action.UNINSTALL,), error_message="It is in use.")
+    with pytest.raises(ClientError, match=r"could not be removed: It is in use\."):
+        run("uninstall", "lucid", sleep=Timeline(site, [failed]).sleep)
+
+
+def test_h11_what_is_gone_is_said_and_can_be_forgotten_or_its_error_cleared(
+    run: Run, site: MemorySite, capsys: Captured
+) -> None:
+    site.store.state_of[LUCID] = GONE
+    run("status")
+    assert capsys.readouterr().out == (
+        f"{LUCID}  gone from the cloud\n  emi-1234ABCD is no longer registered.\n"
+    )
+    run("clear-error", "lucid")
+    assert capsys.readouterr().out == f"Cleared the error of Ubuntu 10.04 ({LUCID}).\n"
+    site.store.state_of[LUCID] = GONE
+    run("forget", "lucid", "--json")
+    assert json.loads(capsys.readouterr().out)["state"]["status"] == "uninstalled"
+    assert [action for action, _ in site.store.acted] == ["clear-error", "uninstall"]
+    with pytest.raises(ClientError, match="not gone"):
+        run("forget", "lucid")
+    with pytest.raises(ClientError, match="no error"):
+        run("clear-error", "lucid")
+
+
+def test_h11_a_comparison_with_the_cloud_tells_what_it_found(
+    run: Run, site: MemorySite, capsys: Captured
+) -> None:
+    site.store.found = Reconciliation(3, (KARMIC,), (LUCID,), ("image-store-x",))
+    run("reconcile")
+    assert capsys.readouterr().out.splitlines() == [
+        "3 installed images were looked for.",
+        f"  gone from the cloud: {KARMIC}",
+        f"  there again: {LUCID}",
+        "  looks like ours, and nobody knows it; left alone: image-store-x",
+    ]
+    site.store.found = Reconciliation(problem="S3 does not answer.")
+    with pytest.raises(ClientError, match=r"S3 does not answer\.") as caught:
+        run("reconcile")
+    assert caught.value.exit_status == FAILED
+    capsys.readouterr()
+    with pytest.raises(ClientError):
+        run("reconcile", "--json")
+    content = json.loads(capsys.readouterr().out)
+    assert content["reconciliation"]["problem"] == "S3 does not answer."
+
+
+def test_h8_a_check_shows_each_finding_and_fails_if_one_is_a_problem(capsys: Captured) -> None:
+    fine = Finding("disk", note="5 GiB are free")
+    site = MemorySite(findings=[fine])
+    options = parser().parse_args(["check"])
+    options.command(Command(options, MemoryConnection(site), LOGIN))
+    assert capsys.readouterr().out == "ok       disk: 5 GiB are free\n"
+    site = MemorySite(findings=[fine, Finding("cloud", "S3_URL is\x1b[2J missing.")])
+    with pytest.raises(ClientError) as caught:
+        options.command(Command(options, MemoryConnection(site), LOGIN))
+    assert (caught.value.message, caught.value.exit_status) == ("", FAILED)
+    assert capsys.readouterr().out.splitlines()[1] == "PROBLEM  cloud: S3_URL is[2J missing."
+
+
+def test_a_proxy_asked_by_an_ipv6_address_says_why_nothing_can_be_done(site: MemorySite) -> None:
+    connection = MemoryConnection(site)
+    connection.body = json.dumps(
+        {
+            "images": [{"uri": LUCID}],
+            "states": [{"image-uri": LUCID, "status": "uninstalled", "actions": {}}],
+            "error-message": "Give it --external-url.",
+        }
+    ).encode()
+    options = parser().parse_args(["install", "lucid"])
+    with pytest.raises(ClientError, match="--external-url"):
+        options.command(Command(options, connection, LOGIN))
 
 
 def test_h3_a_refusal_is_passed_on_in_the_words_of_the_proxy(run: Run) -> None:
@@ -341,7 +489,8 @@ def test_p10_progress_on_a_terminal_is_one_line_drawn_again(
     followed(site, MemoryConnection(site), [*stages(), DONE], Bar(stream))
     drawn = stream.getvalue().split("\r")[1:]
     assert len(drawn) == 5
-    assert drawn[3].startswith("[############........]  60 %  uploading")
+    assert drawn[3].startswith("[###...]  60 %  uploading")
+    assert all("1:05 left" in line for line in drawn[1:])
     assert all(len(line.removesuffix("\n").removesuffix("\x1b[K")) < 60 for line in drawn)
     assert stream.getvalue().endswith("\x1b[K\n")
 

@@ -66,3 +66,30 @@ def test_odd_values_of_a_proxy_do_no_harm(odd: object) -> None:
     names = ("progress-percentage", "bytes-done", "bytes-total", "bytes-per-second", "eta-seconds")
     assert progress(dict.fromkeys(names, odd))
     assert len(bar(dict.fromkeys(names, odd), 40)) < 40
+
+
+@pytest.mark.parametrize(
+    ("columns", "drawn", "said"),
+    [
+        (100, "[########............]", "42.0 MiB of 100.0 MiB  12.3 MiB/s  1:05 left"),
+        (80, "[####........]", "42.0 MiB of 100.0 MiB  12.3 MiB/s  1:05 left"),
+        (70, "[#####.........]", "42.0 MiB of 100.0 MiB  1:05 left"),
+        (40, "[##.....]", "1:05 left"),
+    ],
+)
+def test_p10_the_time_left_stays_when_the_terminal_is_narrow(
+    columns: int, drawn: str, said: str
+) -> None:
+    state = {
+        "progress-percentage": 40,
+        "stage": "downloading",
+        "bytes-done": 42 << 20,
+        "bytes-total": 100 << 20,
+        "bytes-per-second": 12.3 * (1 << 20),
+        "eta-seconds": 65,
+    }
+    line = bar(state, columns)
+    assert line == f"{drawn}  40 %  downloading  {said}"
+    assert len(line) < columns
+    longest = {**state, "bytes-done": 1023 << 20, "bytes-total": 1023 << 20, "eta-seconds": 90_000}
+    assert bar(longest, 80).endswith("25:00:00 left")
