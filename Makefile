@@ -2,12 +2,13 @@ PYTHON ?= python3
 export PYTHON
 BIN = .venv/bin
 
-.PHONY: help setup demo test lint bench lock clean
+.PHONY: help setup demo test faults lint bench lock clean
 
 help:
 	@echo "make setup   what is needed: system programs and .venv (the others call it)"
 	@echo "make demo    watch an image go from a store into a cloud (ONCE=1: end by itself)"
 	@echo "make test    all tests"
+	@echo "make faults  everything that can go wrong, many times over; SEED=1 repeats a run"
 	@echo "make lint    style, types, and who may import whom"
 	@echo "make bench   measure"
 	@echo "make lock    write the requirements locks anew"
@@ -21,6 +22,9 @@ demo: setup
 
 test: setup
 	@$(BIN)/pytest
+
+faults: setup
+	@FAULTS_SEED=$(SEED) FAULTS=long $(BIN)/python -m tests.faults.run
 
 lint: setup
 	@$(BIN)/ruff check

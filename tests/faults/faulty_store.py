@@ -196,7 +196,7 @@ def _publish(server: FaultyServer, made: Shop, faults: list[Fault]) -> None:
         made.faults[uri] = fault
         made.file_urls[uri] = fault.url or f"{made.api_url}/files/{number}"
         pages.turns[f"/api/files/{number}"] = list(fault.file)
-        documents[uri] = _document(uri, made.file_urls[uri], fault)
+        documents[uri] = describe(uri, made.file_urls[uri], fault)
     with ThreadPoolExecutor(2) as pool:
         texts = [json.dumps(document).encode() for document in documents.values()]
         signed = list(pool.map(fakestoreapi.clear_sign, texts))
@@ -207,7 +207,8 @@ def _publish(server: FaultyServer, made: Shop, faults: list[Fault]) -> None:
     server.pages = pages
 
 
-def _document(uri: str, file_url: str, fault: Fault) -> dict[str, Any]:
+def describe(uri: str, file_url: str, fault: Fault) -> dict[str, Any]:
+    """Give the content of an image's document."""
     return {
         "format": "image:1",
         "uri": uri,
@@ -238,5 +239,5 @@ def _document(uri: str, file_url: str, fault: Fault) -> dict[str, Any]:
 
 def sound_document(uri: str, file_url: str) -> bytes:
     """Give the signed document of an image whose file answers ``BODY``."""
-    document = _document(uri, file_url, Fault("sound", tally.INSTALLED))
+    document = describe(uri, file_url, Fault("sound", tally.INSTALLED))
     return fakestoreapi.clear_sign(json.dumps(document).encode())

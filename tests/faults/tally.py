@@ -17,9 +17,11 @@ depend on ``SEED`` and the name alone, so that a run can be repeated.
 
 from __future__ import annotations
 
+import json
 import os
 import random
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 INSTALLED = "installed"
 CLEAN = "clean failure"  # an error that says what to do, or a state as it was before
@@ -75,6 +77,20 @@ def record(
     row.outcomes[outcome] = row.outcomes.get(outcome, 0) + times
     row.leftovers += leftovers
     row.errors_500 += errors_500
+
+
+def save(path: Path) -> None:
+    """Write what was counted, for ``merge``."""
+    path.write_text(json.dumps({kind: asdict(row) for kind, row in rows.items()}))
+
+
+def merge(path: Path) -> None:
+    """Count what another process has counted."""
+    for kind, row in json.loads(path.read_text()).items():
+        for outcome, times in row["outcomes"].items():
+            record(kind, outcome, times=times)
+        rows.setdefault(kind, Row()).leftovers += row["leftovers"]
+        rows[kind].errors_500 += row["errors_500"]
 
 
 def generator(name: str) -> random.Random:

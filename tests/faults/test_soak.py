@@ -20,13 +20,15 @@ INSTALLS = 500 if tally.LONG else 6
 POLLS = 100_000 if tally.LONG else 600
 WARM = 20 if tally.LONG else 2
 CLIENTS = 4
+# The proxy remembers all signed requests of half a minute, up to 65,536: stay well below.
+POLLS_PER_S = 1500
 # What may come and go: connections, threads that have not ended yet, pages of the allocator.
 MARGIN_FILES = 12
 MARGIN_KIB = 12 * 1024
 
 
 class Poller(threading.Thread):
-    """Asks for states over a connection that stays open, as fast as it is answered."""
+    """Asks for states over a connection that stays open."""
 
     def __init__(self, rig: Rig, uris: list[str], polls: int) -> None:
         super().__init__(daemon=True)
@@ -44,7 +46,10 @@ class Poller(threading.Thread):
             "Content-Type": "application/x-www-form-urlencoded; charset=UTF-8",
         }
         pairs = [("image-uri", uri) for uri in self._uris]
-        for _ in range(self._polls):
+        began_s = time.monotonic()
+        for number in range(self._polls):
+            due_s = began_s + number * CLIENTS / POLLS_PER_S
+            time.sleep(max(0.0, due_s - time.monotonic()))
             signed = signed_pairs(
                 SECRET,
                 CLIENT_ID,
