@@ -121,6 +121,11 @@ class Downloader:
                 allow_local = await self._sources.may_be_local(work.install.source, url)
                 await self._fetcher.download(url, sink, allow_local=allow_local)
                 return
+            except DigestError:
+                raise DigestError(
+                    f"{url} gave more than the {file.size_bytes} bytes that are signed for the"
+                    f" {file.kind}."
+                ) from None
             except FetchError as error:
                 if sink.position >= file.size_bytes:
                     return  # all that is signed is here, whatever else the server had to say
