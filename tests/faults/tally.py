@@ -62,6 +62,7 @@ class Row:
 
 
 rows: dict[str, Row] = {}
+notes: list[str] = []
 
 
 def record(
@@ -81,16 +82,24 @@ def record(
 
 def save(path: Path) -> None:
     """Write what was counted, for ``merge``."""
-    path.write_text(json.dumps({kind: asdict(row) for kind, row in rows.items()}))
+    counted = {kind: asdict(row) for kind, row in rows.items()}
+    path.write_text(json.dumps({"rows": counted, "notes": notes}))
 
 
 def merge(path: Path) -> None:
     """Count what another process has counted."""
-    for kind, row in json.loads(path.read_text()).items():
+    counted = json.loads(path.read_text())
+    notes.extend(counted["notes"])
+    for kind, row in counted["rows"].items():
         for outcome, times in row["outcomes"].items():
             record(kind, outcome, times=times)
         rows.setdefault(kind, Row()).leftovers += row["leftovers"]
         rows[kind].errors_500 += row["errors_500"]
+
+
+def note(text: str) -> None:
+    """Keep a measurement, to be printed below the table."""
+    notes.append(text)
 
 
 def generator(name: str) -> random.Random:
@@ -104,14 +113,15 @@ def is_good() -> bool:
 
 
 def table() -> list[str]:
-    """Give the table, as Markdown."""
+    """Give the table, as Markdown, and the notes below it."""
     titles = ["Fault", "Times", *(word.capitalize() for word in GOOD)]
     titles += ["Anything else", "Leftovers", "500s"]
-    lines = [[kind, *_cells(row)] for kind, row in sorted(rows.items())]
-    lines.append(["all", *_cells(_sum())])
-    widths = [max(len(line[i]) for line in [titles, *lines]) for i in range(len(titles))]
+    cells = [[kind, *_cells(row)] for kind, row in sorted(rows.items())]
+    cells.append(["all", *_cells(_sum())])
+    widths = [max(len(line[i]) for line in [titles, *cells]) for i in range(len(titles))]
     aligned = [widths[0] * "-", *("-" * (width - 1) + ":" for width in widths[1:])]
-    return ["| " + " | ".join(_aligned(line, widths)) + " |" for line in [titles, aligned, *lines]]
+    lines = ["| " + " | ".join(_aligned(line, widths)) + " |" for line in [titles, aligned, *cells]]
+    return [*lines, *notes]
 
 
 def _sum() -> Row:

@@ -94,7 +94,10 @@ def test_h14_p7_memory_and_file_descriptors_are_flat_over_installs_and_polls(
         left = problems(rig.daemon, fake_cloud(rig.daemon)) + [str(f) for f in rig.daemon.files()]
         tally.record("soak: installs", tally.INSTALLED, times=INSTALLS, leftovers=len(left))
         tally.record("soak: signed polls", tally.SERVED, times=done)
-        print(f"soak: {before} KiB and files before, {after} after")
+        tally.note(
+            f"Soak: {before[0] / 1024:.1f} MiB resident and {before[1]} open files after warming up,"
+            f" {after[0] / 1024:.1f} MiB and {after[1]} files at the end."
+        )
         assert not left
         assert not said_500(rig.daemon)
         assert "Traceback" not in rig.daemon.said()
