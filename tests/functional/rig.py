@@ -41,15 +41,16 @@ def wait_for(what: str, condition: Callable[[], Any], within_s: float = START_S)
 
 
 def free_port() -> int:
-    """Give a port that is free, and below those which the system gives to outgoing connections.
-
-    A daemon keeps its port over a restart: one of those might be taken meanwhile.
-    """
-    while True:
-        port = random.SystemRandom().randrange(10_000, 32_000)
+    """Give a port that nobody listens on, and that the system gives to nobody who connects."""
+    for port in random.sample(range(15_000, 32_000), 100):
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                continue
+            with suppress(OSError), socket.socket() as listener:
+                listener.bind(("127.0.0.1", port))
                 return port
+    raise AssertionError("no port is free")
 
 
 @dataclass
