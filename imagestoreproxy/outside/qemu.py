@@ -119,8 +119,8 @@ def _checked_size(info: bytes, name: str, limit_bytes: int) -> int:
     try:
         facts: dict[str, Any] = json.loads(info)
         size_bytes = int(facts["virtual-size"])
-        specific: dict[str, Any] = facts.get("format-specific", {}).get("data", {})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        specific: dict[str, Any] = dict(facts.get("format-specific", {}).get("data", {}))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise UnpackError(
             f"The disk {name}: qemu-img gave an answer that is not understood."
         ) from error
