@@ -168,7 +168,9 @@ class SignedTree(Resource):
 def _charsets(request: StoreRequest) -> Sequence[str]:
     if request.method == b"GET":
         return ["utf-8"]
-    charset = form.body_charset(request.getHeader("content-type") or "")
+    # As bytes: Twisted would decode it as UTF-8, which it may not be.
+    came = request.requestHeaders.getRawHeaders(b"content-type", [b""])
+    charset = form.body_charset(came[-1].decode("iso-8859-1"))
     return ["utf-8", "iso8859-1"] if charset is None else [charset]
 
 

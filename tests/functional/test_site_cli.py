@@ -71,8 +71,8 @@ class Server:
     async def start(self) -> None:
         reactor = running_reactor()
         keys = MemoryKeys({"AK": "SK"})
-        site = make_site(self.store, keys, SystemClock(), reactor=reactor, limits=self.limits)
-        self.port = reactor.listenTCP(0, site, interface="127.0.0.1")
+        self.site = make_site(self.store, keys, SystemClock(), reactor=reactor, limits=self.limits)
+        self.port = reactor.listenTCP(0, self.site, interface="127.0.0.1")
 
     def stop(self) -> Deferred[Any]:
         return maybeDeferred(self.port.stopListening)

@@ -232,6 +232,8 @@ class Wire:
         while rest:
             head, separator, rest = rest.partition(b"\r\n\r\n")
             assert separator, head
+            if head == b"HTTP/1.1 100 Continue":
+                continue
             lines = head.decode("ascii").split("\r\n")
             headers = {
                 name.lower(): value.strip()

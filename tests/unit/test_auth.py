@@ -108,6 +108,13 @@ def test_the_parameters_handed_on_are_those_of_the_charset_that_verified() -> No
     assert site.store.asked == [["http://x/e"]]
 
 
+def test_a_content_type_in_no_known_charset_is_a_plain_refusal() -> None:
+    raw = MemorySite().signed("POST", "/api/states")
+    odd = raw.replace(b"Content-Type: application", b"Content-Type: \x98application")
+    reply = MemorySite().ask(odd)
+    assert (reply.status, "x-www-form" in reply.error) == (400, True)
+
+
 def test_a_utf8_body_without_a_charset_verifies() -> None:
     site = MemorySite()
     assert site.post("/api/states", pairs=[("image-uri", "http://x/日本")]).status == 200
