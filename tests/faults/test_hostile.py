@@ -39,15 +39,9 @@ from imagestoreproxy.ports import Signed
 from imagestoreproxy.sources.document import read_document
 from imagestoreproxy.sources.storeapi import read_listing
 from tests.faults import tally
+from tests.functional import test_gpg
 from tests.functional.reactor_thread import in_reactor
-from tests.functional.test_gpg import (  # noqa: F401 - fixtures
-    TEXT,
-    Signer,
-    keyring,
-    keys,
-    threads,
-    verifier,
-)
+from tests.functional.test_gpg import TEXT, Signer
 from tests.unit.memory import NOW_S, URI, NeverStop
 from tests.unit.test_catalogue import DASHBOARD
 from tests.unit.test_document import DOCUMENT
@@ -61,6 +55,13 @@ else:
     from backports import zstd
 
 pytestmark = pytest.mark.timeout(tally.SECONDS * 3 + 120)
+
+keyring, keys, threads, verifier = (
+    test_gpg.keyring,
+    test_gpg.keys,
+    test_gpg.threads,
+    test_gpg.verifier,
+)
 
 T = TypeVar("T")
 LIMIT_BYTES = 2**22
@@ -263,8 +264,8 @@ def test_shapes_of_signed_messages() -> None:
 
 @pytest.mark.skipif(shutil.which("gpg") is None, reason="gpg is not installed")
 def test_signed_messages_with_the_real_gpg(
-    verifier: GpgVerifier,  # noqa: F811
-    keys: Signer,  # noqa: F811
+    verifier: GpgVerifier,
+    keys: Signer,
 ) -> None:
     message = keys.sign("good")
 
