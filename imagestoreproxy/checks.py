@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from imagestoreproxy.clouds.credentials import Credentials
+from imagestoreproxy.clouds.ec2 import Ec2Cloud
 from imagestoreproxy.config import Settings
 from imagestoreproxy.install.preflight import Check, Preflight
 from imagestoreproxy.model.findings import Finding
@@ -108,7 +109,7 @@ class _Checks:
         if found is None:
             return [Finding("credentials", note="none are needed for --fake-eucalyptus")]
         missing = " ".join(found.missing())
-        return [Finding("credentials", missing, " ".join([found.origin, *found.warnings()]))]
+        return [Finding("credentials", missing, note=found.origin)]
 
     async def cloud(self) -> list[Finding]:
         cloud = self._parts.cloud()
@@ -116,8 +117,10 @@ class _Checks:
         found = self._parts.credentials()
         if found is None:
             return [Finding("cloud", note="none: --fake-eucalyptus registers nothing for real")]
+        warnings = cloud.warnings if isinstance(cloud, Ec2Cloud) else []
         taken = f"EC2 at {masked(found.ec2_url)} and S3 at {masked(found.s3_url)} take our keys"
-        return [Finding("cloud", note=f"{taken}; an object was stored, read and deleted")]
+        tried = f"{taken}; an object was stored, read and deleted"
+        return [Finding("cloud", note=" ".join([tried, *(f"({one})" for one in warnings)]))]
 
     async def qemu_img(self) -> list[Finding]:
         found = shutil.which("qemu-img", path=ENVIRONMENT["PATH"])

@@ -137,7 +137,7 @@ class Command:
         if self.options.json:
             print_json({"reconciliation": found})
         else:
-            print(f"{text.number(found.get('checked')):.0f} installed images were looked for.")
+            print(f"Installed images looked for: {text.number(found.get('checked')):.0f}.")
             for key, what in (
                 ("gone", "gone from the cloud"),
                 ("back", "there again"),

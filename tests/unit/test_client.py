@@ -317,7 +317,7 @@ def test_h11_a_comparison_with_the_cloud_tells_what_it_found(
     site.store.found = Reconciliation(3, (KARMIC,), (LUCID,), ("image-store-x",))
     run("reconcile")
     assert capsys.readouterr().out.splitlines() == [
-        "3 installed images were looked for.",
+        "Installed images looked for: 3.",
         f"  gone from the cloud: {KARMIC}",
         f"  there again: {LUCID}",
         "  looks like ours, and nobody knows it; left alone: image-store-x",
