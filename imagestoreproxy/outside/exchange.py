@@ -22,6 +22,7 @@ _RECEIVE_BYTES = 256 * 1024
 # All header lines of one exchange: of interim answers and of the trailer as well, which could go
 # on for ever without being slow.
 _HEADER_BYTES = 128 * 1024
+_CA_CACHE_TIMEOUT = 321  # CURLOPT_CA_CACHE_TIMEOUT, which pycurl has no name for
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Limits:
         redirects: how many are followed.
         block_bytes: what is handed to a sink at once.
         queued_blocks: how many blocks may wait for a sink.
+        ca_cache_s: how long a changed CA bundle may go unseen; libcurl would keep it for a day.
     """
 
     connect_s: float = 15.0
@@ -44,6 +46,7 @@ class Limits:
     redirects: int = 5
     block_bytes: int = 1 << 20
     queued_blocks: int = 4
+    ca_cache_s: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +201,8 @@ class Exchange:
             pycurl.BUFFERSIZE: _RECEIVE_BYTES,
             # A connection that may be local is never left for a transfer that may not.
             pycurl.FORBID_REUSE: int(request.allow_local),
+            # A resumed session is not checked again: not by a CA bundle that has changed either.
+            pycurl.SSL_SESSIONID_CACHE: 0,
             pycurl.HTTPHEADER: list(request.headers),
             pycurl.HEADERFUNCTION: self._on_header,
             pycurl.WRITEFUNCTION: self._on_data,
@@ -217,11 +222,12 @@ class Exchange:
                 pycurl.OPT_CERTINFO: 1,
                 pycurl.SSL_VERIFYPEER: 0,
                 pycurl.SSL_VERIFYHOST: 0,
-                pycurl.SSL_SESSIONID_CACHE: 0,
                 pycurl.FORBID_REUSE: 1,
             }
         for option, value in options.items():
             curl.setopt(option, value)
+        with contextlib.suppress(pycurl.error):  # libcurl before 7.87 keeps nothing
+            curl.setopt(_CA_CACHE_TIMEOUT, limits.ca_cache_s)
         return curl
 
     def _on_open(self, _purpose: int, address: Any) -> socket.socket | int:

@@ -6,6 +6,7 @@ import base64
 import errno
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pycurl
@@ -239,6 +240,31 @@ def test_h6_h7_an_unknown_issuer_is_named_with_the_ca_file(
     for words in ("127.0.0.1", "issued by CN", "Test Authority", str(other.ca_file), "--ca-bundle"):
         assert words in message
     assert len(server.requests) == 1  # the look at the certificate has sent nothing
+
+
+def test_h6_p12_a_changed_ca_bundle_is_read_again_without_a_restart(
+    authority: Authority, tmp_path: Path
+) -> None:
+    other = Authority(tmp_path, "Another Authority")
+    other.server("127.0.0.1")
+    tls = authority.server("127.0.0.1")
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(other.ca_file.read_bytes())
+    limits = replace(QUICK, ca_cache_s=0)
+    fetcher = CurlFetcher(running_reactor(), limits=limits, ca_bundle=str(bundle), environment={})
+
+    async def run() -> bytes:
+        return (await fetcher.get(server.url(), limit_bytes=9, allow_local=True)).body
+
+    with FaultyServer({"/": Page(b"x")}, tls=tls) as server:
+        with pytest.raises(FetchError, match="issued by nobody"):
+            in_reactor(run)
+        bundle.write_bytes(authority.ca_file.read_bytes())
+        assert in_reactor(run) == b"x"
+        bundle.write_bytes(other.ca_file.read_bytes())
+        with pytest.raises(FetchError, match="issued by nobody"):
+            in_reactor(run)
+    fetcher.close()
 
 
 def test_h6_a_certificate_for_another_name_is_said_to_be_so(

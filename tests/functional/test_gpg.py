@@ -194,7 +194,7 @@ def test_a_message_over_the_limit_is_refused(verifier: GpgVerifier) -> None:
         verify(verifier, b"x" * (LIMIT_BYTES + 1))
 
 
-def test_a_changed_keyring_is_read_again_without_a_restart(
+def test_p12_a_changed_keyring_is_read_again_without_a_restart(
     verifier: GpgVerifier, keyring: Path, keys: Signer
 ) -> None:
     message = keys.sign("other")
