@@ -123,7 +123,14 @@ class Clients:
             limit_s=self.patience.stall_s,
         )
         client.meta.events.register("before-send", answers)
+        client.meta.events.register("before-call.s3", _stay)
         return client
+
+
+def _stay(params: dict[str, Any], **_: Any) -> None:
+    # boto3 follows a bucket to the region it is told of, and asks for it with the next request:
+    # told so each time, it never ends. Where S3 is, the settings say.
+    params["context"].setdefault("s3_redirect", {})["redirected"] = True
 
 
 def _endpoint(service: str, url: str, setting: str) -> Endpoint:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ssl
+import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socket import SO_LINGER, SOL_SOCKET
 from urllib.parse import urlsplit
 
+RESET_AFTER_BYTES = 100_000
 MOTO_PREFIXES = ("/services/Eucalyptus", "/services/Walrus")
 
 
@@ -42,18 +46,41 @@ class Close(Exception):  # noqa: N818
     """Raised by a rule: close the connection without an answer."""
 
 
+class Reset(Exception):  # noqa: N818
+    """Raised by a rule: read a little of the body, then reset the connection."""
+
+
 class Lost(Exception):  # noqa: N818
     """Raised by a rule: pass the request on, then close without handing its answer back."""
+
+
+class Endless(Exception):  # noqa: N818
+    """Raised by a rule: answer 200 with a body that does not end by itself."""
+
+
+class Altered(Exception):  # noqa: N818
+    """Raised by a rule: pass the request on with another body."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__()
+        self.body = body
 
 
 Rule = Callable[[Request], Answer | None]
 
 
 class Interceptor:
-    """Passes to ``upstream`` all that ``rule`` gives no answer to; both may change."""
+    """Passes to ``upstream`` all that ``rule`` gives no answer to; both may change.
+
+    Attributes:
+        headers: added to each answer that is passed on.
+        rewrite: changes the body of each answer that is passed on.
+    """
 
     def __init__(self, upstream: str) -> None:
         self.upstream = upstream
+        self.headers: dict[str, str] = {}
+        self.rewrite: Callable[[Request, bytes], bytes] = lambda request, body: body
         self.rule: Rule = lambda request: None
         self.seen: list[Request] = []
         self.released = threading.Event()
@@ -75,7 +102,8 @@ def interceptor(
             pass
 
         def answer(self) -> None:
-            _answer(self, state)
+            with suppress(ConnectionError):  # a client that has had enough
+                _answer(self, state)
 
         do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = answer  # noqa: N815
 
@@ -117,6 +145,21 @@ def _answer(handler: BaseHTTPRequestHandler, state: Interceptor) -> None:
     except Close:
         handler.close_connection = True
         return
+    except Reset:
+        if not read:
+            handler.rfile.read(min(length, RESET_AFTER_BYTES))
+        # Closed with what came unread and without lingering, the system sends a reset.
+        handler.connection.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+        handler.connection.close()
+        handler.close_connection = True
+        return
+    except Endless:
+        _send_endlessly(handler, state)
+        return
+    except Altered as altered:
+        request = replace(request, body=partial(bytes, altered.body))
+        request.headers.pop("content-md5", None)
+        told = None
     except Lost:
         told, lost = None, True
     body()
@@ -127,7 +170,18 @@ def _answer(handler: BaseHTTPRequestHandler, state: Interceptor) -> None:
     if lost:
         handler.close_connection = True
         return
-    _send(handler, status, passed, content)
+    if handler.command != "HEAD":
+        content = state.rewrite(request, content)
+        passed["content-length"] = str(len(content))
+    _send(handler, status, passed | state.headers, content)
+
+
+def _send_endlessly(handler: BaseHTTPRequestHandler, state: Interceptor) -> None:
+    handler.close_connection = True
+    handler.send_response_only(200)
+    handler.end_headers()
+    while not state.released.is_set():
+        handler.wfile.write(b"<a>" * 20_000)
 
 
 def _passed_on(request: Request, upstream: str) -> tuple[int, dict[str, str], bytes]:
@@ -136,7 +190,7 @@ def _passed_on(request: Request, upstream: str) -> tuple[int, dict[str, str], by
         if path.startswith(prefix):
             path = path.removeprefix(prefix) or "/"
     connection = HTTPConnection(urlsplit(upstream).netloc, timeout=30)
-    drop = ("host", "expect", "connection")
+    drop = ("host", "expect", "connection", "content-length")
     headers = {name: value for name, value in request.headers.items() if name not in drop}
     connection.request(request.method, path, request.body(), headers)
     response = connection.getresponse()

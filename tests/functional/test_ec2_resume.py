@@ -1,0 +1,176 @@
+"""P4 and H10: an upload that was broken off goes on with the part where it broke."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from imagestoreproxy.clouds.credentials import from_directory
+from imagestoreproxy.model.errors import CloudError, InstallError
+from imagestoreproxy.ports import Stop, Upload
+from tests.functional import ec2_ground
+from tests.functional.ec2_ground import a_cloud, an_upload
+from tests.functional.eucarc_directory import EucarcDirectory, make_eucarc_directory
+from tests.functional.inline_background import now
+from tests.functional.interceptor import Answer, Interceptor, Request
+from tests.functional.unbundle import unbundle
+
+moto, between = ec2_ground.moto, ec2_ground.between
+MIB = 1 << 20
+NOISE = random.Random(3).randbytes(35 * MIB)
+SECRET = "00112233445566778899aabbccddeeff" * 2
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> EucarcDirectory:
+    path = tmp_path_factory.mktemp("resume") / "credentials"
+    return make_eucarc_directory(path, "http://ec2/", "http://s3/")
+
+
+@pytest.fixture
+def s3(moto: str) -> Any:
+    keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+    return boto3.client("s3", endpoint_url=moto, region_name="us-east-1", **keys)
+
+
+def a_big_upload(content: bytes = NOISE, secret: str = SECRET) -> Upload:
+    def chunks(stop: Stop) -> Iterator[bytes]:
+        # After a restart the chunks may have other limits.
+        start = 0
+        while start < len(content):
+            size = random.randint(1, MIB)
+            yield content[start : start + size]
+            start += size
+
+    small = an_upload()
+    bundle = replace(small.bundle, secret=secret)
+    return replace(small, bundle=bundle, size_bytes=len(content), chunks=chunks)
+
+
+def cloud_of(directory: EucarcDirectory, between: Interceptor) -> Any:
+    credentials = from_directory(directory.path)
+    urls = (f"{between.url}/services/Eucalyptus", f"{between.url}/services/Walrus")
+    return a_cloud(credentials.with_urls(*urls))
+
+
+def parts_put(between: Interceptor) -> list[int]:
+    return [
+        int(one.path.rpartition(".")[2])
+        for one in between.seen
+        if one.method == "PUT" and ".part." in one.path
+    ]
+
+
+def opened(s3: Any, location: str, work: Path, directory: EucarcDirectory) -> bytes:
+    return unbundle(
+        s3,
+        location,
+        work,
+        private_key=directory.cloud_private_key,
+        whose="ec2",
+        certificate=directory.user_certificate,
+    ).image.read_bytes()
+
+
+def break_off(whole: Upload, after_bytes: int) -> Upload:
+    def chunks(stop: Stop) -> Iterator[bytes]:
+        left = after_bytes
+        for chunk in whole.chunks(stop):
+            left -= len(chunk)
+            if left < 0:
+                raise InstallError("killed")
+            yield chunk
+
+    return replace(whole, chunks=chunks)
+
+
+@pytest.mark.parametrize("whole_parts", [0, 1, 3])
+def test_p4_parts_that_are_there_are_not_sent_again_and_the_bundle_opens(
+    whole_parts: int, directory: EucarcDirectory, between: Interceptor, s3: Any, tmp_path: Path
+) -> None:
+    whole = a_big_upload()
+    with pytest.raises(InstallError, match="killed"):
+        broken = break_off(whole, (10 * whole_parts + 4) * MIB)
+        now(cloud_of(directory, between).upload(broken))
+    assert parts_put(between) == list(range(whole_parts))
+    between.seen.clear()
+    location = now(cloud_of(directory, between).upload(whole))
+    assert parts_put(between) == list(range(whole_parts, 4))
+    puts = [one.path for one in between.seen if one.method == "PUT"]
+    assert puts[-1].endswith(".manifest.xml"), "the manifest comes last"
+    assert opened(s3, location, tmp_path, directory) == NOISE
+
+
+def test_p4_what_is_wrong_or_does_not_belong_is_replaced_and_nothing_else(
+    directory: EucarcDirectory, between: Interceptor, s3: Any, tmp_path: Path
+) -> None:
+    whole = a_big_upload()
+    cloud = cloud_of(directory, between)
+    now(cloud.upload(whole))
+    bucket, name = whole.bundle.bucket, whole.bundle.name
+    same_size = bytes(s3.head_object(Bucket=bucket, Key=f"{name}.part.1")["ContentLength"])
+    s3.put_object(Bucket=bucket, Key=f"{name}.part.1", Body=same_size)
+    s3.delete_object(Bucket=bucket, Key=f"{name}.part.2")
+    for stray in (f"{name}.part.4", f"{name}.part.01", "readme"):
+        s3.put_object(Bucket=bucket, Key=stray, Body=b"x")
+    between.seen.clear()
+    location = now(cloud.upload(whole))
+    assert parts_put(between) == [1, 2]
+    keys = [one["Key"] for one in s3.list_objects(Bucket=bucket)["Contents"]]
+    assert keys == [f"{name}.manifest.xml", *(f"{name}.part.{i}" for i in range(4))]
+    deleted = [one.path.rpartition("/")[2] for one in between.seen if one.method == "DELETE"]
+    assert deleted[0] == f"{name}.manifest.xml", "no manifest while parts are missing"
+    assert opened(s3, location, tmp_path, directory) == NOISE
+
+
+@pytest.mark.parametrize("secret", ["", "of an older version"])
+def test_without_a_secret_in_the_ledger_all_is_sent_again_under_a_new_key(
+    secret: str, directory: EucarcDirectory, between: Interceptor, s3: Any, tmp_path: Path
+) -> None:
+    upload = a_big_upload(NOISE[: 11 * MIB], secret)
+    cloud = cloud_of(directory, between)
+    for _ in range(2):
+        between.seen.clear()
+        location = now(cloud.upload(upload))
+        assert parts_put(between) == [0, 1]
+    assert opened(s3, location, tmp_path, directory) == NOISE[: 11 * MIB]
+
+
+def test_p4_etags_that_are_no_md5_prove_nothing(
+    directory: EucarcDirectory, between: Interceptor
+) -> None:
+    def in_several_parts(request: Request, body: bytes) -> bytes:
+        return body.replace(b"&quot;</ETag>", b"-1&quot;</ETag>").replace(
+            b'"</ETag>', b'-1"</ETag>'
+        )
+
+    upload = a_big_upload(NOISE[: 11 * MIB])
+    cloud = cloud_of(directory, between)
+    now(cloud.upload(upload))
+    between.rewrite = in_several_parts
+    between.seen.clear()
+    now(cloud.upload(upload))
+    assert parts_put(between) == [0, 1]
+
+
+def test_p4_a_part_that_fails_for_good_leaves_the_others_for_the_next_try(
+    directory: EucarcDirectory, between: Interceptor
+) -> None:
+    def refused(request: Request) -> Answer | None:
+        return Answer(503, "") if request.path.endswith(".part.2") else None
+
+    between.rule = refused
+    upload, cloud = a_big_upload(), cloud_of(directory, between)
+    with pytest.raises(CloudError):
+        now(cloud.upload(upload))
+    assert set(parts_put(between)) == {0, 1, 2}
+    between.rule = lambda request: None
+    between.seen.clear()
+    now(cloud.upload(upload))
+    assert parts_put(between) == [2, 3]
