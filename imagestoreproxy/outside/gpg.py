@@ -88,7 +88,9 @@ class GpgVerifier:
                 seen = gpg.decrypt(message, extra_args=["--max-output", str(LIMIT_BYTES)])
             if gpg.was_ended:
                 raise DocumentError(f"GnuPG did not answer within {self._timeout_s:g} s.")
-        return ports.Signed(bytes(seen.data), signer(seen.stderr, str(self._keyring)))
+        # Without a report where python-gnupg's reader came to grief: then nothing is believed.
+        report = getattr(seen, "stderr", None) or ""
+        return ports.Signed(bytes(seen.data), signer(report, str(self._keyring)))
 
     def _refresh(self, stop: ports.Stop) -> None:
         """Fill the home from the keyring if that has changed since."""

@@ -244,6 +244,24 @@ def test_a_missing_gpg_is_told(verifier: GpgVerifier, monkeypatch: pytest.Monkey
         in_reactor(verifier.fingerprints)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_gpg_whose_report_cannot_be_read_is_not_believed(
+    verifier: GpgVerifier, tmp_path: Path, keys: Signer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = keys.sign("good")
+    in_reactor(verifier.fingerprints)
+    odd = tmp_path / "bin" / "gpg"
+    odd.parent.mkdir()
+    odd.write_text(
+        '#!/bin/sh\ncase "$*" in *--decrypt*) echo "[GNUPG:] VALIDSIG" >&2; exit 0;; esac\n'
+        'exec /usr/bin/gpg "$@"\n'
+    )
+    odd.chmod(0o755)
+    monkeypatch.setenv("PATH", str(odd.parent))
+    with pytest.raises(DocumentError, match="exactly one"):
+        verify(verifier, message)
+
+
 def test_p3_a_gpg_that_hangs_is_ended(
     threads: Threads, keyring: Path, tmp_path: Path, keys: Signer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
