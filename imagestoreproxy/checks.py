@@ -19,11 +19,11 @@ from imagestoreproxy.clouds.ec2 import Ec2Cloud
 from imagestoreproxy.config import Settings
 from imagestoreproxy.install.preflight import Check, Preflight
 from imagestoreproxy.model.findings import Finding
+from imagestoreproxy.model.masking import masked
 from imagestoreproxy.outside.castore import ca_store
 from imagestoreproxy.outside.curl import CurlFetcher
 from imagestoreproxy.outside.disk import DataDirectory
 from imagestoreproxy.outside.gpg import GpgVerifier
-from imagestoreproxy.outside.masking import masked
 from imagestoreproxy.outside.process import ENVIRONMENT
 from imagestoreproxy.ports import Background, Clock, Cloud
 from imagestoreproxy.sources.storeapi import LISTING_LIMIT_BYTES, read_listing

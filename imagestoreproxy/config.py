@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from imagestoreproxy import __version__
 from imagestoreproxy.model.errors import SettingsError
+from imagestoreproxy.model.masking import masked
+from imagestoreproxy.web.present import checked_external_url
 
 GIB = 2**30
 DEFAULT_LISTEN = "tcp:52780:interface=127.0.0.1"
@@ -75,7 +77,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         debug=options.debug,
         check=options.check,
         listen=tuple(options.listen or (DEFAULT_LISTEN,)),
-        external_url=_external_url(options.external_url),
+        external_url=checked_external_url(options.external_url),
         http_proxy=options.http_proxy,
         ca_bundle=_readable("--ca-bundle", options.ca_bundle),
         fake_secret=options.fake_eucalyptus or "",
@@ -100,6 +102,13 @@ _NO_CLOUD = (
 )
 
 
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows a default where there is one to show."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return super()._get_help_string(action) if action.default else action.help
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise SettingsError(f"{message}. See --help.")
@@ -109,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="image-store-proxy",
         description="Shows what signed image stores offer, and installs their images into a cloud.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_Help,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
@@ -222,21 +231,16 @@ def _required(value: str, message: str) -> str:
 
 
 def _http_url(option: str, value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or not value.isascii():
-        raise SettingsError(f"{option} must be a URL like http://host:port/path, not '{value}'.")
-    return value
-
-
-def _external_url(value: str) -> str:
-    if not value:
-        return ""
-    parts = urlsplit(_http_url("--external-url", value))
-    if parts.port is None or parts.path.strip("/"):
+    try:
+        parts = urlsplit(value)
+        is_right = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # half an IPv6 address, or a port that is none
+        is_right = False
+    if not is_right or parts.scheme not in ("http", "https") or not value.isascii():
         raise SettingsError(
-            f"--external-url must be http(s)://host:port without a path, not '{value}'."
+            f"{option} must be a URL like http://host:port/path, not '{masked(value)}'."
         )
-    return value.rstrip("/")
+    return value
 
 
 def _readable(option: str, value: str) -> str:

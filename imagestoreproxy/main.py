@@ -146,7 +146,10 @@ class ServiceMaker:
     def makeService(self, options: _TwistOptions) -> Proxy:
         """Build the daemon for the reactor that ``twist`` runs."""
         os.umask(0o077)
-        return build(options.settings, _reactor())
+        try:
+            return build(options.settings, _reactor())
+        except StoreProxyError as error:
+            sys.exit(f"{PROGRAM}: {error.message}")
 
 
 service_maker = ServiceMaker()

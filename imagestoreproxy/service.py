@@ -26,12 +26,12 @@ from imagestoreproxy.config import Settings
 from imagestoreproxy.install.inside import Inside, Outside
 from imagestoreproxy.model.errors import InstallError, OwnStateError, SettingsError
 from imagestoreproxy.model.findings import Finding
+from imagestoreproxy.model.masking import masked
 from imagestoreproxy.outside.background import ReactorClock, Threads
 from imagestoreproxy.outside.curl import CurlFetcher
 from imagestoreproxy.outside.disk import DataDirectory
 from imagestoreproxy.outside.gpg import GpgVerifier
 from imagestoreproxy.outside.journal import LoggerJournal
-from imagestoreproxy.outside.masking import masked
 from imagestoreproxy.outside.qemu import QemuImg
 from imagestoreproxy.ports import Background, Cloud, Task
 from imagestoreproxy.shop import Keys
@@ -183,7 +183,8 @@ class Proxy(Service):
             return await endpoint.listen(site)
         except Exception as error:
             # Endpoint plugins raise what they like; all of it means that this option is wrong.
-            raise SettingsError(f"Cannot listen on '{description}': {error}.") from error
+            text = str(error).rstrip(".")
+            raise SettingsError(f"Cannot listen on '{description}': {text}.") from error
 
     def startService(self) -> None:
         """Start as part of a ``twist`` process; a failure ends it."""
@@ -191,6 +192,8 @@ class Proxy(Service):
 
         def give_up(failure: Failure) -> None:
             self._journal.failure("the proxy cannot start", cast(Exception, failure.value))
+            # twist itself would end with 0, and whoever started it would think that all is well.
+            self._reactor.addSystemEventTrigger("after", "shutdown", os._exit, 1)
             self._reactor.stop()
 
         Deferred.fromCoroutine(self.start()).addErrback(give_up)

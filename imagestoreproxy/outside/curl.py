@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from imagestoreproxy import ports
 from imagestoreproxy.model.errors import Cancelled, FetchError
+from imagestoreproxy.model.masking import masked
 from imagestoreproxy.outside.addresses import is_local, is_local_host
 from imagestoreproxy.outside.background import Patient, Reactor
 from imagestoreproxy.outside.bodies import (
@@ -23,7 +24,6 @@ from imagestoreproxy.outside.bodies import (
 )
 from imagestoreproxy.outside.castore import ca_store
 from imagestoreproxy.outside.exchange import Answer, Exchange, Limits, Request
-from imagestoreproxy.outside.masking import masked
 from imagestoreproxy.outside.neterrors import UNTRUSTED, failure, network_error, status_error
 from imagestoreproxy.outside.proxies import proxy_rules
 from imagestoreproxy.outside.transfers import TransferThread

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 import pycurl
 
 from imagestoreproxy.model.errors import FetchError
+from imagestoreproxy.model.masking import masked
 from imagestoreproxy.outside.exchange import Answer, Limits, Request
-from imagestoreproxy.outside.masking import masked
 
 # By number: libcurl 7.62 made one of the two, and the names in pycurl have moved.
 UNTRUSTED = (51, 60)

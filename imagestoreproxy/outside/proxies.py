@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from imagestoreproxy.model.errors import SettingsError
-from imagestoreproxy.outside.masking import masked
+from imagestoreproxy.model.masking import masked
 
 _SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 

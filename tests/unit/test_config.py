@@ -55,7 +55,11 @@ def test_the_secret_is_not_in_what_is_printed_of_the_settings() -> None:
         ([API, FAKE, "--max-installs=0"], "from 1 to 64"),
         ([API, FAKE, "--max-unpacked-size=lots"], "lots"),
         (["--api-url=ftp://h/", FAKE], "--api-url"),
-        ([API, FAKE, "--external-url=http://h"], "host:port"),
+        ([API, FAKE, "--external-url=http://h/path"], "host:port"),
+        ([API, FAKE, "--external-url=http://h:99999"], "host:port"),
+        (["--api-url=http://[::1/", FAKE], "--api-url"),
+        (["--api-url=http://h:99999/api", FAKE], "--api-url"),
+        (["--api-url=ftp://me:secret@h/", FAKE], "***"),
         ([API, FAKE, "--ca-bundle=/nonexistent"], "not a file"),
     ],
 )

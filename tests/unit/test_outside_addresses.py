@@ -6,7 +6,7 @@ import pytest
 
 from imagestoreproxy.model.errors import SettingsError
 from imagestoreproxy.outside.addresses import is_local, is_local_host
-from imagestoreproxy.outside.masking import masked
+from imagestoreproxy.model.masking import masked
 from imagestoreproxy.outside.proxies import ProxyRules, proxy_rules
 
 LOCAL = [
