@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import threading
 from typing import Any
@@ -134,11 +135,12 @@ def _stay(params: dict[str, Any], **_: Any) -> None:
 
 
 def _endpoint(service: str, url: str, setting: str) -> Endpoint:
+    shown = re.sub(r"//[^/]*@", "//", url)  # what stands before the @ may be a secret
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise CloudError(
             f"The address of {service} ({setting}) must be a URL like "
-            f"http://HOST:8773/services/…, not '{url}'.",
+            f"http://HOST:8773/services/…, not '{shown}'.",
             retry_helps=False,
         )
-    return Endpoint(service, url, setting)
+    return Endpoint(service, shown, setting)

@@ -87,6 +87,13 @@ def test_an_address_that_is_no_url_is_named(url: str, credentials: Credentials) 
     assert url in error.message
 
 
+def test_a_password_in_an_address_is_not_told(credentials: Credentials) -> None:
+    url = f"http://me:hush-hush@127.0.0.1:{a_closed_port()}/services/Walrus"
+    message = told_by_check(credentials.with_urls(s3_url=url)).message
+    assert "hush" not in message
+    assert "S3 at http://127.0.0.1:" in message
+
+
 @pytest.mark.parametrize("field", ["user_certificate", "user_private_key", "cloud_certificate"])
 def test_keys_that_are_none_are_named_by_the_check(field: str, credentials: Credentials) -> None:
     broken: Any = {field: b"-----BEGIN NONSENSE-----"}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
+from email.utils import formatdate
 
 import boto3
 import pytest
@@ -39,6 +41,34 @@ def test_endpoints_may_have_paths(credentials: Credentials, between: Interceptor
     stored = [one for one in between.seen if one.method == "PUT" and "image-" in one.path]
     assert {one.headers["x-amz-acl"] for one in stored} == {"aws-exec-read"}
     assert stored[-1].path.endswith(".manifest.xml"), "parts first, the manifest last"
+
+
+def test_h10_a_check_is_cheap_and_asks_again_once_something_failed(
+    credentials: Credentials, between: Interceptor
+) -> None:
+    cloud = a_cloud(credentials)
+    now(cloud.check())
+    assert len(between.seen) <= 10
+    between.seen.clear()
+    now(cloud.check())
+    assert between.seen == [], "known for a minute"
+    between.rule = lambda request: s3_error(403, "AccessDenied")
+    with pytest.raises(CloudError):
+        now(cloud.upload(an_upload()))
+    with pytest.raises(CloudError):
+        now(cloud.check())
+
+
+def test_h3_clocks_that_begin_to_differ_are_a_warning_of_the_check(
+    credentials: Credentials, between: Interceptor
+) -> None:
+    cloud = a_cloud(credentials)
+    between.headers = {"date": formatdate(time.time() - 200, usegmt=True)}
+    now(cloud.check())
+    assert [" EC2 at " in one or " S3 at " in one for one in cloud.warnings] == [True, True]
+    between.headers = {"date": formatdate(time.time() - 400, usegmt=True)}
+    with pytest.raises(CloudError, match="set both by NTP"):
+        now(a_cloud(credentials).check())
 
 
 def test_a_service_without_the_acl_is_told_about_the_option_and_the_option_helps(
