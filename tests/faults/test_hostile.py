@@ -386,7 +386,10 @@ def test_archives() -> None:
 
 
 def by_tarfile(data: bytes) -> bytes | None:
-    """Give what another reader takes for the image; None where it refuses the archive."""
+    """Give what another reader takes for the image; None where it refuses the archive.
+
+    It does so without a word at a header it does not like, and then has seen no image.
+    """
     try:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:", encoding="utf-8") as archive:
             found = [
@@ -394,8 +397,10 @@ def by_tarfile(data: bytes) -> bytes | None:
                 for one in archive
                 if one.isreg() and fnmatchcase(str(PurePosixPath(one.name)), "*.img")
             ]
-            if len(found) != 1:
-                return b"another number of images"
+            if not found:
+                return None
+            if len(found) > 1:
+                return b"more than one image"
             content = archive.extractfile(found[0])
             return content.read() if content else None
     except (tarfile.TarError, ValueError, OverflowError, EOFError, OSError, RecursionError):

@@ -14,7 +14,7 @@ import pytest
 from imagestoreproxy.model.errors import FetchError
 from imagestoreproxy.outside.curl import CurlFetcher
 from imagestoreproxy.outside.exchange import Answer, Limits, Request
-from imagestoreproxy.outside.neterrors import retry_after_s, status_error
+from imagestoreproxy.outside.neterrors import network_error, retry_after_s, status_error
 from tests.functional.faulty_server import FaultyServer, Page, RawServer
 from tests.functional.reactor_thread import running_reactor
 from tests.functional.test_curl import MemorySink, download, get
@@ -198,6 +198,15 @@ def test_retry_after_is_seconds_or_a_date_and_bounded(
     headers: dict[str, str], seconds: float
 ) -> None:
     assert retry_after_s(headers, NOW_S) == seconds
+
+
+def test_h6_what_a_strangers_certificate_says_is_shown_in_print_alone() -> None:
+    request = Request("https://store/x", "", False)
+    seen = Answer(certificate={"Issuer": "CN=\x1b[31m\n" + "x" * 500, "Expire date": "\u202e"})
+    message = network_error(request, Answer(code=60), Limits(), seen).message
+    assert message.isprintable()
+    assert "issued by CN=?[31m?xxx" in message
+    assert len(message) < 600
 
 
 def test_every_status_has_a_sentence_with_what_to_do() -> None:
