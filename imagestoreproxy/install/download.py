@@ -9,6 +9,7 @@ from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.errors import DigestError, FetchError
 from imagestoreproxy.model.images import ImageFile
 from imagestoreproxy.model.installs import Step
+from imagestoreproxy.model.masking import masked
 from imagestoreproxy.model.plan import download_name
 from imagestoreproxy.model.retry import DOWNLOAD, WRONG_DIGESTS
 from imagestoreproxy.ports import Background, Clock, Disk, Fetcher, Journal, Partial, Sources
@@ -97,7 +98,7 @@ class Downloader:
                 self._journal.failure(
                     "{url} did not give the {kind} of {image}",
                     error,
-                    url=url,
+                    url=masked(url),
                     kind=file.kind.value,
                     image=work.install.image_uri,
                 )
@@ -123,8 +124,8 @@ class Downloader:
                 return
             except DigestError:
                 raise DigestError(
-                    f"{url} gave more than the {file.size_bytes} bytes that are signed for the"
-                    f" {file.kind}."
+                    f"{masked(url)} gave more than the {file.size_bytes} bytes that are signed"
+                    f" for the {file.kind}."
                 ) from None
             except FetchError as error:
                 if sink.position >= file.size_bytes:
@@ -148,10 +149,10 @@ def _is_right(partial: Partial, file: ImageFile) -> bool:
 def _wrong(url: str, partial: Partial, file: ImageFile) -> DigestError:
     if partial.position != file.size_bytes:
         return DigestError(
-            f"{url} gave {partial.position} bytes for the {file.kind}, but {file.size_bytes} bytes"
-            " are signed."
+            f"{masked(url)} gave {partial.position} bytes for the {file.kind}, but"
+            f" {file.size_bytes} bytes are signed."
         )
     return DigestError(
-        f"{url} gave a {file.kind} with another content than was signed (SHA-256"
+        f"{masked(url)} gave a {file.kind} with another content than was signed (SHA-256"
         f" {partial.sha256_hex()[:16]}…, signed {file.sha256[:16]}…)."
     )

@@ -13,6 +13,7 @@ from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.errors import DiskError, UnpackError
 from imagestoreproxy.model.images import Compression, FileFormat, ImageFile
 from imagestoreproxy.model.installs import Step
+from imagestoreproxy.model.masking import masked
 from imagestoreproxy.model.plan import Part, Plan, download_name
 from imagestoreproxy.ports import Background, Chunks, Disk, DiskImages, Stop
 
@@ -76,7 +77,7 @@ class Preparation:
             try:
                 ready |= await self._parts_of(work, plan, file)
             except UnpackError as error:
-                what = f"The {file.kind} from {file.url} cannot be unpacked"
+                what = f"The {file.kind} from {masked(file.url)} cannot be unpacked"
                 raise UnpackError(f"{what}: {error.message}") from error
         return [ready[part] for part in plan.parts]
 

@@ -15,6 +15,7 @@ from imagestoreproxy.model.images import (
     ImageDocument,
     ImageFile,
 )
+from imagestoreproxy.model.masking import masked
 
 # A qcow2 is unpacked on the disk; its clusters are usually deflated to a third or less.
 QCOW2_GROWTH = 4
@@ -58,7 +59,7 @@ class Plan:
             {
                 "version": self.version,
                 "fetch": [
-                    {"url": file.url, "bytes": file.size_bytes, "sha256": file.sha256}
+                    {"url": masked(file.url), "bytes": file.size_bytes, "sha256": file.sha256}
                     for file in self.fetches
                 ],
                 "convert": [_conversion(part) for part in self.parts],

@@ -171,7 +171,10 @@ class Threads:
 
         def finish(result: Any, error: BaseException | None) -> None:
             self._stops.discard(stop)
-            if error is None:
+            if error is None and stop.is_set():
+                # Cancelled after the work was done, before anybody heard of it.
+                done.errback(Cancelled())
+            elif error is None:
                 done.callback(result)
             else:
                 done.errback(error)

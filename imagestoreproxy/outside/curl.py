@@ -167,6 +167,9 @@ class CurlFetcher:
             raise failure(request, f"it is no proper URL ({error})", retry_helps=False) from error
         if parts.scheme.lower() not in ("http", "https") or not host or "\\" in url:
             raise failure(request, "only http:// and https:// are taken", retry_helps=False)
+        if "%" in host and ":" not in host:
+            # libcurl would decode it, and ask another host than the one that is looked at here.
+            raise failure(request, "a host name holds no '%'", retry_helps=False)
         request = replace(request, proxy=self._rules.proxy_for(url))
         if not request.allow_local and is_local_host(host):
             raise failure(

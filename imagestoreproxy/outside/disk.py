@@ -127,7 +127,9 @@ class DataDirectory:
     def tokens(self) -> list[str]:
         """List the tokens that have files."""
         with _plain_words(self._downloads):
-            return sorted(one.name for one in self._downloads.iterdir() if one.is_dir())
+            names = [one.name for one in self._downloads.iterdir() if one.is_dir()]
+        # Not what others keep there, such as "lost+found".
+        return sorted(name for name in names if _NAME.fullmatch(name))
 
 
 class PartialFile:

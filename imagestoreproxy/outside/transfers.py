@@ -20,6 +20,7 @@ from twisted.logger import Logger
 _log = Logger()
 
 _SWEEP_S = 1.0
+_AFTER_FAILURE_S = 0.1
 _KEPT_CONNECTIONS = 8
 
 
@@ -46,6 +47,7 @@ class TransferThread:
         self._gate = threading.Lock()  # over _closing and what is put into _calls
         self._closing = False
         self._timer_s: float | None = None
+        self._sweep_s = time.monotonic() + _SWEEP_S
         self._watched: set[int] = set()
         self._selector = selectors.DefaultSelector()
         self._wake_out, self._wake_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -96,23 +98,12 @@ class TransferThread:
             self._timer_s = 0.0  # some versions of libcurl do not ask to be called again
 
     def _run(self) -> None:
-        sweep_s = time.monotonic() + _SWEEP_S
         while not self._closing:
-            ready = self._selector.select(self._patience_s(sweep_s))
-            for key, events in ready:
-                if key.fd == self._wake_out:
-                    os.read(self._wake_out, 4096)
-                else:
-                    self._multi.socket_action(key.fd, _curl_events(events))
-            self._take_calls()
-            now_s = time.monotonic()
-            if self._timer_s is not None and now_s >= self._timer_s:
-                self._timer_s = None
-                self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
-            if now_s >= sweep_s:
-                sweep_s = now_s + _SWEEP_S
-                self._sweep()
-            self._harvest()
+            try:
+                self._turn()
+            except Exception:  # what libcurl refuses once must not end all later transfers
+                _log.failure("A turn of the transfer thread failed")
+                time.sleep(_AFTER_FAILURE_S)
         self._take_calls()
         for job in tuple(self._jobs.values()):
             self.cancel(job)
@@ -121,6 +112,23 @@ class TransferThread:
         os.close(self._wake_out)
         os.close(self._wake_in)
 
+    def _turn(self) -> None:
+        ready = self._selector.select(self._patience_s())
+        for key, events in ready:
+            if key.fd == self._wake_out:
+                os.read(self._wake_out, 4096)
+            else:
+                self._multi.socket_action(key.fd, _curl_events(events))
+        self._take_calls()
+        now_s = time.monotonic()
+        if self._timer_s is not None and now_s >= self._timer_s:
+            self._timer_s = None
+            self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+        if now_s >= self._sweep_s:
+            self._sweep_s = now_s + _SWEEP_S
+            self._sweep()
+        self._harvest()
+
     def _sweep(self) -> None:
         """Let libcurl look by itself at every socket, and at its clock."""
         if self._jobs:
@@ -128,8 +136,8 @@ class TransferThread:
                 self._multi.socket_action(fd, 0)
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
 
-    def _patience_s(self, sweep_s: float) -> float | None:
-        moments = [sweep_s] if self._jobs else []
+    def _patience_s(self) -> float | None:
+        moments = [self._sweep_s] if self._jobs else []
         if self._timer_s is not None:
             moments.append(self._timer_s)
         return max(0.0, min(moments) - time.monotonic()) if moments else None

@@ -141,7 +141,7 @@ def _file(source: Json) -> ImageFile:
             for mirror in fields.items(source, "mirrors", limit=MIRRORS)
         ),
         sha256=digest,
-        size_bytes=fields.whole(source, "size-in-bytes", highest=LARGEST_FILE_BYTES),
+        size_bytes=fields.whole(source, "size-in-bytes", lowest=1, highest=LARGEST_FILE_BYTES),
         compression=_word(Compression, source, "compression", "none"),
         format=_word(FileFormat, source, "format", "raw"),
         members=tuple(

@@ -6,12 +6,15 @@ Each function names the field it did not like, so that a store's owner can mend 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from imagestoreproxy.model.errors import DocumentError
 
 Json = Mapping[str, Any]
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 # A value of two bytes takes up to a hundred in memory: 8 MiB of "[],[],[]" would be 200 MiB.
 CONTAINERS = 100_000
@@ -67,14 +70,23 @@ def _printable(value: str, name: str) -> str:
         value.encode("utf-8")
     except UnicodeEncodeError:
         raise DocumentError(f"'{name}' holds half a character (a lone surrogate).") from None
+    # What moves a cursor or rings a bell is no text; some clouds choke on their own echo of it.
+    return _CONTROLS.sub("", value)
+
+
+def whole(source: Json, name: str, *, lowest: int = 0, highest: int) -> int:
+    """Give a whole number from ``lowest`` to ``highest``."""
+    value = source.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
+        raise DocumentError(f"'{name}' must be a whole number from {lowest} to {highest}.")
     return value
 
 
-def whole(source: Json, name: str, *, highest: int) -> int:
-    """Give a whole number from 0 to ``highest``."""
-    value = source.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= highest:
-        raise DocumentError(f"'{name}' must be a whole number from 0 to {highest}.")
+def number(source: Json, name: str, *, highest: float) -> float:
+    """Give a number from 0 to ``highest``; absent is 0."""
+    value = source.get(name, 0)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= highest:
+        raise DocumentError(f"'{name}' must be a number from 0 to {highest}.")
     return value
 
 

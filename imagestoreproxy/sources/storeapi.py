@@ -6,6 +6,7 @@ from urllib.parse import quote, urlsplit
 
 from imagestoreproxy.model.errors import DocumentError, FetchError
 from imagestoreproxy.model.images import ImageDocument, ImageInfo, Listing, Section
+from imagestoreproxy.model.masking import masked
 from imagestoreproxy.ports import Background, Clock, Fetcher, Records, Verifier
 from imagestoreproxy.sources import fields
 from imagestoreproxy.sources.document import check_serial, read_document, read_info
@@ -73,7 +74,8 @@ class StoreApi:
             return await self.read(fetched.body), fetched.body
         except DocumentError as error:
             raise FetchError(
-                f"{url} answered, but not as an image store does: {error} Check the API URL.",
+                f"{masked(url)} answered, but not as an image store does: {error} Check the API"
+                " URL.",
                 status=200,
             ) from error
 
@@ -98,7 +100,10 @@ class StoreApi:
         """Verify a message that was fetched, now or earlier."""
         try:
             signed = await self._verifier.verify(message)
-            return read_document(signed, message, image_uri, self._clock.now_s())
+            now_s = self._clock.now_s()
+            return await self.background.run(
+                lambda _stop: read_document(signed, message, image_uri, now_s)
+            )
         except DocumentError as error:
             raise DocumentError(
                 f"The image document of {image_uri} is refused: {error.message}"
@@ -133,23 +138,26 @@ def read_listing(body: bytes) -> Listing:
         info = _info(entry)
         if info is not None:
             images[info.uri] = info
-    sections = fields.objects(source, "sections", limit=SECTIONS)
-    return Listing(tuple(images.values()), tuple(_section(entry) for entry in sections))
+    sections = [_section(entry) for entry in fields.objects(source, "sections", limit=SECTIONS)]
+    return Listing(tuple(images.values()), tuple(one for one in sections if one is not None))
 
 
 def _info(entry: Json) -> ImageInfo | None:
     try:
         image_uri = fields.uri(entry.get("uri"), "uri")
-        size_mb = fields.whole({"size-in-mb": 0, **entry}, "size-in-mb", highest=2**40)
+        size_mb = round(fields.number(entry, "size-in-mb", highest=2**40))
         return read_info(entry, image_uri, size_mb)
     except DocumentError:
         # One bad entry must not hide a whole store; nothing of it is ever acted on.
         return None
 
 
-def _section(entry: Json) -> Section:
-    return Section(
-        title=fields.text(entry, "title", limit=300),
-        summary=fields.text(entry, "summary", limit=2000),
-        image_uris=fields.texts(entry, "image-uris", limit=IMAGES, length=2000),
-    )
+def _section(entry: Json) -> Section | None:
+    try:
+        return Section(
+            title=fields.text(entry, "title", limit=300),
+            summary=fields.text(entry, "summary", limit=2000),
+            image_uris=fields.texts(entry, "image-uris", limit=IMAGES, length=2000),
+        )
+    except DocumentError:
+        return None

@@ -301,3 +301,22 @@ def test_markup_and_scripts_in_a_listing_stay_text_and_urls_are_plain() -> None:
     (info,) = read_listing(json.dumps({"images": [hostile]}).encode()).images
     assert (info.title, info.summary, info.tags) == (script, script, (script,))
     assert (info.icon_uri, info.provider.uri) == ("", "")
+
+
+def test_an_odd_section_and_odd_numbers_do_not_hide_a_store() -> None:
+    listing = read_listing(
+        json.dumps(
+            {
+                "images": [{**IMAGE, "size-in-mb": 1.5}],
+                "sections": [{"title": "odd", "image-uris": None}, {"title": "fine"}],
+            }
+        ).encode()
+    )
+    assert [info.size_mb for info in listing.images] == [2]
+    assert [section.title for section in listing.sections] == ["fine"]
+
+
+def test_what_rings_a_bell_is_left_out_of_texts() -> None:
+    images = [{**IMAGE, "title": "ring\x07 the\x1b[31m bell", "summary": "two\nlines"}]
+    (info,) = read_listing(json.dumps({"images": images}).encode()).images
+    assert (info.title, info.summary) == ("ring the[31m bell", "two\nlines")
