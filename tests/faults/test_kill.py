@@ -12,7 +12,7 @@ from tests.faults.kill import Life
 from tests.functional.interceptor import Answer, Request, interceptor
 from tests.functional.rig import ec2_rig, fake_rig
 
-FAKE_LIVES = 26 if tally.LONG else 1
+FAKE_LIVES = 24 if tally.LONG else 1
 EC2_LIVES = 5 if tally.LONG else 1
 
 
