@@ -96,7 +96,7 @@ class Proxy(Service):
         )
         self._verifier = GpgVerifier(self._threads, settings.keyring, settings.data_dir / "gnupg")
         source = StoreApi(
-            settings.api_url,
+            masked(settings.api_url),
             settings.api_url,
             fetcher=self._fetcher,
             verifier=self._verifier,

@@ -133,6 +133,7 @@ def part_stream(chunks: Iterable[bytes], part_bytes: int = PART_BYTES) -> Iterat
             view = view[taken:]
             if filled == part_bytes:
                 yield memoryview(part)
+                del part  # before the next one is made, not after
                 part, filled = bytearray(part_bytes), 0
     if filled:
         yield memoryview(part)[:filled]
