@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from imagestoreproxy.model.errors import SettingsError
-from imagestoreproxy.outside.addresses import is_local, is_local_host
 from imagestoreproxy.model.masking import masked
+from imagestoreproxy.outside.addresses import is_local, is_local_host
 from imagestoreproxy.outside.proxies import ProxyRules, proxy_rules
 
 LOCAL = [
