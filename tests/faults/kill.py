@@ -17,7 +17,6 @@ from tests.faults import tally
 from tests.faults.ground import AT_REST, Look, at_rest, errors, problems, said_500
 from tests.functional.rig import Rig, State, wait_for
 
-ROUNDS = 8
 GROWS = "Example Database"
 # What a round may do, and how often; an upgrade comes when everything before it was killed once.
 KINDS = ("install", "install", "two at once", "two at once", "cancel", "cancel", "uninstall")
@@ -42,6 +41,7 @@ class Life:
     look: Look
     span_s: float
     number: signal.Signals = signal.SIGKILL
+    rounds: int = 8
     uris: list[str] = field(default_factory=list)
     states: dict[str, State] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
@@ -52,8 +52,8 @@ class Life:
         images = self.rig.daemon.proxy.get("/api/dashboard")["images"]
         self.uris = sorted(image["uri"] for image in images)
         self.states = at_rest(self.rig.daemon, self.uris)
-        upgrade_at = self.random.randrange(3, ROUNDS)
-        for number in range(ROUNDS):
+        upgrade_at = self.random.randrange(self.rounds // 2, self.rounds)
+        for number in range(self.rounds):
             try:
                 self._round("upgrade" if number == upgrade_at else self.random.choice(KINDS))
             except (AssertionError, ClientError, OSError) as error:

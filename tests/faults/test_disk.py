@@ -276,6 +276,7 @@ def test_a_locked_database_is_waited_for_and_nothing_is_lost(
         assert not count
 
 
+@pytest.mark.skipif(not tally.LONG, reason="it waits as long as the daemon does: five seconds")
 def test_a_database_that_is_locked_at_the_start_is_waited_for_or_named(
     tmp_path: Path, larger: Path
 ) -> None:

@@ -14,6 +14,7 @@ from tests.functional.rig import ec2_rig, fake_rig
 
 FAKE_LIVES = 24 if tally.LONG else 1
 EC2_LIVES = 5 if tally.LONG else 1
+EC2_ROUNDS = 8 if tally.LONG else 2
 
 
 @pytest.fixture(scope="module")
@@ -44,4 +45,5 @@ def test_p4_p11_killed_at_any_moment_ec2_and_s3_hold_what_the_records_say(
 
         cloud.rule = slow
         with ec2_rig(tmp_path, small, cloud.url, "--debug") as rig:
-            Life(rig, "EC2 and S3", seeded, ec2_cloud(moto_url), span_s=1.0).live()
+            look = ec2_cloud(moto_url)
+            Life(rig, "EC2 and S3", seeded, look, span_s=1.0, rounds=EC2_ROUNDS).live()

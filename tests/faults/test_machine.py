@@ -20,6 +20,7 @@ from tests.functional.rig import ROOT, Rig, fake_rig, wait_for
 
 TRIO = "Example Server"
 LIVES = 4 if tally.LONG else 1
+ROUNDS = 8 if tally.LONG else 3
 DESCRIPTORS = 64
 
 
@@ -35,7 +36,9 @@ def test_sigterm_at_any_moment_ends_it_in_order_and_sighup_does_nothing(
     seeded = tally.generator(f"SIGTERM {number}")
     with fake_rig(tmp_path, small, "--max-installs=4") as rig:
         look = fake_cloud(rig.daemon)
-        Life(rig, "fake cloud", seeded, look, span_s=0.25, number=signal.SIGTERM).live()
+        life = Life(rig, "fake cloud", seeded, look, span_s=0.25, rounds=ROUNDS)
+        life.number = signal.SIGTERM
+        life.live()
 
 
 @pytest.mark.parametrize("at_s", [0.0, 0.05, 0.15, 0.3] if tally.LONG else [0.15])
