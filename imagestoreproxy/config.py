@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,8 @@ class Settings:
     max_unpacked_bytes: int = 64 * GIB
 
     def __repr__(self) -> str:
-        return f"Settings(cloud={self.cloud!r}, api_url={self.api_url!r}, data_dir={self.data_dir})"
+        url = masked(self.api_url)
+        return f"Settings(cloud={self.cloud!r}, api_url={url!r}, data_dir={self.data_dir})"
 
 
 def parse(arguments: Sequence[str]) -> Settings:
@@ -68,7 +70,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         SystemExit: after ``--help`` or ``--version``.
     """
     options = _parser().parse_args(arguments)
-    data_dir = Path(options.data_dir).expanduser()
+    data_dir = Path(_required(options.data_dir, "--data-dir must not be empty.")).expanduser()
     return Settings(
         data_dir=data_dir,
         api_url=_http_url("--api-url", _required(options.api_url, _NO_SOURCE)).rstrip("/"),
@@ -111,7 +113,8 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise SettingsError(f"{message}. See --help.")
+        # Without values: the one of a misspelt option may be a secret.
+        raise SettingsError(re.sub(r"(--[\w-]+)=\S*", r"\1=...", f"{message}. See --help."))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -65,9 +65,7 @@ def _give_memory_back() -> None:
 
 
 def _run(settings: Settings) -> int:
-    # Sent by closing terminals and by scripts that mean "read your settings again". A handler
-    # rather than SIG_IGN, which the programs that are called would inherit.
-    signal.signal(signal.SIGHUP, lambda _number, _frame: None)
+    _ignore_hangups()
     reactor = _reactor()
 
     async def begin() -> None:
@@ -110,6 +108,12 @@ def _until_stopped(begin: Callable[[], Coroutine[Any, Any, None]], reactor: Any)
     return 1
 
 
+def _ignore_hangups() -> None:
+    # Sent by closing terminals and by scripts that mean "read your settings again". A handler
+    # rather than SIG_IGN, which the programs that are called would inherit.
+    signal.signal(signal.SIGHUP, lambda _number, _frame: None)
+
+
 def _reactor() -> Any:
     from twisted.internet import reactor  # noqa: PLC0415 - importing it installs it
 
@@ -146,6 +150,7 @@ class ServiceMaker:
     def makeService(self, options: _TwistOptions) -> Proxy:
         """Build the daemon for the reactor that ``twist`` runs."""
         os.umask(0o077)
+        _ignore_hangups()
         try:
             return build(options.settings, _reactor())
         except StoreProxyError as error:

@@ -35,6 +35,7 @@ GONE = ("NoSuchBucket", "NoSuchKey", "NoSuchEntity")
 GONE_OR_404 = (*GONE, "404", "NotFound")
 # Parts of 10 MiB: far beyond any image.
 MAX_OBJECTS = 100_000
+MAKE_LIMIT_S = 60.0
 REMOVE_TRIES = 5
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
@@ -116,12 +117,14 @@ class Bucket:
                 f"create the bucket {self.name}",
                 lambda: self._s3.create_bucket(Bucket=self.name, **more),
                 allowed=("BucketAlreadyOwnedByYou", "BucketAlreadyExists"),
+                # Left behind, it would come into being after its undoing.
+                leave_s=MAKE_LIMIT_S,
             )
         except ClientError:
             if not self._is_ours():
                 raise CloudError(
                     f"{self._calls.endpoint} has a bucket {self.name} of another account; "
-                    "install again, then another name is chosen."
+                    "clear the error and install again, then another name is chosen."
                 ) from None
 
     def put(self, key: str, content: memoryview | bytes, sent: Stored) -> None:
@@ -224,18 +227,22 @@ class Bucket:
         """Delete an object; one that is not there is fine."""
         self._delete(f"delete {self.name}/{key}", self._s3.delete_object, Key=key)
 
-    def remove(self) -> None:
-        """Delete all objects and the bucket itself, until S3 says that there is none.
+    def remove(self, stem: str = "") -> None:
+        """Delete objects and the bucket itself, until S3 says that there is none.
 
-        A bucket of another account, which we could not make, is none of ours.
+        What somebody else has put into it stays, and so does then the bucket; a bucket of another
+        account, which we could not make, is none of ours.
+
+        Args:
+            stem: what the names of our objects begin with.
         """
         try:
-            self._remove()
+            self._remove(stem)
         except CloudError as error:
             if error.retry_helps or self._is_ours():
                 raise
 
-    def _remove(self) -> None:
+    def _remove(self, stem: str) -> None:
         for tried in range(REMOVE_TRIES):
             # A part whose upload was broken off may have arrived just now.
             if tried > 1:
@@ -243,8 +250,11 @@ class Bucket:
             objects = self.objects()
             if objects is None:
                 return
-            for key in objects:
+            ours = [key for key in objects if key.startswith(stem)]
+            for key in ours:
                 self.delete(key)
+            if len(ours) < len(objects):
+                return
             self._delete(f"delete the bucket {self.name}", self._s3.delete_bucket)
         raise CloudError(
             f"{self._calls.endpoint} keeps the bucket {self.name}, though it was deleted; see what "
@@ -253,7 +263,7 @@ class Bucket:
 
     def _is_ours(self) -> bool:
         answer = own_buckets(self._s3, self._calls)
-        return self.name in (bucket["Name"] for bucket in answer.get("Buckets", ()))
+        return self.name in (bucket.get("Name") for bucket in answer.get("Buckets", ()))
 
     def _delete(self, what: str, request: Any, **arguments: str) -> None:
         with suppress(ClientError):  # the next listing tells

@@ -109,7 +109,11 @@ class Calls:
 
     def pause(self, failures: int, asked_s: float = 0.0) -> None:
         """Wait before something is tried again that failed ``failures`` times; a cancel ends it."""
-        self._stop.wait(self._patience.retry.pause_s(failures, random.random(), asked_s))
+        pause_s = self._patience.retry.pause_s(failures, random.random(), asked_s)
+        try:
+            self._stop.wait(pause_s)
+        except OutOfTimeError as error:
+            raise cloud_error(error, self.endpoint, "wait any longer", time.time()) from None
 
     def body(self, content: memoryview | bytes) -> Body:
         """Give the body of an upload, which a cancel breaks off."""

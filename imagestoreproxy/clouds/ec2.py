@@ -105,7 +105,8 @@ class Ec2Cloud:
 
     def remove(self, bundle: Bundle) -> Awaitable[None]:
         """Delete the bundle's objects and its bucket; absent ones are fine."""
-        return self._run(lambda stop: self._clients.bucket(bundle.bucket, stop).remove())
+        bucket, stem = bundle.bucket, f"{bundle.name}."
+        return self._run(lambda stop: self._clients.bucket(bucket, stop).remove(stem))
 
     def _run(self, work: Callable[[Stop], T]) -> Awaitable[T]:
         def watched(stop: Stop) -> T:

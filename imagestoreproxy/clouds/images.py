@@ -58,6 +58,8 @@ class Images:
             if self.knows(image_id):
                 return image_id
             self._calls.pause(failures)
+        # Nobody else knows the id: what is not listed now may be later, and nobody would remove it.
+        self.deregister(image_id)
         raise CloudError(
             f"{self._calls.endpoint} gave {location} the id {image_id} but does not list it; "
             "try again."
@@ -72,7 +74,9 @@ class Images:
 
     def knows(self, image_id: str) -> bool:
         """Tell whether an id is registered."""
-        return any(image["ImageId"] == image_id for image in self._live(self.described(image_id)))
+        return any(
+            image.get("ImageId") == image_id for image in self._live(self.described(image_id))
+        )
 
     def described(self, image_id: str) -> dict[str, Any]:
         """Give EC2's answer to a question for an id, which has no image when it is unknown."""

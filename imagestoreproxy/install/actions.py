@@ -10,7 +10,7 @@ import secrets
 from imagestoreproxy.install.inventory import Inventory
 from imagestoreproxy.install.runs import Runs
 from imagestoreproxy.install.work import Work
-from imagestoreproxy.model.errors import CallerError, OwnStateError
+from imagestoreproxy.model.errors import CallerError, DiskError, OwnStateError
 from imagestoreproxy.model.images import ImageInfo, is_newer
 from imagestoreproxy.model.installs import (
     ACTIVE,
@@ -33,7 +33,11 @@ BUSY = {
 
 
 class Actions:
-    """Changes what is installed. All raise ``CallerError`` (404, 409) for what makes no sense."""
+    """Changes what is installed.
+
+    All raise ``CallerError`` (404, 409) for what makes no sense, and ``OwnStateError`` when it
+    cannot be written down.
+    """
 
     def __init__(
         self,
@@ -77,22 +81,15 @@ class Actions:
         installation = self._inventory.newest(image_uri)
         if installation and not installation.gone and not self._is_upgrade(installation):
             return
-        # Files that a failed try left are found again by the token.
-        token = work.install.token if work else secrets.token_hex(8)
-        state = work.state if work else State.UNINSTALLED
-        work = self._begin(image_uri, source, state, token)
-        await self._written(work, Event.ACCEPT)
+        before = work.state if work else State.UNINSTALLED
+        work = await self._begin(image_uri, source, Event.ACCEPT, before)
         if work.state is State.WAITING:  # and was not cancelled meanwhile
             self._runs.install(work)
 
     async def cancel(self, image_uri: str) -> None:
         """Stop an install and take back what it did; returns when done, or after 1.5 seconds."""
         work = self._inventory.works.get(image_uri)
-        if (
-            work is None
-            or work.state not in ACTIVE
-            or (work.state, Event.CANCEL) not in TRANSITIONS
-        ):
+        if work is None or work.state not in CANCELLABLE:
             raise CallerError("Nothing to cancel: no install of this image is going on.", 409)
         if work.sealed:
             return
@@ -126,8 +123,10 @@ class Actions:
 
     async def _try_again_to_undo(self, work: Work) -> None:
         work.enter(Event.CANCEL)
-        await work.save()
-        self._runs.take_back(work)
+        try:
+            await work.save()
+        finally:
+            self._runs.take_back(work)
         await self._end_of(work)
 
     async def uninstall(self, image_uri: str) -> None:
@@ -142,30 +141,38 @@ class Actions:
             raise CallerError("Nothing to uninstall: this image is not installed.", 409)
         if work:
             await self.clear_error(image_uri)
-        work = self._begin(image_uri, installation.source, State.INSTALLED, secrets.token_hex(8))
-        await self._written(work, Event.REMOVE)
+        if image_uri in self._inventory.works:
+            raise CallerError(f"{BUSY[State.CANCELLING]}; try again in a moment.", 409)
+        work = await self._begin(image_uri, installation.source, Event.REMOVE, State.INSTALLED)
         self._runs.remove(work)
         await self._end_of(work)
 
-    def _begin(self, image_uri: str, source: str, state: State, token: str) -> Work:
+    async def _begin(self, image_uri: str, source: str, event: Event, before: State) -> Work:
+        """Begin work on an image, written down before the click is answered.
+
+        Raises:
+            OwnStateError: it cannot be written; then nothing was heard, and all is as it was.
+        """
         installation = self._inventory.newest(image_uri)
         info = self._sources.info(image_uri) or (
             installation.info if installation else ImageInfo(uri=image_uri)
         )
-        row = Install(image_uri, source, state, token, info, self._clock.now_s())
-        before = self._inventory.works.get(image_uri)
+        earlier = self._inventory.works.get(image_uri)
+        # Files that a failed try left are found again by the token.
+        token = earlier.install.token if earlier else secrets.token_hex(8)
+        row = Install(image_uri, source, before, token, info, self._clock.now_s())
         work = self._inventory.works[image_uri] = Work(row, self._records, self._clock)
-        if before:  # what could not be taken back of an earlier try is still ours to use, or undo
-            work.bundles = before.bundles
-        return work
-
-    async def _written(self, work: Work, event: Event) -> None:
-        """Write a click down before it is answered; what cannot be written was not heard."""
+        if earlier:  # what could not be taken back of it is still ours to use, or to undo
+            work.bundles = earlier.bundles
         try:
             await work.happen(event)
-        except OwnStateError:
-            self._inventory.works.pop(work.install.image_uri, None)
+        except (OwnStateError, DiskError):
+            if self._inventory.works.get(image_uri) is work:
+                del self._inventory.works[image_uri]
+                if earlier:
+                    self._inventory.works[image_uri] = earlier
             raise
+        return work
 
     async def _end_of(self, work: Work) -> None:
         for _ in range(int(CANCEL_WAIT_S / POLL_S)):

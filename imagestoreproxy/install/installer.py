@@ -82,6 +82,8 @@ class Installer:
             await self._download(work, plan)
             await self._take_turn(work)
             try:
+                # Once more: who had the turn before may have stored the same kernel.
+                await self._share(work, document)
                 await self._store_all(work, document, plan)
             finally:
                 self._storing = None
@@ -116,9 +118,13 @@ class Installer:
         wanted = {
             part.kind: content_name(part, document.architecture) for part in parts_of(document)
         }
-        for bundle in list(work.bundles.values()):
-            if wanted.get(bundle.kind) != bundle.content:
-                await self._undo.bundle(work, bundle)
+        kept = {kind for kind, bundle in work.bundles.items() if wanted.get(kind) == bundle.content}
+        if kept != wanted.keys():
+            # An image is registered with the ids of its kernel and ramdisk: it goes with them.
+            kept.discard(FileKind.IMAGE)
+        for kind in reversed(FileKind):
+            if kind in work.bundles and kind not in kept:
+                await self._undo.bundle(work, work.bundles[kind])
 
     async def _share(self, work: Work, document: ImageDocument) -> None:
         """Take kernel and ramdisk from another installation that has the same."""
@@ -130,7 +136,10 @@ class Installer:
                 # Noted first: from here on no uninstall takes it away.
                 bundle = replace(bundle, image_uri=document.uri)
                 await work.note(bundle)
-                if not await self._cloud.is_registered(bundle.image_id):
+                if not (
+                    await self._cloud.is_registered(bundle.image_id)
+                    and await self._cloud.is_stored(bundle.location)
+                ):
                     await work.strike(bundle)
 
     async def _download(self, work: Work, plan: Plan) -> None:

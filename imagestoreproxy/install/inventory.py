@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.images import FileKind
@@ -21,6 +21,7 @@ class Inventory:
     def __init__(self) -> None:
         self.works: dict[str, Work] = {}
         self.installed: dict[str, list[Installation]] = {}
+        self._let_go: set[tuple[int, str]] = set()
 
     def load(self, remembered: Remembered, records: Records, clock: Clock) -> None:
         """Begin with what an earlier run of the daemon left."""
@@ -66,16 +67,23 @@ class Inventory:
 
     def is_used(self, image_id: str, *, besides: Work | Installation) -> bool:
         """Tell whether anything else consists of what is registered as ``image_id``."""
-        others = [
-            *(
-                one.bundles
-                for many in self.installed.values()
-                for one in many
-                if one is not besides
-            ),
-            *(work.bundles.values() for work in self.works.values() if work is not besides),
+        others: list[tuple[int, Iterable[Bundle]]] = [
+            *((id(one), one.bundles) for one in self.all() if one is not besides),
+            *((id(one), one.bundles.values()) for one in self.works.values() if one is not besides),
         ]
-        return any(bundle.image_id == image_id for bundles in others for bundle in bundles)
+        return any(
+            bundle.image_id == image_id and (owner, image_id) not in self._let_go
+            for owner, bundles in others
+            for bundle in bundles
+        )
+
+    def let_go(self, image_id: str, owner: Work | Installation) -> None:
+        """Say that ``owner`` leaves ``image_id`` to others: the last of them has to remove it."""
+        self._let_go.add((id(owner), image_id))
+
+    def has_left(self, owner: Work | Installation) -> None:
+        """Forget what an owner let go, when the owner itself is gone."""
+        self._let_go = {one for one in self._let_go if one[0] != id(owner)}
 
     def _staying(self) -> Iterator[Installation]:
         for uri, installations in self.installed.items():

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from imagestoreproxy.model.errors import StoreProxyError
+from imagestoreproxy.model.errors import CallerError, StoreProxyError
 from imagestoreproxy.model.findings import Finding
-from imagestoreproxy.ports import Background, Clock
+from imagestoreproxy.ports import Background, Clock, Task
 
 Check = Callable[[], Awaitable[Iterable[Finding]]]
 
 KEEP_S = 30.0
 LIMIT_S = 60.0
+POLL_S = 0.05
+WAITING = 100
 
 
 class Preflight:
@@ -42,50 +44,67 @@ class Preflight:
         self._limit_s = limit_s
         self._found: tuple[Finding, ...] = ()
         self._found_at_s: float | None = None
-        self._is_running = False
+        self._looking: Task | None = None
+        self._waiting = 0
 
     async def findings(self) -> Sequence[Finding]:
-        """Give what was found in the last seconds, or look now."""
-        while self._is_running:
-            await self._clock.sleep(0.05)
+        """Give what was found in the last seconds, or look now.
+
+        Raises:
+            CallerError: 503, when too many wait for it already.
+        """
         at_s = self._found_at_s
-        if at_s is None or self._clock.monotonic_s() >= at_s + self._keep_s:
-            self._is_running = True
-            try:
-                self._found = await self._look()
-                self._found_at_s = self._clock.monotonic_s()
-            finally:
-                self._is_running = False
+        if self._looking is None:
+            if at_s is not None and self._clock.monotonic_s() < at_s + self._keep_s:
+                return self._found
+            self._looking = self._background.start("preflight", self._look())
+        if self._waiting >= WAITING:
+            raise CallerError("Too many wait for the checks already: ask again in a minute.", 503)
+        # The look goes on whoever leaves; a run that ended at once has nobody to wait for.
+        self._waiting += 1
+        try:
+            if self._looking is not None:
+                await self._looking.ended()
+        finally:
+            self._waiting -= 1
         return self._found
 
-    async def _look(self) -> tuple[Finding, ...]:
-        found: list[list[Finding]] = [[] for _ in self._checks]
-        tasks = [
-            self._background.start(f"check of {name}", self._bounded(name, check, into))
-            for (name, check), into in zip(self._checks, found, strict=True)
-        ]
-        for task in tasks:
-            await task.ended()
-        for (name, _), into in zip(self._checks, found, strict=True):
-            if not into:
-                into.append(
-                    Finding(name, "The check failed unexpectedly; the log has the details.")
-                )
-        return tuple(finding for into in found for finding in into)
+    async def _look(self) -> None:
+        try:
+            found: list[list[Finding]] = [[] for _ in self._checks]
+            tasks = [
+                self._background.start(f"check of {name}", self._bounded(name, check, into))
+                for (name, check), into in zip(self._checks, found, strict=True)
+            ]
+            for task in tasks:
+                await task.ended()
+            self._found = tuple(finding for into in found for finding in into)
+            self._found_at_s = self._clock.monotonic_s()
+        finally:
+            self._looking = None
 
     async def _bounded(self, name: str, check: Check, into: list[Finding]) -> None:
+        """Run one check; one that does not even hear that it is cancelled is left behind."""
+        result: list[Finding] | None = None
+
         async def look() -> None:
+            nonlocal result
+            wrong = "The check failed unexpectedly; the log has the details."
+            found = [Finding(name, wrong)]
             try:
-                into.extend(await check())
+                found = list(await check())
             except StoreProxyError as error:
-                into.append(Finding(name, error.message))
+                found = [Finding(name, error.message)]
+            finally:
+                result = found
 
-        async def ring() -> None:
-            await self._clock.sleep(self._limit_s)
-            into.append(Finding(name, f"There was no answer within {self._limit_s:.0f} seconds."))
-            looking.cancel()
-
+        ends_s = self._clock.monotonic_s() + self._limit_s
         looking = self._background.start(f"check of {name}", look())
-        ringing = self._background.start(f"time limit of the check of {name}", ring())
-        await looking.ended()
-        ringing.cancel()
+        while result is None and self._clock.monotonic_s() < ends_s:
+            await self._clock.sleep(POLL_S)
+        if result is None:
+            looking.cancel()
+            late = f"There was no answer within {self._limit_s:.0f} seconds."
+            into.append(Finding(name, late))
+        else:
+            into.extend(result)

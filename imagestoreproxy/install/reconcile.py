@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from imagestoreproxy.install.inventory import Inventory
 from imagestoreproxy.install.undo import Undo
-from imagestoreproxy.model.errors import InstallError, OwnStateError
+from imagestoreproxy.model.errors import Cancelled, InstallError, OwnStateError
 from imagestoreproxy.model.installs import Installation, Reconciliation
 from imagestoreproxy.ports import Clock, Cloud, Journal, Records
 
@@ -42,24 +42,28 @@ class Reconciler:
     async def run(self) -> None:
         """Compare now, and every hour; keep a copy of what is true then. Never ends by itself."""
         while True:
-            await self.once()
             try:
+                await self.once()
                 await self._records.keep_copy()
-            except OwnStateError as error:
-                self._journal.failure("no copy of the records could be kept", error)
+            except Cancelled:
+                raise
+            except Exception as error:  # an answer nobody foresaw must not end all later ones
+                self._journal.failure("the comparison with the cloud failed", error)
             await self._clock.sleep(EVERY_S)
 
     async def once(self) -> Reconciliation:
         """Compare now; a cloud that cannot be asked changes nothing."""
         found = Reconciliation()
-        try:
-            for installation in self._inventory.all():
+        for installation in self._inventory.all():
+            try:
                 found = await self._look_at(installation, found)
+            except (InstallError, OwnStateError) as error:
+                found = self._with_problem(found, error)  # one image does not hide the others
+        try:
             await self._undo.installations(self._replaced())
             found = replace(found, strangers=await self._strangers())
         except (InstallError, OwnStateError) as error:
-            found = replace(found, problem=error.message)
-            self._journal.failure("the comparison with the cloud is not complete", error)
+            found = self._with_problem(found, error)
         for stranger in found.strangers:
             self._journal.info(
                 "the bucket {bucket} has a name like ours, but no record knows it: left alone",
@@ -67,10 +71,17 @@ class Reconciler:
             )
         return found
 
+    def _with_problem(
+        self, found: Reconciliation, error: InstallError | OwnStateError
+    ) -> Reconciliation:
+        self._journal.failure("the comparison with the cloud is not complete", error)
+        return replace(found, problem=found.problem or error.message)
+
     async def _look_at(self, one: Installation, found: Reconciliation) -> Reconciliation:
         why = await self._why_gone(one)
         found = replace(found, checked=found.checked + 1)
-        if bool(why) == bool(one.gone) or one.image_uri in self._inventory.works:
+        is_here = any(one is other for other in self._inventory.all())
+        if not is_here or bool(why) == bool(one.gone) or one.image_uri in self._inventory.works:
             return found
         await self._records.mark_gone(one.number, why)
         self._inventory.replace(one, replace(one, gone=why))
@@ -101,6 +112,7 @@ class Reconciler:
         ]
 
     async def _strangers(self) -> tuple[str, ...]:
+        buckets = await self._cloud.buckets()
         ours = {
             bundle.bucket
             for bundles in (
@@ -109,5 +121,4 @@ class Reconciler:
             )
             for bundle in bundles
         }
-        names = await self._cloud.buckets()
-        return tuple(sorted(name for name in names if _OURS.fullmatch(name) and name not in ours))
+        return tuple(sorted(name for name in buckets if _OURS.fullmatch(name) and name not in ours))

@@ -136,10 +136,12 @@ class Runs:
             await stopped.ended()
 
         async def attempt() -> bool:
-            await work.save()
             state = work.state
-            keep_files = work.keep_files and state is State.FAILING
-            await self._undo.install(work, keep_files=keep_files)
+            if not (work.keep_files and state is State.FAILING):
+                # Before anything is written: it may be the disk that is full.
+                await self._undo.files(work)
+            await work.save()
+            await self._undo.install(work)
             # Not over when a cancel came meanwhile: then the files go too.
             return work.state is state
 
@@ -150,6 +152,7 @@ class Runs:
         uri = work.install.image_uri
 
         async def attempt() -> bool:
+            work.meter.begin(Step.REMOVING)
             await work.save()
             await self._undo.installations(list(self._inventory.installed.get(uri, ())))
             return True
@@ -197,6 +200,8 @@ class Runs:
         await work.save()
 
     async def _settle(self, work: Work) -> bool:
+        if self._inventory.works.get(work.install.image_uri) is not work:
+            return True  # another install of this image has taken its place meanwhile
         work.install = replace(work.install, progress_percent=0)
         if work.state is State.FAILING:
             work.enter(Event.UNDONE, work.install.error)
@@ -212,7 +217,7 @@ class Runs:
     async def _keep_copy(self) -> None:
         try:
             await self._records.keep_copy()
-        except OwnStateError as error:
+        except (OwnStateError, DiskError) as error:
             self._journal.failure("no copy of the records could be kept", error)
 
     async def _keep(self) -> None:
@@ -227,7 +232,7 @@ class Runs:
                 continue
             try:
                 await work.renew()
-            except OwnStateError as error:
+            except (OwnStateError, DiskError) as error:
                 self._journal.failure("the state cannot be saved", error)
 
 

@@ -171,7 +171,9 @@ class ImageStore:
             STATUS[work.state],
             actions=(Action.CANCEL,) if can_stop else (),
             progress=work.meter.reading(self._clock.monotonic_s()),
-            is_upgrade=installation is not None and work.state is not State.REMOVING,
+            is_upgrade=bool(
+                installation and not installation.gone and work.state is not State.REMOVING
+            ),
             installed_version=installation.version if installation else "",
             error_message=" ".join(filter(None, (work.install.error, work.trouble))),
             updated_at_s=work.install.updated_at_s,

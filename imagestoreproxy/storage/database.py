@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from imagestoreproxy.model.errors import OwnStateError
+from imagestoreproxy.model.errors import DiskError, OwnStateError
 from imagestoreproxy.model.images import FileKind, ImageInfo, Provider
 from imagestoreproxy.model.installs import Bundle, Install, Installation, State
 from imagestoreproxy.ports import Background, Clock, Journal, Remembered
@@ -244,6 +244,10 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]
     except (sqlite3.Error, ValueError, OverflowError) as error:  # the latter two: odd values
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
+            raise DiskError(
+                "The disk of the data directory is full, so the state cannot be written: make room."
+            ) from error
         raise OwnStateError(f"The state database cannot be written or read: {error}.") from error
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 
 from imagestoreproxy.model.errors import (
     CallerError,
     CloudError,
     DiskError,
     DocumentError,
+    OwnStateError,
     UnpackError,
 )
 from imagestoreproxy.model.images import FileKind
@@ -217,3 +218,117 @@ def test_a_busy_image_says_so(world: World) -> None:
     Deferred.fromCoroutine(_awaited(daemon.store.uninstall(URI)))
     with pytest.raises(CallerError, match="still being uninstalled"):
         result(daemon.store.install(URI))
+
+
+def test_two_uninstalls_at_once_do_not_both_leave_the_kernel_they_share(world: World) -> None:
+    other = f"{URI}0"
+    shared = world.sources.documents[URI].files[:2]
+    image = make_file(world.fetcher, FileKind.IMAGE, b"another image" * 500)
+    world.sources.offer(make_document([*shared, image], uri=other))
+    held = Held(world.records, "remove_installation")
+    daemon = started(world, around=lambda port: held if port is world.records else port)
+    for uri in (URI, other):
+        result(daemon.store.install(uri))
+    for uri in (URI, other):
+        Deferred.fromCoroutine(_awaited(daemon.store.uninstall(uri)))
+    held._call = ""
+    for gate in held.waiting:
+        gate.callback(None)
+    daemon.clock.twisted.pump([0.05] * 40)
+    assert nothing_is_left(world)
+
+
+def test_an_uninstall_waits_for_the_undoing_of_a_failed_upgrade(world: World) -> None:
+    daemon = started(world)
+    result(daemon.store.install(URI))
+    world.sources.offer(trio(world.fetcher, version="1.1", serial=2))
+    world.cloud.trouble["register"] = CloudError("EC2 went away")
+    world.cloud.trouble["remove"] = CloudError("S3: denied", retry_helps=False)
+    result(daemon.store.install(URI))
+    daemon.clock.twisted.pump([10.0] * 60)
+    world.cloud.trouble.clear()
+    held = hold(world, "cloud", "remove")
+    held_daemon = started(world)
+    clicked: list[Any] = []
+    Deferred.fromCoroutine(_awaited(held_daemon.store.uninstall(URI))).addBoth(clicked.append)
+    held_daemon.clock.twisted.pump([0.05] * 40)
+    assert "still being taken back" in str(clicked[0].value)
+    held._call = ""
+    held.waiting[0].callback(None)
+    assert result(held_daemon.store.uninstall(URI)).status is Status.UNINSTALLED
+    world.cloud = held._port
+    assert nothing_is_left(world)
+    assert not held_daemon.journal.failures
+
+
+def test_what_was_deregistered_and_could_not_be_deleted_is_not_taken_for_installed(
+    world: World,
+) -> None:
+    held = hold(world, "cloud", "register")
+    daemon = started(world)
+    result(daemon.store.install(URI))
+    held.waiting[0].callback(None)
+    held._port.trouble["remove"] = CloudError("S3: denied", retry_helps=False)
+    Deferred.fromCoroutine(_awaited(daemon.store.cancel(URI)))
+    daemon.clock.twisted.pump([10.0] * 60)
+    assert "S3: denied" in state(daemon).error_message
+    held._port.trouble.clear()
+    held._call = ""
+    done = result(daemon.store.install(URI))
+    assert done.status is Status.INSTALLED
+    assert {done.emi, done.eki, done.eri} == set(held._port.registered)
+
+
+def test_a_click_that_cannot_be_written_down_leaves_everything_as_it_was(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.cloud.trouble["upload"] = CloudError("no route to S3")
+    daemon = started(world)
+    result(daemon.store.install(URI))
+
+    def full(install: Any) -> Deferred[None]:
+        return fail(OwnStateError("locked"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.records, "save_install", full)
+        with pytest.raises(OwnStateError):
+            result(daemon.store.install(URI))
+    assert state(daemon).error_message == "no route to S3"
+
+
+def test_a_document_with_another_kernel_takes_the_image_of_the_old_one_out_too(
+    world: World,
+) -> None:
+    held = hold(world, "records", "complete")
+    result(started(world).store.install(URI))
+    assert held.waiting
+    old = world.sources.documents[URI]
+    kernel = make_file(world.fetcher, FileKind.KERNEL, b"a newer kernel" * 50)
+    newer = make_document([kernel, *old.files[1:]], version="1.1", serial=2)
+    world.sources.documents[URI] = newer
+    world.records = held._port
+    done = state(started(world))
+    assert done.status is Status.INSTALLED
+    assert world.cloud.kernels[done.emi] == (done.eki, done.eri)
+    assert set(world.cloud.registered) == {done.emi, done.eki, done.eri}
+
+
+def test_one_image_that_cannot_be_looked_at_does_not_hide_another_that_is_gone(
+    world: World,
+) -> None:
+    other = f"{URI}0"
+    image = make_file(world.fetcher, FileKind.IMAGE, b"another image" * 500)
+    world.sources.offer(make_document([image], uri=other))
+    daemon = started(world)
+    first = result(daemon.store.install(URI))
+    second = result(daemon.store.install(other))
+    del world.cloud.registered[second.emi]
+    real = world.cloud.is_registered
+
+    def moody(image_id: str) -> Deferred[bool]:
+        return fail(CloudError("403")) if image_id == first.eki else real(image_id)
+
+    world.cloud.is_registered = moody  # type: ignore[method-assign]
+    found = result(daemon.store.reconcile())
+    assert (found.gone, found.problem) == ((other,), "403")
+    assert found.checked == 1
