@@ -62,7 +62,6 @@ class Nonces:
         self._times: list[int] = []
         self._secret = secrets.token_bytes(32)
         self.kept_bytes = 0
-        self._forgotten_until_s = 0
 
     def __len__(self) -> int:
         return len(self._seen)
@@ -90,13 +89,6 @@ class Nonces:
                     403,
                 )
             return seen
-        if expires_s <= self._forgotten_until_s:
-            # The clock was set back: whether this came before is no longer known.
-            raise SignatureError(
-                "The proxy's clock was set back, and it cannot tell this request from one that it"
-                " has answered and forgotten: sign it anew, for a later time.",
-                403,
-            )
         if len(self._seen) >= self._max_entries:
             raise CallerError(
                 f"More than {self._max_entries} signed requests came that have not expired yet: "
@@ -129,8 +121,7 @@ class Nonces:
 
     def _forget_expired(self, now_s: float) -> None:
         while self._times and self._times[0] < now_s:
-            self._forgotten_until_s = expired_s = heappop(self._times)
-            for name in self._expiring_at.pop(expired_s):
+            for name in self._expiring_at.pop(heappop(self._times)):
                 seen = self._seen.pop(name)
                 seen.forgotten = True
                 if seen.answer is not None:

@@ -374,7 +374,7 @@ def test_a_bucket_of_another_account_is_refused_and_needs_no_removal(
 
     upload = an_upload()
     between.rule = another
-    with pytest.raises(CloudError, match="of another account; install again"):
+    with pytest.raises(CloudError, match="of another account; clear the error and install again"):
         now(cloud.upload(upload))
     now(cloud.remove(upload.bundle))
     tally.record("cloud: a bucket of another account", tally.CLEAN)
