@@ -33,7 +33,8 @@ class Settings:
         fake_secret: with cloud ``fake``: the secret key of every client.
         credentials_dir, profile, ec2_url, s3_url: empty where not given.
         check: look whether all is there, say so, and end.
-        max_installs: installs that run at a time.
+        max_installs, max_downloads: that run at a time.
+        keep_downloads: on the disk, until their install is done.
         max_unpacked_bytes: what one file may unpack to.
     """
 
@@ -55,6 +56,8 @@ class Settings:
     profile: str = ""
     public_read_fallback: bool = False
     max_installs: int = 2
+    max_downloads: int = 6
+    keep_downloads: bool = True
     max_unpacked_bytes: int = 64 * GIB
 
     def __repr__(self) -> str:
@@ -90,6 +93,8 @@ def parse(arguments: Sequence[str]) -> Settings:
         profile=options.profile,
         public_read_fallback=options.public_read_fallback,
         max_installs=options.max_installs,
+        max_downloads=options.max_downloads,
+        keep_downloads=bool(options.keep_downloads),
         max_unpacked_bytes=options.max_unpacked_size * GIB,
     )
 
@@ -187,6 +192,14 @@ def _parser() -> argparse.ArgumentParser:
     limits.add_argument(
         "--max-installs", type=_from(1, 64), default=2, metavar="N", help="installs at a time"
     )
+    limits.add_argument(
+        "--max-downloads", type=_from(1, 64), default=6, metavar="N", help="downloads at a time"
+    )
+    limits.add_argument(
+        "--keep-downloads", type=_from(0, 1), default=1, metavar="0|1",
+        help="1: downloads lie in the data directory until their install is done, and go on from"
+        " there after a restart; 0: they never lie there, but for qcow2 disks and second tries",
+    )  # fmt: skip
     limits.add_argument(
         "--max-unpacked-size", type=_from(1, 2**20), default=64, metavar="GIB",
         help="what one file may unpack to, in GiB",

@@ -6,17 +6,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from imagestoreproxy.model.bundles import Stored, Stream, Upload
 from imagestoreproxy.model.images import (
-    Architecture,
     ImageDocument,
     ImageInfo,
     Listing,
-    Virtualization,
 )
 from imagestoreproxy.model.installs import (
     Bundle,
@@ -82,6 +91,15 @@ class Background(Protocol):
 
     def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> Task:
         """Start a coroutine of its own. An exception that leaves it is logged under ``name``."""
+
+    def ahead(
+        self, items: Callable[[Stop], Iterable[T]], stop: Stop
+    ) -> AbstractContextManager[Iterator[T]]:
+        """Draw ``items`` in a thread of its own, a few ahead of who takes them.
+
+        To be called in a worker thread, whose ``stop`` ends both. What ``items`` raises is raised
+        to who takes; when the context has been left, the thread has left ``items``.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +186,6 @@ class Partial(Sink, Protocol):
     def sha256_hex(self) -> str:
         """Give the digest of all bytes held."""
 
-    def sync(self) -> None:
-        """Put the bytes where a power cut does not reach them, and close."""
-
     def discard(self) -> None:
         """Drop what it holds."""
 
@@ -209,29 +224,12 @@ class DiskImages(Protocol):
         """
 
 
-Chunks = Callable[[Stop], Iterable[bytes]]
-"""Opens a stream: called in a worker thread, gives the bytes from the first on, in chunks."""
+Streams = Callable[[Stop], Generator[Stream, None, None]]
+"""Opens files, one after the other; called, and drawn from, in a worker thread.
 
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """What a cloud has to know of a file beside its bytes.
-
-    Args:
-        bundle: names in the cloud, and kind.
-        size_bytes: of the stream that ``chunks`` gives.
-        kernel_id, ramdisk_id: of a machine image, or empty.
-        title: for people; at most 255 characters.
-    """
-
-    bundle: Bundle
-    size_bytes: int
-    chunks: Chunks
-    architecture: Architecture
-    virtualization: Virtualization
-    kernel_id: str = ""
-    ramdisk_id: str = ""
-    title: str = ""
+Each stream is to be read to its end before the next is asked for; closing the generator
+gives back what it holds.
+"""
 
 
 class Cloud(Protocol):
@@ -244,15 +242,22 @@ class Cloud(Protocol):
     def check(self) -> Awaitable[None]:
         """Raise unless storage and registration can be reached and the credentials are taken."""
 
-    def upload(self, upload: Upload) -> Awaitable[str]:
-        """Bundle and store the stream; give the manifest's location, ``BUCKET/KEY``.
+    def store(self, streams: Streams) -> Awaitable[Sequence[Stored]]:
+        """Bundle and store each stream, but for its manifest: nobody can use it yet.
 
-        Parts that an earlier, broken-off upload of the same bundle (same ``secret``) left, and that
+        Parts that an earlier, broken-off call for the same bundle (same ``secret``) left, and that
         are right, are not sent again.
+
+        Raises:
+            UnpackError: a stream is not as large as it says.
+            NotHeldError: the cloud holds something else than was sent; doing it again helps.
         """
 
+    def seal(self, upload: Upload, stored: Stored) -> Awaitable[str]:
+        """Store the manifest, and so complete the bundle; give its location, ``BUCKET/KEY``."""
+
     def register(self, upload: Upload, location: str) -> Awaitable[str]:
-        """Register what ``upload`` stored; give its id, which the cloud has confirmed."""
+        """Register what was sealed; give its id, which the cloud has confirmed."""
 
     def find(self, bundle: Bundle, location: str) -> Awaitable[str]:
         """Give the id of a bundle registered earlier (its answer may be lost), or empty."""

@@ -52,21 +52,21 @@ Taker = TypeVar("Taker", bound=_Taker)
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class S3Object:
     """An object as S3 describes it; ``md5_hex`` is empty where its ETag cannot be one."""
 
     size_bytes: int
     md5_hex: str = ""
 
-    def may_be(self, sent: Stored) -> bool:
+    def may_be(self, sent: S3Object) -> bool:
         """Tell whether nothing speaks against its being what was sent."""
         known = not self.md5_hex or self.md5_hex == sent.md5_hex
         return known and self.size_bytes == sent.size_bytes
 
 
-def measured(content: memoryview | bytes) -> Stored:
+def measured(content: memoryview | bytes) -> S3Object:
     """Give what S3 has to say of this content."""
-    return Stored(len(content), hashlib.md5(content, usedforsecurity=False).hexdigest())
+    return S3Object(len(content), hashlib.md5(content, usedforsecurity=False).hexdigest())
 
 
 def own_buckets(s3: Any, calls: Calls) -> dict[str, Any]:
@@ -127,7 +127,7 @@ class Bucket:
                     "clear the error and install again, then another name is chosen."
                 ) from None
 
-    def put(self, key: str, content: memoryview | bytes, sent: Stored) -> None:
+    def put(self, key: str, content: memoryview | bytes, sent: S3Object) -> None:
         """Store an object that EC2 may read; ``sent`` is what ``measured`` says of it."""
         try:
             self._put(key, content, sent)
@@ -142,7 +142,7 @@ class Bucket:
             self._acl = ALL_MAY_READ
             self._put(key, content, sent)
 
-    def _put(self, key: str, content: memoryview | bytes, sent: Stored) -> None:
+    def _put(self, key: str, content: memoryview | bytes, sent: S3Object) -> None:
         # The MD5 is there for the comparison with the ETag anyway; so sent along it costs nothing,
         # and a service that heeds it stores no part that the way there has altered.
         md5 = b64encode(bytes.fromhex(sent.md5_hex)).decode()
@@ -158,9 +158,9 @@ class Bucket:
             allowed=ACL_REFUSED if self._acl == EC2_MAY_READ else (),
         )
 
-    def objects(self) -> dict[str, Stored] | None:
+    def objects(self) -> dict[str, S3Object] | None:
         """Describe each object by its key, all of them; None when there is no such bucket."""
-        objects: dict[str, Stored] = {}
+        objects: dict[str, S3Object] = {}
         marker = ""
         while True:
             # The first version of the call: older clouds have no other.
@@ -183,7 +183,7 @@ class Bucket:
                 return objects
             marker = max(found)
 
-    def stored(self, key: str) -> Stored | None:
+    def stored(self, key: str) -> S3Object | None:
         """Describe one object, asked for by its name; None if it is not there."""
         try:
             head = self._calls.call(
@@ -274,7 +274,7 @@ class Bucket:
             )
 
 
-def _stored(size_bytes: Any, entry: dict[str, Any]) -> Stored:
+def _stored(size_bytes: Any, entry: dict[str, Any]) -> S3Object:
     # Of an object in several parts, or of one by other means, the ETag is something else.
     etag = str(entry.get("ETag") or "").strip('"').lower()
-    return Stored(int(size_bytes), etag if _MD5.fullmatch(etag) else "")
+    return S3Object(int(size_bytes), etag if _MD5.fullmatch(etag) else "")

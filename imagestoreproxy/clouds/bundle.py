@@ -1,4 +1,4 @@
-"""The EC2 bundle format as streams: chunks in, chunks out, joined by whoever runs them.
+"""The EC2 bundle format as streams: chunks in, parts out, joined by whoever runs them.
 
 An image becomes a tar archive of one member, that gzip, that AES-128-CBC, that parts of 10 MiB
 (manifest version 2007-10-10, as euca2ools and ec2-ami-tools make them). Every stream is lazy and
@@ -9,66 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import tarfile
-import zlib
-from collections.abc import Iterable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 
+from imagestoreproxy.codecs import gzip_member
+from imagestoreproxy.model.bundles import Chunk
 from imagestoreproxy.model.errors import UnpackError
 
-try:
-    from isal import isal_zlib
-except ImportError:
-    isal_zlib = None  # type: ignore[assignment]
-
 PART_BYTES = 10 * 1024 * 1024
-PIECE_BYTES = 256 * 1024
-GZIP_WBITS = 31
-
-
-class _Compressor(Protocol):
-    def compress(self, data: bytes | memoryview, /) -> bytes: ...
-
-    def flush(self) -> bytes: ...
-
-
-def _gzip_compressor() -> _Compressor:
-    # Both write a header without time and name: the same image gives the same bytes.
-    if isal_zlib is not None:
-        return isal_zlib.compressobj(1, isal_zlib.DEFLATED, GZIP_WBITS)
-    return zlib.compressobj(1, zlib.DEFLATED, GZIP_WBITS)
-
-
-def tar_stream(name: str, size_bytes: int, chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Wrap the bytes of one file in a tar archive.
-
-    Args:
-        name: of the member.
-        size_bytes: what ``chunks`` must add up to; above 8 GiB the header is GNU's base-256.
-
-    Raises:
-        UnpackError: the chunks add up to something else.
-    """
-    member = tarfile.TarInfo(name)
-    member.size = size_bytes
-    header = member.tobuf(tarfile.GNU_FORMAT)
-    yield header
-    position = 0
-    for chunk in chunks:
-        position += len(chunk)
-        if position > size_bytes:
-            raise UnpackError(f"'{name}' gave more than the {size_bytes} bytes announced.")
-        yield chunk
-    if position < size_bytes:
-        raise UnpackError(f"'{name}' ended after {position} of {size_bytes} bytes.")
-    padding = -position % tarfile.BLOCKSIZE
-    end = -(len(header) + position + padding) % tarfile.RECORDSIZE
-    if end < 2 * tarfile.BLOCKSIZE:
-        end += tarfile.RECORDSIZE
-    yield bytes(padding + end)
+MEMBER_BYTES = 2**20
+CIPHER_BLOCK_BYTES = 16
+_ZEROS = bytes(MEMBER_BYTES)
 
 
 class Tally:
@@ -88,52 +43,128 @@ class Tally:
         self.size_bytes += len(chunk)
 
 
-def digested(chunks: Iterable[bytes], tally: Tally) -> Iterator[bytes]:
-    """Hand the chunks through and count each in ``tally`` before it goes on."""
+def packed_archive(
+    name: str, size_bytes: int, chunks: Iterable[Chunk], tar: Tally, *, has_gzip: bool
+) -> Iterator[bytes]:
+    """Give a gzip of a tar archive with one file in it; the same file gives the same, always.
+
+    It is a gzip of several members, which every reader joins: what stands before the file, the
+    file, what stands behind it. Where the source is a gzip, its own bytes are the one in the
+    middle; else each MiB of the file is a member of its own.
+
+    Args:
+        name: of the member of the archive.
+        size_bytes: what the raw bytes must add up to; above 8 GiB the header is GNU's base-256.
+        tar: counts the archive itself.
+        has_gzip: see ``model.bundles.Stream``.
+
+    Raises:
+        UnpackError: the chunks add up to something else.
+    """
+    member = tarfile.TarInfo(name)
+    member.size = size_bytes
+    header = member.tobuf(tarfile.GNU_FORMAT)
+    tar.add(header)
+    yield gzip_member(header)
+    if has_gzip:
+        yield from _kept(name, size_bytes, chunks, tar)
+    else:
+        raw = (chunk.raw for chunk in _checked(name, size_bytes, chunks, tar))
+        yield from map(_member, _blocks(raw))
+    padding = -size_bytes % tarfile.BLOCKSIZE
+    end = -(len(header) + size_bytes + padding) % tarfile.RECORDSIZE
+    if end < 2 * tarfile.BLOCKSIZE:
+        end += tarfile.RECORDSIZE
+    zeros = bytes(padding + end)
+    tar.add(zeros)
+    yield gzip_member(zeros)
+
+
+def _kept(name: str, size_bytes: int, chunks: Iterable[Chunk], tar: Tally) -> Iterator[bytes]:
+    for chunk in _checked(name, size_bytes, chunks, tar):
+        if chunk.packed:
+            yield chunk.packed
+
+
+def _checked(name: str, size_bytes: int, chunks: Iterable[Chunk], tar: Tally) -> Iterator[Chunk]:
+    position = 0
     for chunk in chunks:
-        tally.add(chunk)
+        position += len(chunk.raw)
+        if position > size_bytes:
+            raise UnpackError(
+                f"'{name}' gave {position} bytes or more, not the {size_bytes} bytes announced."
+            )
+        tar.add(chunk.raw)
         yield chunk
+    if position < size_bytes:
+        raise UnpackError(f"'{name}' ended after {position} of {size_bytes} bytes.")
 
 
-def gzip_stream(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Compress to one gzip member without time or name; the same bytes give the same, always."""
-    compressor = _gzip_compressor()
-    # Regrouped: what isal gives depends on the limits between the chunks it gets.
-    for chunk in part_stream(chunks, PIECE_BYTES):
-        if compressed := compressor.compress(chunk):
-            yield compressed
-    yield compressor.flush()
+def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Regroup into blocks of 1 MiB, the last one shorter: members must not depend on chunks."""
+    rest: list[bytes] = []
+    held = 0
+    for chunk in chunks:
+        start = 0
+        while held + len(chunk) - start >= MEMBER_BYTES:
+            end = start + MEMBER_BYTES - held
+            piece = chunk if not start and end == len(chunk) else chunk[start:end]
+            yield b"".join([*rest, piece]) if rest else piece
+            rest, held, start = [], 0, end
+        if start < len(chunk):
+            rest.append(chunk[start:])
+            held += len(chunk) - start
+    if held:
+        yield b"".join(rest)
 
 
-def encrypt_stream(chunks: Iterable[bytes], key: bytes, iv: bytes) -> Iterator[bytes]:
-    """Encrypt with AES-128-CBC and PKCS#7 padding; ``key`` and ``iv`` are 16 bytes each."""
+def _member(block: bytes) -> bytes:
+    # The comparison stops at the first byte that is none; holes are packed once.
+    return _packed_zeros() if block == _ZEROS else gzip_member(block)
+
+
+@cache
+def _packed_zeros() -> bytes:
+    return gzip_member(_ZEROS)
+
+
+def encrypted_parts(
+    chunks: Iterable[bytes],
+    key: bytes,
+    iv: bytes,
+    room: Callable[[], bytearray],
+    part_bytes: int = PART_BYTES,
+) -> Iterator[memoryview]:
+    """Encrypt with AES-128-CBC and PKCS#7 padding, and cut into parts, the last one shorter.
+
+    Args:
+        key, iv: 16 bytes each.
+        room: gives the memory for one part: ``part_bytes`` and 16 more, which it holds.
+        part_bytes: a multiple of 16.
+    """
     encryptor = Cipher(AES(key), CBC(iv)).encryptor()
-    block = AES.block_size // 8
+    size_bytes = filled = 0
+    part = bytearray()
+    for chunk in _padded(chunks):
+        view = memoryview(chunk)
+        while view:
+            part = part if filled else room()
+            # The encryptor keeps what is short of a block, so that this fills the part exactly.
+            taken = min(len(view), part_bytes - filled - size_bytes % CIPHER_BLOCK_BYTES)
+            filled += encryptor.update_into(view[:taken], memoryview(part)[filled:])
+            size_bytes += taken
+            view = view[taken:]
+            if filled == part_bytes:
+                yield memoryview(part)[:filled]
+                filled = 0
+    if filled:
+        yield memoryview(part)[:filled]
+
+
+def _padded(chunks: Iterable[bytes]) -> Iterator[bytes]:
     size_bytes = 0
     for chunk in chunks:
         size_bytes += len(chunk)
-        yield encryptor.update(chunk)
-    # The encryptor keeps what is short of a block, so only the end needs padding.
-    missing = block - size_bytes % block
-    yield encryptor.update(bytes([missing]) * missing) + encryptor.finalize()
-
-
-def part_stream(chunks: Iterable[bytes], part_bytes: int = PART_BYTES) -> Iterator[memoryview]:
-    """Regroup into parts of ``part_bytes``, the last one shorter.
-
-    Each part has memory of its own, and is not held here once the next one is asked for.
-    """
-    part, filled = bytearray(part_bytes), 0
-    for chunk in chunks:
-        view = memoryview(chunk)
-        while view:
-            taken = min(len(view), part_bytes - filled)
-            part[filled : filled + taken] = view[:taken]
-            filled += taken
-            view = view[taken:]
-            if filled == part_bytes:
-                yield memoryview(part)
-                del part  # before the next one is made, not after
-                part, filled = bytearray(part_bytes), 0
-    if filled:
-        yield memoryview(part)[:filled]
+        yield chunk
+    missing = CIPHER_BLOCK_BYTES - size_bytes % CIPHER_BLOCK_BYTES
+    yield bytes([missing]) * missing

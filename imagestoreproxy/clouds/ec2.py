@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
 from functools import partial
 from typing import TypeVar
 
@@ -12,14 +13,19 @@ from imagestoreproxy.clouds.clients import Clients
 from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.clouds.images import ARCHITECTURES, Images
 from imagestoreproxy.clouds.keys import bundle_keys
-from imagestoreproxy.clouds.manifest import Manifest
+from imagestoreproxy.clouds.manifest import Manifest, manifest_xml
+from imagestoreproxy.clouds.memory import PartMemory
 from imagestoreproxy.clouds.preflight import Preflight
-from imagestoreproxy.clouds.storing import store_bundle
+from imagestoreproxy.clouds.storing import key_and_iv, store_manifest, store_parts
+from imagestoreproxy.model.bundles import Stored, Stream, Upload
 from imagestoreproxy.model.errors import CloudError
 from imagestoreproxy.model.installs import Bundle
-from imagestoreproxy.ports import Background, Stop, Upload
+from imagestoreproxy.ports import Background, Stop, Streams
 
 T = TypeVar("T")
+
+# In memory at the same time, of all bundles together: 10 MiB each.
+PARTS = 4
 
 
 class Ec2Cloud:
@@ -56,6 +62,7 @@ class Ec2Cloud:
             patience=patience or Patience(),
         )
         self._preflight = Preflight(self._clients, credentials)
+        self._memory = PartMemory(PARTS)
 
     @property
     def warnings(self) -> list[str]:
@@ -69,9 +76,18 @@ class Ec2Cloud:
         """
         return self._background.run(self._preflight.run)
 
-    def upload(self, upload: Upload) -> Awaitable[str]:
-        """Bundle and store a stream, read back what is there, give ``BUCKET/KEY``."""
-        return self._run(partial(self._upload, upload))
+    def store(self, streams: Streams) -> Awaitable[Sequence[Stored]]:
+        """Bundle each stream, store its parts, and read back what is there."""
+
+        def work(stop: Stop) -> list[Stored]:
+            with closing(streams(stop)) as several:
+                return [self._store(stream, stop) for stream in several]
+
+        return self._run(work)
+
+    def seal(self, upload: Upload, stored: Stored) -> Awaitable[str]:
+        """Store the manifest, and read it back; give ``BUCKET/KEY``."""
+        return self._run(partial(self._seal, upload, stored))
 
     def register(self, upload: Upload, location: str) -> Awaitable[str]:
         """Register a bundle, or find it registered already; give an id that EC2 confirms."""
@@ -122,18 +138,23 @@ class Ec2Cloud:
         calls = self._clients.ec2_calls(stop)
         return Images(self._clients.ec2(), calls, stop)
 
-    def _upload(self, upload: Upload, stop: Stop) -> str:
-        keys = bundle_keys(self._credentials)
-        bucket = self._clients.bucket(upload.bundle.bucket, stop)
-        bucket.make()
+    def _store(self, stream: Stream, stop: Stop) -> Stored:
+        open_bucket = partial(self._clients.bucket, stream.bundle.bucket)
+        open_bucket(stop).make()
+        return store_parts(stream, open_bucket, self._memory, self._background, stop)
+
+    def _seal(self, upload: Upload, stored: Stored, stop: Stop) -> str:
         manifest = Manifest(
-            name=upload.bundle.name,
-            kind=upload.bundle.kind,
+            name=stored.bundle.name,
+            kind=stored.bundle.kind,
             architecture=ARCHITECTURES[upload.architecture],
             account=self._credentials.account,
-            size_bytes=upload.size_bytes,
+            size_bytes=stored.size_bytes,
+            tar_sha1_hex=stored.tar_sha1_hex,
+            parts=stored.parts,
             kernel_id=upload.kernel_id,
             ramdisk_id=upload.ramdisk_id,
         )
-        chunks = partial(upload.chunks, stop)
-        return store_bundle(chunks, manifest, keys, bucket, upload.bundle.secret)
+        key, iv = key_and_iv(stored.bundle)
+        xml = manifest_xml(manifest, key=key, iv=iv, keys=bundle_keys(self._credentials))
+        return store_manifest(stored.bundle, xml, self._clients.bucket(stored.bundle.bucket, stop))

@@ -11,13 +11,15 @@ import os
 import secrets
 import threading
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
+from imagestoreproxy.model.bundles import Stored, Stream, Upload
 from imagestoreproxy.model.errors import CloudError, UnpackError
 from imagestoreproxy.model.images import FileKind
 from imagestoreproxy.model.installs import Bundle
-from imagestoreproxy.ports import Background, Stop, Upload
+from imagestoreproxy.ports import Background, Stop, Streams
 
 T = TypeVar("T")
 _Held = dict[str, dict[str, dict[str, str | int]]]
@@ -45,9 +47,26 @@ class FakeCloud:
         """Raise when its file cannot be read."""
         return self._background.run(lambda stop: self._ask(lambda held: None))
 
-    def upload(self, upload: Upload) -> Awaitable[str]:
-        """Take the whole stream, remember its size and digest, give ``BUCKET/KEY``."""
-        return self._background.run(lambda stop: self._upload(upload, stop))
+    def store(self, streams: Streams) -> Awaitable[Sequence[Stored]]:
+        """Take every stream to its end, and remember its size and digest."""
+
+        def work(stop: Stop) -> list[Stored]:
+            with closing(streams(stop)) as several:
+                return [self._store(stream, stop) for stream in several]
+
+        return self._background.run(work)
+
+    def seal(self, upload: Upload, stored: Stored) -> Awaitable[str]:
+        """Give the place of what was taken, ``BUCKET/KEY``; only now may it be registered."""
+        location = _location(stored.bundle)
+
+        def work(held: _Held) -> str:
+            if stored.bundle.bucket not in held["stored"]:
+                raise CloudError(f"The fake cloud has no bundle for {location}: store it first.")
+            held["stored"][stored.bundle.bucket]["location"] = location
+            return location
+
+        return self._background.run(lambda stop: self._change(work))
 
     def register(self, upload: Upload, location: str) -> Awaitable[str]:
         """Give what was uploaded an id; the same one when asked again."""
@@ -101,28 +120,31 @@ class FakeCloud:
 
         return self._background.run(lambda stop: self._change(work))
 
-    def _upload(self, upload: Upload, stop: Stop) -> str:
+    def _store(self, stream: Stream, stop: Stop) -> Stored:
+        bundle = stream.bundle
+        self._keep(bundle, {"location": ""})
         digest, size_bytes = hashlib.sha256(), 0
-        for chunk in upload.chunks(stop):
+        for raw, _ in stream.chunks:
             stop.check()
-            digest.update(chunk)
-            size_bytes += len(chunk)
-        name = upload.bundle.name
-        if size_bytes != upload.size_bytes:
+            digest.update(raw)
+            size_bytes += len(raw)
+        if size_bytes != stream.size_bytes:
             raise UnpackError(
-                f"'{name}' gave {size_bytes} bytes, not the {upload.size_bytes} announced."
+                f"'{bundle.name}' gave {size_bytes} bytes, not the {stream.size_bytes} announced."
             )
-        location = _location(upload.bundle)
+        content: dict[str, str | int] = {
+            "location": "",
+            "size_bytes": size_bytes,
+            "sha256": digest.hexdigest(),
+        }
+        self._keep(bundle, content)
+        return Stored(bundle, size_bytes)
 
-        def work(held: _Held) -> str:
-            held["stored"][upload.bundle.bucket] = {
-                "location": location,
-                "size_bytes": size_bytes,
-                "sha256": digest.hexdigest(),
-            }
-            return location
+    def _keep(self, bundle: Bundle, content: dict[str, str | int]) -> None:
+        def work(held: _Held) -> None:
+            held["stored"][bundle.bucket] = content
 
-        return self._change(work)
+        self._change(work)
 
     def _ask(self, work: Callable[[_Held], T]) -> T:
         with self._lock:

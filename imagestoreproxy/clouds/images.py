@@ -10,10 +10,11 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from imagestoreproxy.clouds.calls import Calls
+from imagestoreproxy.model.bundles import Upload
 from imagestoreproxy.model.errors import CloudError
 from imagestoreproxy.model.images import Architecture, Virtualization
 from imagestoreproxy.model.installs import Bundle
-from imagestoreproxy.ports import Stop, Upload
+from imagestoreproxy.ports import Stop
 
 ARCHITECTURES = {
     Architecture.I386: "i386",

@@ -16,18 +16,10 @@ from cryptography.hazmat.primitives.hashes import SHA1
 
 from imagestoreproxy import __version__
 from imagestoreproxy.clouds.keys import BundleKeys
+from imagestoreproxy.model.bundles import StoredPart
 from imagestoreproxy.model.images import FileKind
 
 IMAGE_TYPES = {FileKind.KERNEL: "kernel", FileKind.RAMDISK: "ramdisk", FileKind.IMAGE: "machine"}
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One stored part; ``sha1_hex`` is of its bytes as stored."""
-
-    filename: str
-    sha1_hex: str
-    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +41,7 @@ class Manifest:
     account: str
     size_bytes: int
     tar_sha1_hex: str = ""
-    parts: Sequence[Part] = ()
+    parts: Sequence[StoredPart] = ()
     kernel_id: str = ""
     ramdisk_id: str = ""
 

@@ -1,105 +1,153 @@
-"""From the bytes of an image to a bundle in S3 that was read back."""
+"""From the bytes of an image to the parts of a bundle in S3, several at a time, and read back."""
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import NamedTuple
 
-from imagestoreproxy.clouds.bucket import Bucket, Stored, measured
-from imagestoreproxy.clouds.bundle import (
-    Tally,
-    digested,
-    encrypt_stream,
-    gzip_stream,
-    part_stream,
-    tar_stream,
-)
-from imagestoreproxy.clouds.keys import BundleKeys
-from imagestoreproxy.clouds.manifest import Manifest, Part, manifest_xml
-from imagestoreproxy.model.errors import CloudError
+from imagestoreproxy.clouds.bucket import Bucket, S3Object, measured
+from imagestoreproxy.clouds.bundle import Tally, encrypted_parts, packed_archive
+from imagestoreproxy.clouds.memory import PartMemory
+from imagestoreproxy.model.bundles import Stored, StoredPart, Stream
+from imagestoreproxy.model.errors import NotHeldError
+from imagestoreproxy.model.installs import Bundle
+from imagestoreproxy.ports import Background, Stop
+from imagestoreproxy.stops import Within
 
-PASSES = 2
-
-
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """The parts of one pass; ``stored`` is what S3 has to say of each, in their order."""
-
-    tar_sha1_hex: str
-    parts: tuple[Part, ...]
-    stored: tuple[Stored, ...]
+UPLOADS = 2
+MANIFEST_TRIES = 2
 
 
-def store_bundle(
-    open_chunks: Callable[[], Iterable[bytes]],
-    manifest: Manifest,
-    keys: BundleKeys,
-    bucket: Bucket,
-    secret: str,
-) -> str:
-    """Store parts, then the manifest; give the manifest's location, ``BUCKET/KEY``.
+class _Sent(NamedTuple):
+    """A part, and what S3 has to say of it."""
 
-    The same image and ``secret`` make the same parts, so what the bucket holds of them already is
-    not sent again: neither after a restart, nor when one part proves to be stored wrongly.
+    part: StoredPart
+    stored: S3Object
+
+
+def store_parts(
+    stream: Stream,
+    open_bucket: Callable[[Stop], Bucket],
+    memory: PartMemory,
+    background: Background,
+    stop: Stop,
+) -> Stored:
+    """Store the parts of a bundle, but not its manifest.
+
+    The same file and secret make the same parts, so what the bucket holds of them already is not
+    sent again: neither after a restart, nor when one part proves to be stored wrongly.
 
     Args:
-        open_chunks: gives the raw image, ``manifest.size_bytes`` in all; called again if a part
-            has to be sent again.
-        manifest: all that is known before the first byte.
-        bucket: may hold parts of an earlier upload.
-        secret: 64 hex digits, AES key and IV; if it is none, new ones are made.
+        open_bucket: gives a way of its own to the bucket, which is there, and may hold parts of an
+            earlier upload.
 
     Raises:
-        CloudError: S3 failed, or holds something else than was sent.
+        CloudError: S3 failed.
+        NotHeldError: it holds something else than was sent.
         UnpackError: the chunks do not add up.
     """
-    key, iv = _key_and_iv(secret)
-    manifest_key = f"{manifest.name}.manifest.xml"
+    bundle = stream.bundle
+    if not re.fullmatch("[0-9a-f]{64}", bundle.secret):
+        bundle = replace(bundle, secret=secrets.token_hex(32))
+    bucket = open_bucket(stop)
     held = bucket.objects() or {}
-    if manifest_key in held:
+    if manifest_key(bundle) in held:
         # Where there is a manifest, all its parts are.
-        bucket.delete(manifest_key)
-    for _ in range(PASSES):
-        sent = _store_parts(open_chunks(), manifest, bucket, held, key, iv)
-        held = _tidied(bucket, {part.filename for part in sent.parts})
-        wrong = _wrong(sent, held, bucket)
-        if not wrong:
-            break
-    else:
-        raise _not_held(bucket, wrong)
-    complete = replace(manifest, tar_sha1_hex=sent.tar_sha1_hex, parts=sent.parts)
-    _store_manifest(manifest_key, manifest_xml(complete, key=key, iv=iv, keys=keys), bucket)
-    return f"{bucket.name}/{manifest_key}"
+        bucket.delete(manifest_key(bundle))
+    tar = Tally()
+
+    def packed(_stop: Stop) -> Iterator[bytes]:
+        return packed_archive(
+            bundle.name, stream.size_bytes, stream.chunks, tar, has_gzip=stream.has_gzip
+        )
+
+    with (
+        _Uploads(bundle, open_bucket, held, memory, stop) as uploads,
+        background.ahead(packed, stop) as chunks,
+    ):
+        for content in encrypted_parts(chunks, *key_and_iv(bundle), uploads.room):
+            uploads.send(content)
+        sent = uploads.all()
+    there = _tidied(bucket, {one.part.filename for one in sent})
+    if wrong := _wrong(sent, there, bucket):
+        raise not_held(bucket, wrong)
+    return Stored(bundle, stream.size_bytes, tar.sha1_hex, tuple(one.part for one in sent))
 
 
-def _store_parts(
-    chunks: Iterable[bytes],
-    manifest: Manifest,
-    bucket: Bucket,
-    held: Mapping[str, Stored],
-    key: bytes,
-    iv: bytes,
-) -> _Sent:
-    tally = Tally()
-    archive = digested(tar_stream(manifest.name, manifest.size_bytes, chunks), tally)
-    parts: list[Part] = []
-    stored: list[Stored] = []
-    for content in part_stream(encrypt_stream(gzip_stream(archive), key, iv)):
-        digest = Tally()
-        digest.add(content)
-        part = Part(f"{manifest.name}.part.{len(parts)}", digest.sha1_hex, digest.size_bytes)
-        sent = measured(content)
-        if held.get(part.filename) != sent:
-            bucket.put(part.filename, content, sent)
-        parts.append(part)
-        stored.append(sent)
-        del content  # or two parts would be in memory while the next one fills
-    return _Sent(tally.sha1_hex, tuple(parts), tuple(stored))
+class _Uploads:
+    """The parts of one bundle on their way to S3; leaving the context ends what goes on."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        open_bucket: Callable[[Stop], Bucket],
+        held: Mapping[str, S3Object],
+        memory: PartMemory,
+        stop: Stop,
+    ) -> None:
+        self._bundle = bundle
+        self._open_bucket = open_bucket
+        self._held = held
+        self._memory = memory
+        self._stop = Within(stop)
+        self._threads = ThreadPoolExecutor(UPLOADS, "upload")
+        self._going_on: deque[Future[_Sent]] = deque()
+        self._sent: list[_Sent] = []
+        self._filling: bytearray | None = None
+        self._number = 0
+
+    def __enter__(self) -> _Uploads:
+        self._memory.enter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.end()
+        self._threads.shutdown(cancel_futures=True)
+        if self._filling is not None:
+            self._memory.give_back(self._filling)
+        self._memory.leave()
+
+    def room(self) -> bytearray:
+        """Give memory for the next part, as soon as there is some."""
+        while len(self._going_on) >= UPLOADS:
+            self._sent.append(self._going_on.popleft().result())
+        self._filling = self._memory.take(self._stop)
+        return self._filling
+
+    def send(self, content: memoryview) -> None:
+        """Begin to send the part that was filled last."""
+        room, self._filling = self._filling, None
+        assert room is not None  # noqa: S101 - it was taken before it was filled
+        filename = f"{self._bundle.name}.part.{self._number}"
+        self._number += 1
+        self._going_on.append(self._threads.submit(self._send, filename, content, room))
+
+    def all(self) -> list[_Sent]:
+        """Wait for the last part; give all of them, in their order."""
+        while self._going_on:
+            self._sent.append(self._going_on.popleft().result())
+        return self._sent
+
+    def _send(self, filename: str, content: memoryview, room: bytearray) -> _Sent:
+        try:
+            self._stop.check()
+            digest = Tally()
+            digest.add(content)
+            stored = measured(content)
+            if self._held.get(filename) != stored:
+                # Each with a way of its own: what one sends is no sign of life of another.
+                self._open_bucket(self._stop).put(filename, content, stored)
+            return _Sent(StoredPart(filename, digest.sha1_hex, digest.size_bytes), stored)
+        finally:
+            self._memory.give_back(room)
 
 
-def _tidied(bucket: Bucket, wanted: set[str]) -> dict[str, Stored]:
+def _tidied(bucket: Bucket, wanted: set[str]) -> dict[str, S3Object]:
     """Delete what does not belong, such as parts beyond the end; describe the rest."""
     held = bucket.objects() or {}
     for key in held.keys() - wanted:
@@ -107,11 +155,11 @@ def _tidied(bucket: Bucket, wanted: set[str]) -> dict[str, Stored]:
     return {key: stored for key, stored in held.items() if key in wanted}
 
 
-def _wrong(sent: _Sent, held: Mapping[str, Stored], bucket: Bucket) -> list[str]:
+def _wrong(sent: Sequence[_Sent], held: Mapping[str, S3Object], bucket: Bucket) -> list[str]:
     """Name the parts that S3 does not hold as they were sent."""
     wrong: list[str] = []
     etags_are_md5 = True
-    for part, stored in zip(sent.parts, sent.stored, strict=True):
+    for part, stored in sent:
         there = held.get(part.filename)
         if there is None or there.size_bytes != stored.size_bytes:
             wrong.append(part.filename)
@@ -124,29 +172,37 @@ def _wrong(sent: _Sent, held: Mapping[str, Stored], bucket: Bucket) -> list[str]
     return wrong
 
 
-def _store_manifest(key: str, xml: bytes, bucket: Bucket) -> None:
+def store_manifest(bundle: Bundle, xml: bytes, bucket: Bucket) -> str:
+    """Store the manifest, and read it back; give its location, ``BUCKET/KEY``."""
+    key = manifest_key(bundle)
     digest = Tally()
     digest.add(xml)
     sent = measured(xml)
-    for _ in range(PASSES):
+    for _ in range(MANIFEST_TRIES):
         bucket.put(key, xml, sent)
         there = bucket.stored(key)
         if there is not None and (
             there.may_be(sent) or bucket.sha1_hex(key, len(xml)) == digest.sha1_hex
         ):
-            return
-    raise _not_held(bucket, [key])
+            return f"{bucket.name}/{key}"
+    raise not_held(bucket, [key])
 
 
-def _not_held(bucket: Bucket, wrong: list[str]) -> CloudError:
+def manifest_key(bundle: Bundle) -> str:
+    """Name the manifest of a bundle in its bucket."""
+    return f"{bundle.name}.manifest.xml"
+
+
+def key_and_iv(bundle: Bundle) -> tuple[bytes, bytes]:
+    """Give AES key and IV of a bundle, 16 bytes each."""
+    both = bytes.fromhex(bundle.secret)
+    return both[:16], both[16:]
+
+
+def not_held(bucket: Bucket, wrong: Sequence[str]) -> NotHeldError:
+    """Say that S3 does not hold what it took."""
     more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-    return CloudError(
+    return NotHeldError(
         f"The bucket {bucket.name} does not hold what was stored in it: {wrong[0]}{more} differs, "
         "also when sent again; check the object store and its disks, then try again."
     )
-
-
-def _key_and_iv(secret: str) -> tuple[bytes, bytes]:
-    both = bytes.fromhex(secret) if re.fullmatch("[0-9a-f]{64}", secret) else b""
-    both = both or secrets.token_bytes(32)
-    return both[:16], both[16:]

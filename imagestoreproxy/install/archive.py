@@ -1,4 +1,4 @@
-"""Members of a tar, from a stream: found, measured and read without writing any of them to disk.
+"""Members of a tar, from a stream: found and read without writing any of them to disk.
 
 Read by our own hand and not by ``tarfile``, which keeps what a hostile archive says in memory (maps
 of sparse files, every header of a chain) and calls itself for each header of a chain. Formats:
@@ -9,12 +9,12 @@ Whatever two readers could understand in two ways is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
-from imagestoreproxy.install.codecs import looks_like
+from imagestoreproxy.codecs import looks_like
 from imagestoreproxy.model.errors import UnpackError
 
 CHUNK_BYTES = 2**20
@@ -33,46 +33,43 @@ _DECIMAL = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
-class _Member:
-    """A file of the archive; its bytes come next in the stream."""
+class Member:
+    """A file of the archive.
 
-    name: str
+    Args:
+        glob: the one that names it, of those that were asked for.
+        pieces: its bytes, in pieces of at most 1 MiB; to be read before the next member is.
+    """
+
+    glob: str
     size_bytes: int
-
-    def matches(self, glob: str) -> bool:
-        return fnmatchcase(str(PurePosixPath(self.name)), glob)
+    pieces: Iterator[bytes]
 
 
-def member_sizes(chunks: Iterator[bytes], globs: Sequence[str]) -> dict[str, int]:
-    """Go through a whole tar and give the size in bytes of the one member that each glob names.
+def wanted_members(chunks: Iterable[bytes], globs: Sequence[str]) -> Iterator[Member]:
+    """Go through a whole tar and give the one member that each glob names, in the tar's order.
 
     Raises:
-        UnpackError: broken, unsafe, or a glob that names no member, or more than one.
+        UnpackError: broken, unsafe, or a glob that names no member, or more than one. What may come
+            after the last member was read: only who has drawn to the end knows that all is well.
     """
-    found: dict[str, int] = {}
-    source = _Source(chunks)
-    for member in _members(source):
-        for glob in globs:
-            if not member.matches(glob):
-                continue
+    found: set[str] = set()
+    source = _Source(iter(chunks))
+    for name, size_bytes in _members(source):
+        matching = [glob for glob in globs if fnmatchcase(str(PurePosixPath(name)), glob)]
+        for glob in matching:
             if glob in found:
                 raise UnpackError(f"The archive has more than one member named '{glob}'.")
-            found[glob] = member.size_bytes
+            found.add(glob)
+        if len(matching) > 1:
+            both = "' and '".join(matching)
+            raise UnpackError(f"The archive has one member for both '{both}'.")
+        if matching:
+            yield Member(matching[0], size_bytes, source.pieces(size_bytes))
     source.expect_zeros()
     for glob in globs:
         if glob not in found:
             raise UnpackError(f"The archive has no member named '{glob}'.")
-    return found
-
-
-def member_stream(chunks: Iterator[bytes], glob: str) -> Iterator[bytes]:
-    """Give the bytes of the first member that a glob names, in chunks of at most 1 MiB."""
-    source = _Source(chunks)
-    for member in _members(source):
-        if member.matches(glob):
-            yield from source.pieces(member.size_bytes)
-            return
-    raise UnpackError(f"The archive has no member named '{glob}'.")
 
 
 class _Source:
@@ -81,6 +78,7 @@ class _Source:
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
         self._rest = memoryview(b"")
+        self.position = 0
 
     def pieces(self, size_bytes: int) -> Iterator[bytes]:
         """Give exactly so many bytes, in pieces of at most 1 MiB."""
@@ -93,6 +91,7 @@ class _Source:
             size = min(size_bytes, CHUNK_BYTES)
             piece, self._rest = self._rest[:size], self._rest[size:]
             size_bytes -= len(piece)
+            self.position += len(piece)
             yield bytes(piece)
 
     def read(self, size_bytes: int) -> bytes:
@@ -137,8 +136,8 @@ class _Extension:
                     raise UnpackError(f"The archive sets '{name}' for all members, as none should.")
 
 
-def _members(source: _Source) -> Iterator[_Member]:
-    """Give the files of the archive; who reads the bytes of one must not ask for the next."""
+def _members(source: _Source) -> Iterator[tuple[str, int]]:
+    """Give name and size of each file; what is not read of it meanwhile is passed over."""
     extension = _Extension()
     count = 0
     while (header := source.read(_BLOCK)) != _END:
@@ -157,9 +156,10 @@ def _members(source: _Source) -> Iterator[_Member]:
                 size_bytes = extension.size_bytes
             extension = _Extension()
             _check(kind, name, size_bytes)
+            ends_at = source.position + size_bytes
             if kind != _DIRECTORY and not name.endswith("/"):
-                yield _Member(name, size_bytes)
-            source.skip(size_bytes)
+                yield name, size_bytes
+            source.skip(ends_at - source.position)
         source.skip(-size_bytes % _BLOCK)
     if not count:
         raise UnpackError("The tar archive is empty.")

@@ -3,96 +3,65 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 
-from imagestoreproxy.install.meter import Meter
+from imagestoreproxy.install.feed import Feed
+from imagestoreproxy.install.places import Places
 from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.errors import DigestError, FetchError
 from imagestoreproxy.model.images import ImageFile
-from imagestoreproxy.model.installs import Step
 from imagestoreproxy.model.masking import masked
-from imagestoreproxy.model.plan import download_name
 from imagestoreproxy.model.retry import DOWNLOAD, WRONG_DIGESTS
-from imagestoreproxy.ports import Background, Clock, Disk, Fetcher, Journal, Partial, Sources
+from imagestoreproxy.ports import Background, Clock, Fetcher, Journal, Sources
 
 # A try that brings less than this has brought nothing.
 PROGRESS_BYTES = 4096
 
 
-class _Counted:
-    """A sink that tells the meter how much the file holds."""
-
-    def __init__(self, partial: Partial, meter: Meter, before_bytes: int) -> None:
-        self._partial = partial
-        self._meter = meter
-        self._before_bytes = before_bytes
-
-    @property
-    def position(self) -> int:
-        return self._partial.position
-
-    @property
-    def validator(self) -> str:
-        return self._partial.validator
-
-    def begin(self, *, resumed: bool, validator: str) -> None:
-        self._partial.begin(resumed=resumed, validator=validator)
-        self.count()
-
-    def write(self, block: bytes) -> None:
-        self._partial.write(block)
-        self.count()
-
-    def count(self) -> None:
-        self._meter.set_done(Step.DOWNLOADING, self._before_bytes + self._partial.position)
-
-
 class Downloader:
-    """Fetches files of an install into the data directory, verified."""
+    """Fetches files of installs, verified.
+
+    Args:
+        max_downloads: transfers at a time, of all installs together; more wait.
+    """
 
     def __init__(
         self,
         *,
         fetcher: Fetcher,
-        disk: Disk,
         sources: Sources,
         background: Background,
         clock: Clock,
         journal: Journal,
+        max_downloads: int,
     ) -> None:
         self._fetcher = fetcher
-        self._disk = disk
         self._sources = sources
         self._background = background
         self._clock = clock
         self._journal = journal
+        self._places = Places(max_downloads, clock)
 
-    async def fetch(self, work: Work, file: ImageFile, before_bytes: int) -> None:
+    async def fetch(self, work: Work, file: ImageFile, feed: Feed) -> None:
         """Fetch one file; what is there already is kept.
-
-        Args:
-            before_bytes: of the install's other files that are done, for the meter.
 
         Raises:
             FetchError: no URL gave the whole file.
             DigestError: what came is not what was signed.
             DiskError: it cannot be written.
         """
-        token, name = work.install.token, download_name(file)
-        partial = await self._background.run(
-            lambda stop: self._disk.partial(token, name, file.size_bytes, stop)
-        )
-        sink = _Counted(partial, work.meter, before_bytes)
-        sink.count()
-        if partial.position < file.size_bytes or not _is_right(partial, file):
-            await self._fill(work, file, partial, sink)
-        await self._background.run(lambda _stop: partial.sync())
+        if not _is_right(feed, file):
+            await self._fill(work, file, feed)
 
-    async def _fill(self, work: Work, file: ImageFile, partial: Partial, sink: _Counted) -> None:
+    async def _fill(self, work: Work, file: ImageFile, feed: Feed) -> None:
         """Try each address; what one address gave wrongly is tried once more from the next."""
         problems: list[FetchError | DigestError] = []
-        for url in (file.url, *file.mirrors):
+        urls = deque([file.url, *file.mirrors])
+        is_resumed = feed.position > 0
+        while urls:
+            url = urls.popleft()
             try:
-                await self._from(work, url, file, sink)
+                await self._from(work, url, file, feed)
             except (FetchError, DigestError) as error:
                 problems.append(error)
                 self._journal.failure(
@@ -103,24 +72,30 @@ class Downloader:
                     image=work.install.image_uri,
                 )
             else:
-                if _is_right(partial, file):
+                if _is_right(feed, file):
                     return
-                problems.append(_wrong(url, partial, file))
+                problems.append(_wrong(url, feed, file))
             if isinstance(problems[-1], DigestError):
-                await self._background.run(lambda _stop: partial.discard())
+                await self._background.run(lambda _stop: feed.discard())
+                if is_resumed:
+                    # What lay here may be at fault (a power cut), and not the store.
+                    is_resumed = False
+                    urls.appendleft(url)
+                    problems.pop()
                 wrong = sum(isinstance(problem, DigestError) for problem in problems)
                 if wrong >= WRONG_DIGESTS:
                     break
         raise problems[-1]
 
-    async def _from(self, work: Work, url: str, file: ImageFile, sink: _Counted) -> None:
+    async def _from(self, work: Work, url: str, file: ImageFile, feed: Feed) -> None:
         """Fetch from one address; a try that brought the file further does not count."""
         failures = 0
-        farthest_bytes = sink.position
+        farthest_bytes = feed.position
         while True:
             try:
                 allow_local = await self._sources.may_be_local(work.install.source, url)
-                await self._fetcher.download(url, sink, allow_local=allow_local)
+                async with self._places.one():
+                    await self._fetcher.download(url, feed, allow_local=allow_local)
                 return
             except DigestError:
                 raise DigestError(
@@ -128,13 +103,13 @@ class Downloader:
                     f" for the {file.kind}."
                 ) from None
             except FetchError as error:
-                if sink.position >= file.size_bytes:
+                if feed.position >= file.size_bytes:
                     return  # all that is signed is here, whatever else the server had to say
                 # Against the farthest ever: a file that changes from try to try starts over and
                 # over, and one that comes byte by byte would be tried for years.
-                if sink.position >= farthest_bytes + PROGRESS_BYTES:
+                if feed.position >= farthest_bytes + PROGRESS_BYTES:
                     failures = 0
-                    farthest_bytes = sink.position
+                    farthest_bytes = feed.position
                 failures += 1
                 if not error.retry_helps or DOWNLOAD.is_over(failures):
                     raise
@@ -142,17 +117,17 @@ class Downloader:
             await self._clock.sleep(pause_s)
 
 
-def _is_right(partial: Partial, file: ImageFile) -> bool:
-    return partial.position == file.size_bytes and partial.sha256_hex() == file.sha256
+def _is_right(feed: Feed, file: ImageFile) -> bool:
+    return feed.position == file.size_bytes and feed.sha256_hex() == file.sha256
 
 
-def _wrong(url: str, partial: Partial, file: ImageFile) -> DigestError:
-    if partial.position != file.size_bytes:
+def _wrong(url: str, feed: Feed, file: ImageFile) -> DigestError:
+    if feed.position != file.size_bytes:
         return DigestError(
-            f"{masked(url)} gave {partial.position} bytes for the {file.kind}, but"
+            f"{masked(url)} gave {feed.position} bytes for the {file.kind}, but"
             f" {file.size_bytes} bytes are signed."
         )
     return DigestError(
         f"{masked(url)} gave a {file.kind} with another content than was signed (SHA-256"
-        f" {partial.sha256_hex()[:16]}…, signed {file.sha256[:16]}…)."
+        f" {feed.sha256_hex()[:16]}…, signed {file.sha256[:16]}…)."
     )

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from imagestoreproxy.install.actions import Actions
+from imagestoreproxy.install.conversion import Conversion
 from imagestoreproxy.install.download import Downloader
 from imagestoreproxy.install.installer import Installer
 from imagestoreproxy.install.inventory import Inventory
-from imagestoreproxy.install.prepare import Preparation
+from imagestoreproxy.install.onepass import OnePass
 from imagestoreproxy.install.reconcile import Reconciler
 from imagestoreproxy.install.room import Room
 from imagestoreproxy.install.runs import Runs
 from imagestoreproxy.install.shelf import ImageStore
+from imagestoreproxy.install.tail import Tails
 from imagestoreproxy.install.undo import Undo
 from imagestoreproxy.ports import (
     Background,
@@ -42,15 +44,28 @@ class Outside:
     journal: Journal
 
 
-class Inside:
-    """Everything between a click and an EMI.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much goes on at a time, and how large it may be.
 
     Args:
-        max_installs: how many run at a time.
+        max_installs, max_downloads: that run at a time, of all images together.
+        max_passes: files that are read and stored at a time; each takes memory.
         max_unpacked_bytes: what one file may unpack to.
+        keep_downloads: whether downloads lie on the disk until their install is done.
     """
 
-    def __init__(self, outside: Outside, *, max_installs: int, max_unpacked_bytes: int) -> None:
+    max_installs: int = 2
+    max_downloads: int = 6
+    max_passes: int = 3
+    max_unpacked_bytes: int = 64 * 2**30
+    keep_downloads: bool = True
+
+
+class Inside:
+    """Everything between a click and an EMI."""
+
+    def __init__(self, outside: Outside, limits: Limits) -> None:
         sources, cloud, disk = outside.sources, outside.cloud, outside.disk
         records, background = outside.records, outside.background
         clock, journal = outside.clock, outside.journal
@@ -63,25 +78,39 @@ class Inside:
             background=background,
         )
         room = Room(disk, background)
-        installer = Installer(
-            sources=sources,
-            inventory=self.inventory,
+        onepass = OnePass(
+            cloud=cloud,
             downloader=Downloader(
                 fetcher=outside.fetcher,
-                disk=disk,
                 sources=sources,
                 background=background,
                 clock=clock,
                 journal=journal,
+                max_downloads=limits.max_downloads,
             ),
-            room=room,
-            preparation=Preparation(
+            tails=Tails(
+                fetcher=outside.fetcher, sources=sources, background=background, clock=clock
+            ),
+            conversion=Conversion(
                 disk=disk,
                 disk_images=outside.disk_images,
                 room=room,
                 background=background,
-                max_unpacked_bytes=max_unpacked_bytes,
+                max_unpacked_bytes=limits.max_unpacked_bytes,
             ),
+            disk=disk,
+            room=room,
+            background=background,
+            clock=clock,
+            keep_downloads=limits.keep_downloads,
+            max_passes=limits.max_passes,
+            max_unpacked_bytes=limits.max_unpacked_bytes,
+        )
+        installer = Installer(
+            sources=sources,
+            inventory=self.inventory,
+            room=room,
+            onepass=onepass,
             cloud=cloud,
             undo=undo,
             disk=disk,
@@ -89,6 +118,7 @@ class Inside:
             background=background,
             clock=clock,
             journal=journal,
+            keep_downloads=limits.keep_downloads,
         )
         self.runs = Runs(
             inventory=self.inventory,
@@ -98,7 +128,7 @@ class Inside:
             background=background,
             clock=clock,
             journal=journal,
-            max_installs=max_installs,
+            max_installs=limits.max_installs,
         )
         self.actions = Actions(
             inventory=self.inventory,

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
-from imagestoreproxy.install.download import Downloader
 from imagestoreproxy.install.inventory import Inventory
-from imagestoreproxy.install.prepare import Preparation, Ready
+from imagestoreproxy.install.onepass import OnePass
 from imagestoreproxy.install.room import Room
+from imagestoreproxy.install.together import together
 from imagestoreproxy.install.undo import Undo
 from imagestoreproxy.install.work import Work
+from imagestoreproxy.model.bundles import Stored, Upload
 from imagestoreproxy.model.errors import Cancelled, DiskError, DocumentError
-from imagestoreproxy.model.images import FileKind, ImageDocument
+from imagestoreproxy.model.images import FileKind, ImageDocument, ImageFile
 from imagestoreproxy.model.installs import Bundle, Event, Installation, State, Step
 from imagestoreproxy.model.plan import (
+    Part,
     Plan,
     bucket_name,
     bundle_name,
     content_name,
+    download_name,
     make_plan,
     parts_of,
 )
-from imagestoreproxy.ports import Background, Clock, Cloud, Disk, Journal, Records, Sources, Upload
+from imagestoreproxy.ports import Background, Clock, Cloud, Disk, Journal, Records, Sources
 
-TURN_S = 0.1
+_SECRET = re.compile("[0-9a-f]{64}")
 
 
 class Installer:
@@ -35,9 +41,8 @@ class Installer:
         *,
         sources: Sources,
         inventory: Inventory,
-        downloader: Downloader,
         room: Room,
-        preparation: Preparation,
+        onepass: OnePass,
         cloud: Cloud,
         undo: Undo,
         disk: Disk,
@@ -45,12 +50,12 @@ class Installer:
         background: Background,
         clock: Clock,
         journal: Journal,
+        keep_downloads: bool,
     ) -> None:
         self._sources = sources
         self._inventory = inventory
-        self._downloader = downloader
         self._room = room
-        self._preparation = preparation
+        self._onepass = onepass
         self._cloud = cloud
         self._undo = undo
         self._disk = disk
@@ -58,7 +63,7 @@ class Installer:
         self._background = background
         self._clock = clock
         self._journal = journal
-        self._storing: Work | None = None
+        self._keep_downloads = keep_downloads
 
     async def run(self, work: Work) -> Installation:
         """Bring an image from the store into the cloud, going on from what the ledger says.
@@ -70,26 +75,19 @@ class Installer:
         document = await self._document(work)
         await self._drop_others(work, document)
         await self._share(work, document)
-        in_place = {kind for kind, bundle in work.bundles.items() if bundle.image_id}
-        plan = make_plan(document, without=in_place)
+        stored = {kind for kind, bundle in work.bundles.items() if bundle.location}
+        plan = make_plan(document, without=stored, keep_downloads=self._keep_downloads)
         self._journal.info("plan for {image}: {plan}", image=plan.image_uri, plan=plan.as_text())
         await work.decided(document.signed_text, plan.as_text())
-        work.meter.plan(plan.fetch_bytes)
+        work.meter.plan({download_name(file): file.size_bytes for file in plan.fetches})
         try:
             # Fail before the first byte where it would fail after the last.
             await self._room.take(work, plan)
             await self._cloud.check()
-            await self._download(work, plan)
-            await self._take_turn(work)
-            try:
-                # Once more: who had the turn before may have stored the same kernel.
-                await self._share(work, document)
-                await self._store_all(work, document, plan)
-            finally:
-                self._storing = None
-                await self._preparation.clean(work, plan)
+            brought = await self._bring(work, document, plan)
         finally:
             self._room.give_back(work)
+        await self._register_all(work, document, brought)
         return await self._complete(work, document)
 
     async def _document(self, work: Work) -> ImageDocument:
@@ -142,71 +140,94 @@ class Installer:
                 ):
                     await work.strike(bundle)
 
-    async def _download(self, work: Work, plan: Plan) -> None:
-        await work.begin(Step.DOWNLOADING)
-        before_bytes = 0
-        for file in plan.fetches:
-            await self._downloader.fetch(work, file, before_bytes)
-            before_bytes += file.size_bytes
-        await work.happen(Event.DOWNLOADED)
+    async def _bring(
+        self, work: Work, document: ImageDocument, plan: Plan
+    ) -> Mapping[FileKind, Stored]:
+        """Fetch and store all files at once, the small ones first; none can be used yet.
 
-    async def _take_turn(self, work: Work) -> None:
-        """Wait until no other install unpacks and uploads.
-
-        One at a time uses the cores and the link to the cloud as well as several would, in the
-        memory of one.
+        This is the gate: it gives something only when every file of the image is what was signed.
         """
-        while self._storing is not None:
-            await self._clock.sleep(TURN_S)
-        self._storing = work
+        await work.begin(Step.DOWNLOADING)
+        missing = {download_name(file) for file in plan.fetches}
 
-    async def _store_all(self, work: Work, document: ImageDocument, plan: Plan) -> None:
-        await work.begin(Step.UNPACKING)
-        before_bytes = 0
-        for each in await self._preparation.parts(work, plan):
-            await self._store(work, document, each, before_bytes)
-            before_bytes += each.share_bytes
+        async def verified(file: ImageFile) -> None:
+            missing.discard(download_name(file))
+            if not missing and work.state is State.DOWNLOADING:
+                await work.happen(Event.DOWNLOADED)
+                await work.begin(Step.UPLOADING)
 
-    async def _store(
-        self, work: Work, document: ImageDocument, each: Ready, before_bytes: int
-    ) -> None:
-        """Upload and register one part, unless the ledger says that it is done."""
-        kind = each.part.kind
-        bundle = work.bundles.get(kind) or Bundle(
-            image_uri=document.uri,
-            kind=kind,
-            bucket=bucket_name(work.install.token, kind),
-            name=bundle_name(document.info.title, document.version, kind),
-            content=content_name(each.part, document.architecture),
-            secret=secrets.token_hex(32),
+        if not missing:
+            await work.happen(Event.DOWNLOADED)
+        bundles = {part: await self._bundle(work, document, part) for part in plan.parts}
+        brought = await together(
+            self._background,
+            {
+                f"{file.kind} of {document.uri}": self._onepass.bring(
+                    work,
+                    file,
+                    {part: bundle for part, bundle in bundles.items() if part.file is file},
+                    partial(verified, file),
+                )
+                for file in plan.fetches
+            },
         )
-        work.meter.set_done(Step.UPLOADING, before_bytes)
-        upload = self._upload(work, document, each, bundle)
-        if not bundle.location:
-            await work.begin(Step.UPLOADING)
-            await work.note(bundle)
-            bundle = replace(bundle, location=await self._cloud.upload(upload))
-            await work.note(bundle)
-        work.meter.set_done(Step.UPLOADING, before_bytes + each.share_bytes)
-        if not bundle.image_id:
-            await work.begin(Step.REGISTERING)
-            await work.note(replace(bundle, image_id=await self._register(work, upload, bundle)))
+        return {stored.bundle.kind: stored for several in brought for stored in several}
 
-    async def _register(self, work: Work, upload: Upload, bundle: Bundle) -> str:
+    async def _bundle(self, work: Work, document: ImageDocument, part: Part) -> Bundle:
+        """Give the ledger's line of a part; it stands there before the first byte goes out."""
+        bundle = work.bundles.get(part.kind) or Bundle(
+            image_uri=document.uri,
+            kind=part.kind,
+            bucket=bucket_name(work.install.token, part.kind),
+            name=bundle_name(document.info.title, document.version, part.kind),
+            content=content_name(part, document.architecture),
+        )
+        if not _SECRET.fullmatch(bundle.secret):
+            bundle = replace(bundle, secret=secrets.token_hex(32))
+        await work.note(bundle)
+        return bundle
+
+    async def _register_all(
+        self, work: Work, document: ImageDocument, brought: Mapping[FileKind, Stored]
+    ) -> None:
+        """Make images of what was stored; the last one names the ids of the others."""
+        await work.begin(Step.REGISTERING)
+        kinds = [part.kind for part in parts_of(document)]
+        first = [kind for kind in kinds if kind is not FileKind.IMAGE]
+        for several in (first, [FileKind.IMAGE]):
+            await together(
+                self._background,
+                {
+                    f"register {kind}": self._register(work, document, kind, brought.get(kind))
+                    for kind in several
+                },
+            )
+
+    async def _register(
+        self, work: Work, document: ImageDocument, kind: FileKind, stored: Stored | None
+    ) -> None:
+        """Complete and register one bundle, unless the ledger says that it is done."""
+        upload = self._upload(work, document, work.bundles[kind])
+        if stored is not None:
+            location = await self._cloud.seal(upload, stored)
+            await work.note(replace(work.bundles[kind], location=location))
+        bundle = work.bundles[kind]
+        if bundle.image_id:
+            return
         if bundle.registering:
             # The answer to an earlier request was lost: it may have been heard all the same.
             image_id = await self._cloud.find(bundle, bundle.location)
             if image_id:
-                return image_id
+                await work.note(replace(bundle, image_id=image_id))
+                return
         await work.note(replace(bundle, registering=True))
-        return await self._cloud.register(upload, bundle.location)
+        image_id = await self._cloud.register(upload, bundle.location)
+        await work.note(replace(bundle, registering=True, image_id=image_id))
 
-    def _upload(self, work: Work, document: ImageDocument, each: Ready, bundle: Bundle) -> Upload:
+    def _upload(self, work: Work, document: ImageDocument, bundle: Bundle) -> Upload:
         is_image = bundle.kind is FileKind.IMAGE
         return Upload(
             bundle=bundle,
-            size_bytes=each.size_bytes,
-            chunks=each.chunks(work.meter),
             architecture=document.architecture,
             virtualization=document.virtualization,
             kernel_id=_id_of(work, FileKind.KERNEL) if is_image else "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from imagestoreproxy.install.work import Work
@@ -39,6 +40,12 @@ class Room:
                 f" this install needs {_mib(needed_bytes)} MiB: make room, or choose another"
                 " --data-dir."
             )
+
+    async def take_more(self, work: Work, size_bytes: int) -> None:
+        """Keep room for something that the plan did not foresee; as ``take``."""
+        plan = self._plans[work.install.token]
+        peak_bytes = plan.peak_disk_bytes + size_bytes
+        await self.take(work, replace(plan, peak_disk_bytes=peak_bytes))
 
     def give_back(self, work: Work) -> None:
         """End what ``take`` began."""

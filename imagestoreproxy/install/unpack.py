@@ -1,136 +1,194 @@
-"""From the bytes of a download to the bytes of an image, as streams.
+"""From the bytes of a download to the bytes of what is in it, as streams.
 
-Generators of byte chunks, run in worker threads. A download is gone through twice: once to check
-that it is whole and within bounds and to learn the sizes (a tar header needs them in front), once
-to feed the bundle. So nothing unpacked ever lies on the disk.
+Generators of byte chunks, run in worker threads, that hold a chunk or two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+import os
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagestoreproxy.install.archive import member_sizes, member_stream
-from imagestoreproxy.install.codecs import ERRORS, Decompressor, decompressor, looks_like
+from imagestoreproxy.codecs import ERRORS, Decompressor, decompressor, looks_like
+from imagestoreproxy.model.bundles import Chunk
 from imagestoreproxy.model.errors import DiskError, UnpackError
-from imagestoreproxy.model.images import Compression, FileFormat, ImageFile
-from imagestoreproxy.model.plan import Part
+from imagestoreproxy.model.images import Compression
 from imagestoreproxy.ports import Stop
 
 CHUNK_BYTES = 2**20
-PIECE_BYTES = 2**16
-
-Report = Callable[[int], None]
-"""Called with the number of bytes of the download that were gone through since the last call."""
+# What a decoder gets at once. It copies what is left of it after the end of a member, and one
+# chunk may hold thousands of members.
+PIECE_BYTES = 2**18
+ZEROS = bytes(CHUNK_BYTES)
+_GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)
-class Download:
-    """A verified file on disk.
+class Content:
+    """What a compressed file turned out to hold.
+
+    Args:
+        is_plain: it is one member, with nothing behind it.
+    """
+
+    size_bytes: int
+    is_plain: bool
+
+
+class Unpacking:
+    """One decompression, from the first byte to the last.
 
     Args:
         limit_bytes: what may come out of it at the most.
+
+    Attributes:
+        size_bytes: what has come out so far.
+        is_plain: no more than one member has been seen so far, and nothing behind it.
     """
 
-    path: Path
-    file: ImageFile
-    limit_bytes: int
+    def __init__(self, compression: Compression, limit_bytes: int, stop: Stop) -> None:
+        self._compression = compression
+        self._limit_bytes = limit_bytes
+        self._stop = stop
+        self._members = 0
+        self._is_over = False
+        self.size_bytes = 0
+        self.is_plain = True
+
+    def chunks(self, packed: Iterable[bytes]) -> Iterator[bytes]:
+        """Decompress a stream of one or more members, in chunks of at most 1 MiB.
+
+        What follows the end of a gzip and is none is passed over, as gunzip does; zeros after the
+        end fill a block up, as disk and tape tools do.
+
+        Raises:
+            UnpackError: broken, cut off, followed by something else, or more than the limit.
+        """
+        for chunk in self._expanded(packed):
+            self.size_bytes += len(chunk)
+            if self.size_bytes > self._limit_bytes:
+                raise UnpackError(
+                    f"The file unpacks to more than {self._limit_bytes} bytes, the most that is"
+                    " allowed (--max-unpacked-size)."
+                )
+            yield chunk
+
+    def content(self, packed: Iterable[bytes]) -> Content:
+        """Go through a whole stream for what it holds."""
+        for _ in self.chunks(packed):
+            pass
+        return Content(self.size_bytes, self.is_plain)
+
+    def _expanded(self, packed: Iterable[bytes]) -> Iterator[bytes]:
+        codec: Decompressor | None = None
+        data = b""
+        for piece in _pieces(packed):
+            data = b"" if self._is_over else data + piece
+            while data:
+                if codec is None:
+                    if self._members:
+                        self.is_plain = False
+                        if self._is_nothing(data):
+                            data = b""
+                            break
+                        if len(data) < len(_GZIP_MAGIC):
+                            break  # too little to tell
+                    codec = decompressor(self._compression)
+                try:
+                    data = yield from _fed(codec, data, self._stop)
+                except ERRORS as error:
+                    raise self._broken(data, error) from error
+                if codec.eof:
+                    self._members += 1
+                    codec = None
+        if codec is not None or not self._members or data.strip(b"\0"):
+            after = ", or something follows its end" if self._members else ""
+            raise UnpackError(f"The {self._compression} data ends too early{after}.")
+
+    def _is_nothing(self, data: bytes) -> bool:
+        """Tell whether what follows a member does not count."""
+        if not data.strip(b"\0"):
+            return True
+        is_gzip = data.startswith(_GZIP_MAGIC) or _GZIP_MAGIC.startswith(data)
+        self._is_over = self._compression is Compression.GZIP and not is_gzip
+        return self._is_over
+
+    def _broken(self, data: bytes, error: Exception) -> UnpackError:
+        if self._members:
+            return UnpackError(
+                f"The {self._compression} data is broken, or something follows its end: {error}."
+            )
+        seen = looks_like(data)
+        if seen and seen != f"{self._compression} data":
+            return UnpackError(f"The file is no {self._compression} data, but looks like {seen}.")
+        return UnpackError(f"The {self._compression} data is broken: {error}.")
 
 
-def sizes(download: Download, parts: Sequence[Part], report: Report, stop: Stop) -> dict[Part, int]:
-    """Go through a whole download and give the size in bytes of each part that is in it.
+def with_gzip(unpacking: Unpacking, packed: Iterable[bytes]) -> Iterator[Chunk]:
+    """Decompress a gzip, and hand its own bytes on beside what comes out of them."""
+    taken: deque[bytes] = deque()
 
-    Raises:
-        UnpackError: broken, out of bounds, or without one of the parts.
-    """
-    contents = _contents(download, report, stop)
-    if download.file.format is FileFormat.TAR:
-        by_glob = member_sizes(contents, [part.member for part in parts])
-        return {part: by_glob[part.member] for part in parts}
-    size_bytes = sum(len(chunk) for chunk in contents)
-    return dict.fromkeys(parts, size_bytes)
+    def noted() -> Iterator[bytes]:
+        for block in packed:
+            taken.append(block)
+            yield block
 
-
-def stream(download: Download, part: Part, report: Report, stop: Stop) -> Iterator[bytes]:
-    """Give the bytes of one part, in chunks of at most 1 MiB."""
-    contents = _contents(download, report, stop)
-    if download.file.format is FileFormat.TAR:
-        return member_stream(contents, part.member)
-    return contents
+    for raw in unpacking.chunks(noted()):
+        yield Chunk(raw, taken.popleft() if taken else b"")
+    for block in taken:
+        yield Chunk(b"", block)
 
 
-def read_file(path: Path, report: Report, stop: Stop) -> Iterator[bytes]:
-    """Give a file in chunks of 1 MiB."""
+def read_sparse(path: Path, stop: Stop) -> Iterator[bytes]:
+    """Give a file in chunks of at most 1 MiB; its holes are not read, but are ``ZEROS``."""
     try:
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK_BYTES):
-                stop.check()
-                yield chunk
-                report(len(chunk))
+        with path.open("rb", buffering=0) as file:
+            size_bytes = os.fstat(file.fileno()).st_size
+            position = 0
+            while position < size_bytes:
+                data = _next_data(file.fileno(), position, size_bytes)
+                yield from _zeros(data - position, stop)
+                position = file.seek(data)
+                hole = _next_hole(file.fileno(), position, size_bytes)
+                file.seek(position)
+                while position < hole:
+                    stop.check()
+                    chunk = file.read(min(CHUNK_BYTES, hole - position))
+                    if not chunk:
+                        return  # somebody has cut it off
+                    position += len(chunk)
+                    yield chunk
     except OSError as error:
         raise DiskError(f"{path} cannot be read: {error.strerror}.") from error
 
 
-def _contents(download: Download, report: Report, stop: Stop) -> Iterator[bytes]:
-    packed = read_file(download.path, report, stop)
-    if download.file.compression is Compression.NONE:
-        return packed
-    return decompress(packed, download.file.compression, download.limit_bytes, stop)
+def _next_data(descriptor: int, position: int, size_bytes: int) -> int:
+    with suppress(OSError):  # ENXIO: a hole up to the end
+        return os.lseek(descriptor, position, os.SEEK_DATA)
+    return size_bytes
 
 
-def decompress(
-    packed: Iterable[bytes], compression: Compression, limit_bytes: int, stop: Stop
-) -> Iterator[bytes]:
-    """Decompress a stream of one or more members, in chunks of at most 1 MiB.
+def _next_hole(descriptor: int, position: int, size_bytes: int) -> int:
+    with suppress(OSError):
+        return os.lseek(descriptor, position, os.SEEK_HOLE)
+    return size_bytes
 
-    Raises:
-        UnpackError: broken, cut off, followed by something else, or more than ``limit_bytes``.
-    """
-    total_bytes = 0
-    for chunk in _expanded(packed, compression, stop):
-        total_bytes += len(chunk)
-        if total_bytes > limit_bytes:
-            raise UnpackError(
-                f"The file unpacks to more than {limit_bytes} bytes, the most that is allowed"
-                " (--max-unpacked-size)."
-            )
+
+def _zeros(size_bytes: int, stop: Stop) -> Iterator[bytes]:
+    while size_bytes:
+        stop.check()
+        chunk = ZEROS if size_bytes >= CHUNK_BYTES else bytes(size_bytes)
+        size_bytes -= len(chunk)
         yield chunk
 
 
-def _expanded(packed: Iterable[bytes], compression: Compression, stop: Stop) -> Iterator[bytes]:
-    codec: Decompressor | None = None
-    members = 0
+def _pieces(packed: Iterable[bytes]) -> Iterator[bytes]:
     for chunk in packed:
-        # In small pieces: a member's rest is copied, and one chunk may hold thousands of members.
         for start in range(0, len(chunk), PIECE_BYTES):
-            data = chunk[start : start + PIECE_BYTES]
-            while data:
-                if codec is None:
-                    if members and not data.strip(b"\0"):
-                        break  # zeros after the end fill a block up, as disk and tape tools do
-                    codec = decompressor(compression)
-                try:
-                    data = yield from _fed(codec, data, stop)
-                except ERRORS as error:
-                    raise _broken(compression, data, members, error) from error
-                if codec.eof:
-                    members += 1
-                    codec = None
-    if codec is not None or not members:
-        after = ", or something follows its end" if members else ""
-        raise UnpackError(f"The {compression} data ends too early{after}.")
-
-
-def _broken(compression: Compression, data: bytes, members: int, error: Exception) -> UnpackError:
-    if members:
-        return UnpackError(
-            f"The {compression} data is broken, or something follows its end: {error}."
-        )
-    seen = looks_like(data)
-    if seen and seen != f"{compression} data":
-        return UnpackError(f"The file is no {compression} data, but looks like {seen}.")
-    return UnpackError(f"The {compression} data is broken: {error}.")
+            yield chunk[start : start + PIECE_BYTES]
 
 
 def _fed(codec: Decompressor, data: bytes, stop: Stop) -> Generator[bytes, None, bytes]:

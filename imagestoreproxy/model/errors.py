@@ -105,6 +105,10 @@ class CloudError(InstallError):
     """S3 or EC2 refused, or could not be reached."""
 
 
+class NotHeldError(CloudError):
+    """S3 does not hold what it took. Sending it again may help, once."""
+
+
 # Our own state's: the data directory or the settings are at fault; the daemon cannot go on.
 
 

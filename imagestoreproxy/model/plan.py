@@ -70,28 +70,35 @@ class Plan:
         )
 
 
-def make_plan(document: ImageDocument, without: Collection[FileKind] = ()) -> Plan:
+def make_plan(
+    document: ImageDocument,
+    without: Collection[FileKind] = (),
+    *,
+    keep_downloads: bool = True,
+) -> Plan:
     """Decide what installing a verified document takes.
 
     Args:
         without: what is in the cloud already, and is neither fetched nor stored again.
+        keep_downloads: whether downloads lie on the disk until the install is done.
 
     A stream that is decompressed or taken out of a tar goes straight into its bundle; only a qcow2
-    needs room for its raw form. So the peak on disk is the downloads, and that.
+    needs room for its raw form. So the peak on disk is the downloads, where they are kept, and
+    that.
     """
     parts = [part for part in parts_of(document) if part.kind not in without]
     files = [file for file in document.files if any(part.file is file for part in parts)]
     fetch_bytes = sum(file.size_bytes for file in files)
-    unpacked_bytes = sum(
-        file.size_bytes * QCOW2_GROWTH for file in files if file.format is FileFormat.QCOW2
-    )
+    disks = [file for file in files if file.format is FileFormat.QCOW2]
+    unpacked_bytes = sum(file.size_bytes * QCOW2_GROWTH for file in disks)
+    kept_bytes = sum(file.size_bytes for file in (files if keep_downloads else disks))
     return Plan(
         image_uri=document.uri,
         version=document.version,
         fetches=tuple(sorted(files, key=lambda file: file.size_bytes)),
         parts=tuple(parts),
         fetch_bytes=fetch_bytes,
-        peak_disk_bytes=fetch_bytes + unpacked_bytes,
+        peak_disk_bytes=kept_bytes + unpacked_bytes,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -14,10 +14,14 @@ from twisted.python.threadpool import ThreadPool
 
 from imagestoreproxy import ports
 from imagestoreproxy.model.errors import Cancelled
+from imagestoreproxy.outside.ahead import Ahead
 
 T = TypeVar("T")
 
 _log = Logger()
+
+# Items between two stages of a pass; each is up to 1 MiB of memory.
+AHEAD = 4
 
 
 class Reactor(Protocol):
@@ -190,6 +194,10 @@ class Threads:
     def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> RunningTask:
         """Start a coroutine of its own. An exception that leaves it is logged under ``name``."""
         return RunningTask(self._reactor, name, coroutine)
+
+    def ahead(self, items: Callable[[ports.Stop], Iterable[T]], stop: ports.Stop) -> Ahead[T]:
+        """Draw ``items`` in a thread of its own; see ``ports.Background``."""
+        return Ahead(items, stop, depth=AHEAD)
 
     def close(self, timeout_s: float = 2.0) -> None:
         """Ask all work to stop and end the threads; those that do not listen are left behind."""

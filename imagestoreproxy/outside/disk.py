@@ -193,12 +193,6 @@ class PartialFile:
         """Give the digest of all bytes held."""
         return self._digest.hexdigest()
 
-    def sync(self) -> None:
-        """Put the bytes where a power cut does not reach them."""
-        with _plain_words(self._path):
-            for path in (self._path, self._path.parent):
-                _fsync(path)
-
     def discard(self) -> None:
         """Drop what it holds."""
         with _plain_words(self._path):
@@ -227,7 +221,6 @@ class PartialFile:
         new.unlink(missing_ok=True)
         new.touch(mode=0o600)
         new.write_text(validator, "utf-8")
-        _fsync(new)
         new.replace(self._sidecar)
         self._validator = validator
 
@@ -236,14 +229,6 @@ def _checked(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ValueError(f"not a file name of ours: {name!r}")
     return name
-
-
-def _fsync(path: Path) -> None:
-    opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 @contextlib.contextmanager

@@ -16,14 +16,16 @@ import pytest
 from imagestoreproxy.clouds.credentials import from_directory
 from imagestoreproxy.clouds.ec2 import Ec2Cloud
 from imagestoreproxy.clouds.fake import FakeCloud
+from imagestoreproxy.model.bundles import Upload
 from imagestoreproxy.model.errors import Cancelled, InstallError, UnpackError
 from imagestoreproxy.model.images import Architecture, FileKind, Virtualization
 from imagestoreproxy.model.installs import Bundle
-from imagestoreproxy.ports import Cloud, Stop, Upload
+from imagestoreproxy.ports import Cloud, Stop
 from tests.functional.ec2_ground import impatient
 from tests.functional.eucarc_directory import make_eucarc_directory
 from tests.functional.inline_background import InlineBackground, now
 from tests.functional.moto_server import moto_server
+from tests.functional.parcel import Parcel, bring
 
 
 @dataclass
@@ -77,14 +79,13 @@ def a_bundle(kind: FileKind = FileKind.IMAGE) -> Bundle:
     return Bundle("http://store.example/api/images/1", kind, f"isp-{token}", f"{stem}-{token}")
 
 
-def an_upload(content: bytes, kind: FileKind = FileKind.IMAGE) -> Upload:
+def an_upload(content: bytes, kind: FileKind = FileKind.IMAGE) -> Parcel:
     def chunks(stop: Stop) -> Iterator[bytes]:
         for start in range(0, len(content), 1 << 20):
             yield content[start : start + (1 << 20)]
 
-    return Upload(
-        a_bundle(kind), len(content), chunks, Architecture.X86_64, Virtualization.PARAVIRTUAL
-    )
+    upload = Upload(a_bundle(kind), Architecture.X86_64, Virtualization.PARAVIRTUAL)
+    return Parcel(upload, len(content), chunks)
 
 
 def noise(size_bytes: int) -> bytes:
@@ -100,10 +101,10 @@ def test_what_was_uploaded_and_registered_is_known_found_and_can_be_taken_back(
 ) -> None:
     upload = an_upload(noise(3_000_000))
     bundle = upload.bundle
-    location = now(ground.cloud.upload(upload))
+    location = bring(ground.cloud, upload)
     assert location == f"{bundle.bucket}/{bundle.name}.manifest.xml"
     assert now(ground.cloud.find(bundle, location)) == ""
-    image_id = now(ground.cloud.register(upload, location))
+    image_id = now(ground.cloud.register(upload.upload, location))
     assert image_id
     assert now(ground.cloud.is_registered(image_id))
     assert now(ground.cloud.find(bundle, location)) == image_id
@@ -116,16 +117,16 @@ def test_what_was_uploaded_and_registered_is_known_found_and_can_be_taken_back(
 
 def test_p4_registering_again_after_a_lost_answer_gives_the_same_id(ground: Ground) -> None:
     upload = an_upload(b"kernel", FileKind.KERNEL)
-    location = now(ground.cloud.upload(upload))
-    image_id = now(ground.cloud.register(upload, location))
-    assert now(ground.cloud.register(upload, location)) == image_id
+    location = bring(ground.cloud, upload)
+    image_id = now(ground.cloud.register(upload.upload, location))
+    assert now(ground.cloud.register(upload.upload, location)) == image_id
 
 
 def test_images_of_one_install_do_not_get_mixed_up(ground: Ground) -> None:
     uploads = [an_upload(kind.encode(), kind) for kind in FileKind]
-    locations = [now(ground.cloud.upload(upload)) for upload in uploads]
+    locations = [bring(ground.cloud, upload) for upload in uploads]
     ids = [
-        now(ground.cloud.register(upload, location))
+        now(ground.cloud.register(upload.upload, location))
         for upload, location in zip(uploads, locations, strict=True)
     ]
     assert len(set(ids)) == 3
@@ -142,9 +143,9 @@ def test_p4_an_upload_goes_through_after_one_that_was_broken_off(ground: Ground)
         raise InstallError("the disk is gone")
 
     with pytest.raises(InstallError, match="the disk is gone"):
-        now(ground.cloud.upload(replace(whole, chunks=broken)))
-    location = now(ground.cloud.upload(whole))
-    assert now(ground.cloud.register(whole, location))
+        bring(ground.cloud, replace(whole, chunks=broken))
+    location = bring(ground.cloud, whole)
+    assert now(ground.cloud.register(whole.upload, location))
     now(ground.cloud.remove(whole.bundle))
     assert ground.left_of(whole.bundle) == []
 
@@ -160,7 +161,7 @@ def test_p8_a_cancel_in_the_middle_leaves_nothing_once_it_is_removed(ground: Gro
 
     upload = replace(an_upload(content), chunks=cancelled_midway)
     with pytest.raises(Cancelled):
-        now(ground.cloud.upload(upload))
+        bring(ground.cloud, upload)
     background.stop = type(background.stop)()
     now(ground.cloud.remove(upload.bundle))
     assert ground.left_of(upload.bundle) == []
@@ -168,7 +169,7 @@ def test_p8_a_cancel_in_the_middle_leaves_nothing_once_it_is_removed(ground: Gro
 
 def test_removing_twice_or_what_never_was_is_fine(ground: Ground) -> None:
     upload = an_upload(b"x")
-    now(ground.cloud.upload(upload))
+    bring(ground.cloud, upload)
     for _ in range(2):
         now(ground.cloud.remove(upload.bundle))
     now(ground.cloud.remove(a_bundle()))
@@ -189,15 +190,15 @@ def test_p5_a_stream_of_another_size_than_announced_is_never_an_upload(
 ) -> None:
     upload = an_upload(noise(2000))
     with pytest.raises(UnpackError, match=str(2000 + difference)):
-        now(ground.cloud.upload(replace(upload, size_bytes=2000 + difference)))
+        bring(ground.cloud, replace(upload, size_bytes=2000 + difference))
 
 
 def test_two_uploads_at_once_do_not_disturb_each_other(ground: Ground) -> None:
     uploads = [an_upload(noise(1_500_000 + extra)) for extra in range(4)]
 
-    def one(upload: Upload) -> str:
-        location = now(ground.cloud.upload(upload))
-        return now(ground.cloud.register(upload, location))
+    def one(upload: Parcel) -> str:
+        location = bring(ground.cloud, upload)
+        return now(ground.cloud.register(upload.upload, location))
 
     with ThreadPoolExecutor(4) as pool:
         ids = list(pool.map(one, uploads))

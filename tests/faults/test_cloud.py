@@ -23,7 +23,6 @@ from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.clouds.ec2 import Ec2Cloud
 from imagestoreproxy.model.errors import CloudError
 from imagestoreproxy.model.installs import Bundle
-from imagestoreproxy.ports import Upload
 from tests.faults import tally
 from tests.functional import ec2_ground
 from tests.functional.ec2_ground import (
@@ -46,6 +45,7 @@ from tests.functional.interceptor import (
     Reset,
     interceptor,
 )
+from tests.functional.parcel import Parcel, bring
 
 moto, complete, credentials = ec2_ground.moto, ec2_ground.complete, ec2_ground.credentials
 
@@ -200,13 +200,13 @@ def ground(moto: str) -> Ground:
     return Ground(s3, ec2)
 
 
-def live(cloud: Ec2Cloud, upload: Upload, ground: Ground) -> None:
+def live(cloud: Ec2Cloud, upload: Parcel, ground: Ground) -> None:
     """Go through an image's whole life; what the cloud says at each step must be true."""
     bundle = upload.bundle
-    location = now(cloud.upload(upload))
+    location = bring(cloud, upload)
     stored = [f"{bundle.name}.manifest.xml", f"{bundle.name}.part.0"]
     assert ground.keys(bundle.bucket) == stored
-    image_id = now(cloud.register(upload, location))
+    image_id = now(cloud.register(upload.upload, location))
     assert ground.registered(bundle) == [image_id], "registered exactly once"
     assert now(cloud.is_registered(image_id))
     assert now(cloud.is_stored(location))
@@ -375,7 +375,7 @@ def test_a_bucket_of_another_account_is_refused_and_needs_no_removal(
     upload = an_upload()
     between.rule = another
     with pytest.raises(CloudError, match="of another account; clear the error and install again"):
-        now(cloud.upload(upload))
+        bring(cloud, upload)
     now(cloud.remove(upload.bundle))
     tally.record("cloud: a bucket of another account", tally.CLEAN)
 
@@ -426,8 +426,8 @@ def test_h11_what_was_deleted_behind_our_back_is_gone_and_can_be_removed(
     cloud: Ec2Cloud, between: Interceptor, ground: Ground
 ) -> None:
     upload = an_upload(CONTENT)
-    location = now(cloud.upload(upload))
-    image_id = now(cloud.register(upload, location))
+    location = bring(cloud, upload)
+    image_id = now(cloud.register(upload.upload, location))
     ground.ec2.deregister_image(ImageId=image_id)
     assert not now(cloud.is_registered(image_id))
     now(cloud.deregister(image_id))
@@ -461,12 +461,12 @@ def test_h11_what_is_deleted_while_it_is_uploaded_is_noticed(
 
     between.rule = delete_after_put
     if what == "part":
-        location = now(cloud.upload(upload))
+        location = bring(cloud, upload)
         assert now(cloud.is_stored(location))
         assert part in ground.keys(bucket)
     else:
         with pytest.raises(CloudError, match="the bucket is gone; something else has removed it"):
-            now(cloud.upload(upload))
+            bring(cloud, upload)
     undo(cloud, upload.bundle)
     assert ground.left_of(upload.bundle) == []
     ended = tally.INSTALLED if what == "part" else tally.CLEAN
@@ -478,8 +478,8 @@ def test_h11_a_web_server_in_place_of_the_cloud_makes_no_image_gone(
     status: int, cloud: Ec2Cloud, between: Interceptor, ground: Ground
 ) -> None:
     upload = an_upload(CONTENT)
-    location = now(cloud.upload(upload))
-    image_id = now(cloud.register(upload, location))
+    location = bring(cloud, upload)
+    image_id = now(cloud.register(upload.upload, location))
     asking: dict[str, Callable[[], Awaitable[object]]] = {
         "is_registered": lambda: cloud.is_registered(image_id),
         "is_stored": lambda: cloud.is_stored(location),

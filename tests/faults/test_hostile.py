@@ -26,8 +26,6 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from imagestoreproxy.install.archive import member_sizes, member_stream
-from imagestoreproxy.install.unpack import decompress
 from imagestoreproxy.model.errors import DocumentError, InstallError, UnpackError
 from imagestoreproxy.model.images import Compression
 from imagestoreproxy.outside.exchange import Answer, Limits, Request
@@ -48,6 +46,7 @@ from tests.unit.test_document import DOCUMENT
 from tests.unit.test_outside_statuslines import BLOCK, GOOD, NEW, PRIMARY, VALID
 from tests.unit.test_outside_statuslines import TEXT as PLAIN
 from tests.unit.test_unpack import PACKERS, make_tar, member
+from tests.unit.unpacking import decompress, member_sizes, members
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -372,9 +371,8 @@ def test_archives() -> None:
 
     def attempt(data: bytes) -> str:
         def read() -> None:
-            sizes = member_sizes(chunked(data, 700), ["*.img"])
-            content = b"".join(member_stream(chunked(data, 700), "*.img"))
-            assert len(content) == sizes["*.img"]
+            content = members(chunked(data, 700), ["*.img"])["*.img"]
+            assert member_sizes(chunked(data, 700), ["*.img"]) == {"*.img": len(content)}
             theirs = by_tarfile(data)
             assert theirs is None or theirs == content
 

@@ -13,15 +13,17 @@ import pytest
 from imagestoreproxy.clouds.calls import Patience
 from imagestoreproxy.clouds.credentials import Credentials, from_directory
 from imagestoreproxy.clouds.ec2 import Ec2Cloud
+from imagestoreproxy.model.bundles import Upload
 from imagestoreproxy.model.errors import CloudError
 from imagestoreproxy.model.images import Architecture, FileKind, Virtualization
 from imagestoreproxy.model.installs import Bundle
 from imagestoreproxy.model.retry import CLOUD
-from imagestoreproxy.ports import Stop, Upload
+from imagestoreproxy.ports import Stop
 from tests.functional.eucarc_directory import make_eucarc_directory
 from tests.functional.inline_background import InlineBackground, now
 from tests.functional.interceptor import Answer, Interceptor, Request, interceptor
 from tests.functional.moto_server import moto_server
+from tests.functional.parcel import Parcel
 
 
 @pytest.fixture(scope="session")
@@ -59,14 +61,15 @@ def a_cloud(credentials: Credentials, **options: Any) -> Ec2Cloud:
     return Ec2Cloud(InlineBackground(), credentials, **{"patience": impatient(), **options})
 
 
-def an_upload(content: bytes = b"linux") -> Upload:
+def an_upload(content: bytes = b"linux") -> Parcel:
     token = f"{random.getrandbits(64):016x}"
     bundle = Bundle("uri", FileKind.IMAGE, f"isp-{token}", f"image-{token}")
 
     def chunks(stop: Stop) -> Iterator[bytes]:
         yield content
 
-    return Upload(bundle, len(content), chunks, Architecture.X86_64, Virtualization.HVM)
+    upload = Upload(bundle, Architecture.X86_64, Virtualization.HVM)
+    return Parcel(upload, len(content), chunks)
 
 
 def s3_error(status: int, code: str, message: str = "m", **headers: str) -> Answer:

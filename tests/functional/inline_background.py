@@ -1,15 +1,16 @@
-"""``ports.Background`` without threads, for tests that ask one thing after the other."""
+"""``ports.Background`` that runs work at once, for tests that ask one thing after the other."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
 from imagestoreproxy.model.errors import Cancelled
+from imagestoreproxy.outside.ahead import Ahead
 from imagestoreproxy.ports import Stop, Task
 
 T = TypeVar("T")
@@ -47,6 +48,10 @@ class InlineBackground:
 
     def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> Task:
         raise NotImplementedError
+
+    def ahead(self, items: Callable[[Stop], Iterable[T]], stop: Stop) -> Ahead[T]:
+        """Draw in a thread, as in earnest."""
+        return Ahead(items, stop, depth=4)
 
 
 def now(awaitable: Awaitable[T]) -> T:

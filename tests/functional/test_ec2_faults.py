@@ -26,6 +26,7 @@ from tests.functional.ec2_ground import (
 )
 from tests.functional.inline_background import now
 from tests.functional.interceptor import Answer, Close, Interceptor, Request, interceptor
+from tests.functional.parcel import bring
 
 moto, complete = ec2_ground.moto, ec2_ground.complete
 between, credentials = ec2_ground.between, ec2_ground.credentials
@@ -114,7 +115,7 @@ def test_a_service_that_is_busy_is_asked_again(
         Answer(502, "<html>Bad gateway</html>"),
     ]
     between.rule = lambda request: busy.pop() if is_s3(request) and busy else None
-    now(a_cloud(credentials).upload(an_upload()))
+    bring(a_cloud(credentials), an_upload())
     assert busy == []
 
 
@@ -218,7 +219,7 @@ def test_h6_a_certificate_of_an_unknown_authority_needs_the_ca_bundle(
         assert not error.retry_helps
         cloud = a_cloud(secured, ca_bundle=str(certificate))
         now(cloud.check())
-        now(cloud.upload(an_upload()))
+        bring(cloud, an_upload())
         stored = next(one for one in tls.seen if ".part.0" in one.path)
         assert stored.headers["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD"
 

@@ -13,12 +13,12 @@ import pytest
 
 from imagestoreproxy.clouds.credentials import from_directory
 from imagestoreproxy.model.errors import CloudError, InstallError
-from imagestoreproxy.ports import Stop, Upload
+from imagestoreproxy.ports import Stop
 from tests.functional import ec2_ground
 from tests.functional.ec2_ground import a_cloud, an_upload
 from tests.functional.eucarc_directory import EucarcDirectory, make_eucarc_directory
-from tests.functional.inline_background import now
 from tests.functional.interceptor import Answer, Interceptor, Request
+from tests.functional.parcel import Parcel, bring
 from tests.functional.unbundle import unbundle
 
 moto, between = ec2_ground.moto, ec2_ground.between
@@ -39,7 +39,7 @@ def s3(moto: str) -> Any:
     return boto3.client("s3", endpoint_url=moto, region_name="us-east-1", **keys)
 
 
-def a_big_upload(content: bytes = NOISE, secret: str = SECRET) -> Upload:
+def a_big_upload(content: bytes = NOISE, secret: str = SECRET) -> Parcel:
     def chunks(stop: Stop) -> Iterator[bytes]:
         # After a restart the chunks may have other limits.
         start = 0
@@ -50,7 +50,8 @@ def a_big_upload(content: bytes = NOISE, secret: str = SECRET) -> Upload:
 
     small = an_upload()
     bundle = replace(small.bundle, secret=secret)
-    return replace(small, bundle=bundle, size_bytes=len(content), chunks=chunks)
+    upload = replace(small.upload, bundle=bundle)
+    return Parcel(upload, len(content), chunks)
 
 
 def cloud_of(directory: EucarcDirectory, between: Interceptor) -> Any:
@@ -60,11 +61,12 @@ def cloud_of(directory: EucarcDirectory, between: Interceptor) -> Any:
 
 
 def parts_put(between: Interceptor) -> list[int]:
-    return [
+    """Give the numbers of the parts that were sent; several are on their way at a time."""
+    return sorted(
         int(one.path.rpartition(".")[2])
         for one in between.seen
         if one.method == "PUT" and ".part." in one.path
-    ]
+    )
 
 
 def opened(s3: Any, location: str, work: Path, directory: EucarcDirectory) -> bytes:
@@ -78,7 +80,7 @@ def opened(s3: Any, location: str, work: Path, directory: EucarcDirectory) -> by
     ).image.read_bytes()
 
 
-def break_off(whole: Upload, after_bytes: int) -> Upload:
+def break_off(whole: Parcel, after_bytes: int) -> Parcel:
     def chunks(stop: Stop) -> Iterator[bytes]:
         left = after_bytes
         for chunk in whole.chunks(stop):
@@ -97,10 +99,10 @@ def test_p4_parts_that_are_there_are_not_sent_again_and_the_bundle_opens(
     whole = a_big_upload()
     with pytest.raises(InstallError, match="killed"):
         broken = break_off(whole, (10 * whole_parts + 4) * MIB)
-        now(cloud_of(directory, between).upload(broken))
+        bring(cloud_of(directory, between), broken)
     assert parts_put(between) == list(range(whole_parts))
     between.seen.clear()
-    location = now(cloud_of(directory, between).upload(whole))
+    location = bring(cloud_of(directory, between), whole)
     assert parts_put(between) == list(range(whole_parts, 4))
     puts = [one.path for one in between.seen if one.method == "PUT"]
     assert puts[-1].endswith(".manifest.xml"), "the manifest comes last"
@@ -112,7 +114,7 @@ def test_p4_what_is_wrong_or_does_not_belong_is_replaced_and_nothing_else(
 ) -> None:
     whole = a_big_upload()
     cloud = cloud_of(directory, between)
-    now(cloud.upload(whole))
+    bring(cloud, whole)
     bucket, name = whole.bundle.bucket, whole.bundle.name
     same_size = bytes(s3.head_object(Bucket=bucket, Key=f"{name}.part.1")["ContentLength"])
     s3.put_object(Bucket=bucket, Key=f"{name}.part.1", Body=same_size)
@@ -120,7 +122,7 @@ def test_p4_what_is_wrong_or_does_not_belong_is_replaced_and_nothing_else(
     for stray in (f"{name}.part.4", f"{name}.part.01", "readme"):
         s3.put_object(Bucket=bucket, Key=stray, Body=b"x")
     between.seen.clear()
-    location = now(cloud.upload(whole))
+    location = bring(cloud, whole)
     assert parts_put(between) == [1, 2]
     keys = [one["Key"] for one in s3.list_objects(Bucket=bucket)["Contents"]]
     assert keys == [f"{name}.manifest.xml", *(f"{name}.part.{i}" for i in range(4))]
@@ -137,7 +139,7 @@ def test_without_a_secret_in_the_ledger_all_is_sent_again_under_a_new_key(
     cloud = cloud_of(directory, between)
     for _ in range(2):
         between.seen.clear()
-        location = now(cloud.upload(upload))
+        location = bring(cloud, upload)
         assert parts_put(between) == [0, 1]
     assert opened(s3, location, tmp_path, directory) == NOISE[: 11 * MIB]
 
@@ -152,10 +154,10 @@ def test_p4_etags_that_are_no_md5_prove_nothing(
 
     upload = a_big_upload(NOISE[: 11 * MIB])
     cloud = cloud_of(directory, between)
-    now(cloud.upload(upload))
+    bring(cloud, upload)
     between.rewrite = in_several_parts
     between.seen.clear()
-    now(cloud.upload(upload))
+    bring(cloud, upload)
     assert parts_put(between) == [0, 1]
 
 
@@ -168,9 +170,9 @@ def test_p4_a_part_that_fails_for_good_leaves_the_others_for_the_next_try(
     between.rule = refused
     upload, cloud = a_big_upload(), cloud_of(directory, between)
     with pytest.raises(CloudError):
-        now(cloud.upload(upload))
+        bring(cloud, upload)
     assert set(parts_put(between)) == {0, 1, 2}
     between.rule = lambda request: None
     between.seen.clear()
-    now(cloud.upload(upload))
+    bring(cloud, upload)
     assert parts_put(between) == [2, 3]

@@ -12,12 +12,14 @@ import pytest
 
 from imagestoreproxy.clouds.credentials import from_directory
 from imagestoreproxy.clouds.ec2 import Ec2Cloud
+from imagestoreproxy.model.bundles import Upload
 from imagestoreproxy.model.images import Architecture, FileKind, Virtualization
 from imagestoreproxy.model.installs import Bundle
-from imagestoreproxy.ports import Stop, Upload
+from imagestoreproxy.ports import Stop
 from tests.functional.eucarc_directory import ACCOUNT, EucarcDirectory, make_eucarc_directory
 from tests.functional.inline_background import InlineBackground, now
 from tests.functional.moto_server import moto_server
+from tests.functional.parcel import Parcel, bring
 from tests.functional.unbundle import unbundle
 
 PART = 10485760
@@ -56,7 +58,7 @@ def mixed(size_bytes: int) -> bytes:
     return content + bytes(size_bytes - len(content))
 
 
-def an_upload(content: bytes, kind: FileKind, **more: Any) -> Upload:
+def an_upload(content: bytes, kind: FileKind, **more: Any) -> Parcel:
     stem = {FileKind.KERNEL: "vmlinuz", FileKind.RAMDISK: "initrd", FileKind.IMAGE: "image"}[kind]
     token = f"{random.getrandbits(64):016x}"
 
@@ -70,7 +72,8 @@ def an_upload(content: bytes, kind: FileKind, **more: Any) -> Upload:
     bundle = Bundle("uri", kind, f"isp-{token}", f"{stem}-{token}")
     architecture = more.pop("architecture", Architecture.X86_64)
     virtualization = more.pop("virtualization", Virtualization.PARAVIRTUAL)
-    return Upload(bundle, len(content), chunks, architecture, virtualization, **more)
+    upload = Upload(bundle, architecture, virtualization, **more)
+    return Parcel(upload, len(content), chunks)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +90,7 @@ def test_an_image_comes_back_byte_for_byte_with_either_private_key(
 ) -> None:
     cloud = Ec2Cloud(InlineBackground(), from_directory(directory.path))
     upload = an_upload(content, FileKind.IMAGE)
-    location = now(cloud.upload(upload))
+    location = bring(cloud, upload)
     keys = {"user": directory.user_private_key, "ec2": directory.cloud_private_key}
     for whose, private_key in keys.items():
         work = tmp_path / whose
@@ -112,8 +115,8 @@ def test_a_trio_goes_in_and_comes_out_and_the_image_names_its_kernel_and_ramdisk
     types: list[str] = []
     for kind in FileKind:
         upload = an_upload(noise(70_000 + len(kind)), kind, title=f"Ünïcode {kind}", **ids)
-        location = now(cloud.upload(upload))
-        image_id = now(cloud.register(upload, location))
+        location = bring(cloud, upload)
+        image_id = now(cloud.register(upload.upload, location))
         work = tmp_path / kind
         work.mkdir()
         bundle = unbundle(
@@ -155,7 +158,7 @@ def test_architectures_are_told_in_the_clouds_words(
     tmp_path: Path,
 ) -> None:
     cloud = Ec2Cloud(InlineBackground(), from_directory(directory.path))
-    location = now(cloud.upload(an_upload(b"x", FileKind.IMAGE, architecture=ours)))
+    location = bring(cloud, an_upload(b"x", FileKind.IMAGE, architecture=ours))
     bundle = unbundle(
         client("s3"),
         location,

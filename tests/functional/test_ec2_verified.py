@@ -25,6 +25,7 @@ from tests.functional.ec2_ground import (
 )
 from tests.functional.inline_background import InlineBackground, now
 from tests.functional.interceptor import Answer, Close, Interceptor, Lost, Request
+from tests.functional.parcel import bring
 
 moto, complete = ec2_ground.moto, ec2_ground.complete
 between, credentials = ec2_ground.between, ec2_ground.credentials
@@ -35,8 +36,8 @@ def test_endpoints_may_have_paths(credentials: Credentials, between: Interceptor
     now(cloud.check())
     assert {request.path.split("/")[2] for request in between.seen} == {"Walrus", "Eucalyptus"}
     between.seen.clear()
-    location = now(cloud.upload(upload))
-    assert now(cloud.is_registered(now(cloud.register(upload, location))))
+    location = bring(cloud, upload)
+    assert now(cloud.is_registered(now(cloud.register(upload.upload, location))))
     assert {request.path.split("/")[2] for request in between.seen} == {"Walrus", "Eucalyptus"}
     stored = [one for one in between.seen if one.method == "PUT" and "image-" in one.path]
     assert {one.headers["x-amz-acl"] for one in stored} == {"aws-exec-read"}
@@ -54,7 +55,7 @@ def test_h10_a_check_is_cheap_and_asks_again_once_something_failed(
     assert between.seen == [], "known for a minute"
     between.rule = lambda request: s3_error(403, "AccessDenied")
     with pytest.raises(CloudError):
-        now(cloud.upload(an_upload()))
+        bring(cloud, an_upload())
     with pytest.raises(CloudError):
         now(cloud.check())
 
@@ -81,10 +82,10 @@ def test_a_service_without_the_acl_is_told_about_the_option_and_the_option_helps
 
     between.rule = radosgw
     with pytest.raises(CloudError, match="--public-read-fallback") as caught:
-        now(a_cloud(credentials).upload(an_upload()))
+        bring(a_cloud(credentials), an_upload())
     assert not caught.value.retry_helps
     between.seen.clear()
-    assert now(a_cloud(credentials, public_read_fallback=True).upload(an_upload()))
+    assert bring(a_cloud(credentials, public_read_fallback=True), an_upload())
     stored = [
         one.headers["x-amz-acl"]
         for one in between.seen
@@ -102,7 +103,7 @@ def test_a_bucket_of_another_account_is_never_used(
 
     between.rule = taken
     with pytest.raises(CloudError, match="of another account"):
-        now(a_cloud(credentials).upload(an_upload()))
+        bring(a_cloud(credentials), an_upload())
     assert not any("image-" in request.path for request in between.seen)
 
 
@@ -114,7 +115,7 @@ def test_p5_an_upload_that_s3_swallowed_is_no_success(
 
     between.rule = swallow
     with pytest.raises(CloudError, match="does not hold what was stored"):
-        now(a_cloud(credentials).upload(an_upload()))
+        bring(a_cloud(credentials), an_upload())
 
 
 def test_p5_a_registration_without_an_id_is_no_success(
@@ -126,10 +127,10 @@ def test_p5_a_registration_without_an_id_is_no_success(
         return Answer(200, "<RegisterImageResponse></RegisterImageResponse>")
 
     cloud, upload = a_cloud(credentials), an_upload()
-    location = now(cloud.upload(upload))
+    location = bring(cloud, upload)
     between.rule = without_id
     with pytest.raises(CloudError, match="without giving an id"):
-        now(cloud.register(upload, location))
+        now(cloud.register(upload.upload, location))
 
 
 def test_p5_an_id_that_ec2_does_not_know_afterwards_is_no_success(
@@ -142,10 +143,10 @@ def test_p5_an_id_that_ec2_does_not_know_afterwards_is_no_success(
         return Answer(200, f"<RegisterImageResponse>{text}</RegisterImageResponse>")
 
     cloud, upload = a_cloud(credentials), an_upload()
-    location = now(cloud.upload(upload))
+    location = bring(cloud, upload)
     between.rule = made_up
     with pytest.raises(CloudError, match="emi-00000001 but does not list it"):
-        now(cloud.register(upload, location))
+        now(cloud.register(upload.upload, location))
 
 
 def test_p4_an_answer_to_register_that_is_lost_registers_once(
@@ -160,9 +161,9 @@ def test_p4_an_answer_to_register_that_is_lost_registers_once(
         return None
 
     cloud, upload = a_cloud(credentials), an_upload()
-    location = now(cloud.upload(upload))
+    location = bring(cloud, upload)
     between.rule = lose
-    image_id = now(cloud.register(upload, location))
+    image_id = now(cloud.register(upload.upload, location))
     assert losses == []
     ec2 = boto3.client(
         "ec2",
@@ -199,7 +200,7 @@ def test_p8_a_cancel_ends_an_upload_to_a_silent_server_within_two_seconds(
 
     def work() -> None:
         try:
-            now(cloud.upload(an_upload(random.randbytes(11 << 20))))
+            bring(cloud, an_upload(random.randbytes(11 << 20)))
         except BaseException as error:
             raised.append(error)
 
@@ -223,7 +224,7 @@ def test_a_cancel_ends_the_pause_before_another_try(
 
     between.rule = busy_then_cancelled
     with pytest.raises(Cancelled):
-        now(Ec2Cloud(background, credentials).upload(an_upload()))
+        bring(Ec2Cloud(background, credentials), an_upload())
     assert len(between.seen) == 1
 
 
@@ -231,7 +232,7 @@ def test_the_memory_of_an_upload_does_not_depend_on_the_size_of_the_image(
     complete: Credentials, moto: str
 ) -> None:
     cloud = a_cloud(complete.with_urls(moto, moto))
-    now(cloud.upload(an_upload()))
+    bring(cloud, an_upload())
 
     def noise(stop: Stop) -> Iterator[bytes]:
         for _ in range(64):
@@ -240,7 +241,7 @@ def test_the_memory_of_an_upload_does_not_depend_on_the_size_of_the_image(
     big = replace(an_upload(), size_bytes=64 << 20, chunks=noise)
     tracemalloc.start()
     try:
-        now(cloud.upload(big))
+        bring(cloud, big)
         peak_bytes = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -16,7 +17,8 @@ from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock as TwistedClock
 
-from imagestoreproxy.install.inside import Inside, Outside
+from imagestoreproxy.install.inside import Inside, Limits, Outside
+from imagestoreproxy.model.bundles import Stored, Upload
 from imagestoreproxy.model.errors import Cancelled, DigestError, FetchError
 from imagestoreproxy.model.images import (
     Architecture,
@@ -29,7 +31,7 @@ from imagestoreproxy.model.images import (
     Virtualization,
 )
 from imagestoreproxy.model.installs import Bundle, Install, Installation
-from imagestoreproxy.ports import Offer, Partial, Remembered, Sink, Stop, Task, Upload
+from imagestoreproxy.ports import Offer, Partial, Remembered, Sink, Stop, Streams, Task
 
 T = TypeVar("T")
 
@@ -123,6 +125,11 @@ class InlineBackground:
     def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> Task:
         return MemoryTask(self._journal, name, Deferred.fromCoroutine(coroutine))
 
+    def ahead(
+        self, items: Callable[[Stop], Iterable[T]], stop: Stop
+    ) -> AbstractContextManager[Iterator[T]]:
+        return nullcontext(iter(items(stop)))
+
 
 class MemoryPartial:
     """A download in memory; ``files`` is what the disk holds."""
@@ -151,9 +158,6 @@ class MemoryPartial:
 
     def sha256_hex(self) -> str:
         return hashlib.sha256(self._files.get(self._name, b"")).hexdigest()
-
-    def sync(self) -> None:
-        pass
 
     def discard(self) -> None:
         self._files.pop(self._name, None)
@@ -306,6 +310,7 @@ class MemoryCloud:
 
     def __init__(self) -> None:
         self.stored: dict[str, bytes] = {}
+        self.sealed: set[str] = set()
         self.registered: dict[str, str] = {}
         self.kernels: dict[str, tuple[str, str]] = {}
         self.trouble: dict[str, Exception] = {}
@@ -322,18 +327,29 @@ class MemoryCloud:
     def check(self) -> Deferred[None]:
         return self._try("check", lambda: None)
 
-    def upload(self, upload: Upload) -> Deferred[str]:
+    def store(self, streams: Streams) -> Deferred[Sequence[Stored]]:
+        def work() -> list[Stored]:
+            stored = []
+            for stream in streams(NeverStop()):
+                content = b"".join(chunk.raw for chunk in stream.chunks)
+                assert len(content) == stream.size_bytes
+                self.stored[stream.bundle.bucket] = content
+                stored.append(Stored(stream.bundle, len(content)))
+            return stored
+
+        return self._try("store", work)
+
+    def seal(self, upload: Upload, stored: Stored) -> Deferred[str]:
         def work() -> str:
-            content = b"".join(upload.chunks(NeverStop()))
-            assert len(content) == upload.size_bytes
-            self.stored[upload.bundle.bucket] = content
+            assert upload.bundle.bucket in self.stored, "sealed without a content"
+            self.sealed.add(upload.bundle.bucket)
             return f"{upload.bundle.bucket}/{upload.bundle.name}.manifest.xml"
 
-        return self._try("upload", work)
+        return self._try("seal", work)
 
     def register(self, upload: Upload, location: str) -> Deferred[str]:
         def work() -> str:
-            assert upload.bundle.bucket in self.stored, "registered without a bundle"
+            assert upload.bundle.bucket in self.sealed, "registered without a bundle"
             self._next += 1
             image_id = f"emi-{self._next:08x}"
             self.registered[image_id] = location
@@ -350,7 +366,7 @@ class MemoryCloud:
         return self._try("is_registered", lambda: image_id in self.registered)
 
     def is_stored(self, location: str) -> Deferred[bool]:
-        return self._try("is_stored", lambda: location.partition("/")[0] in self.stored)
+        return self._try("is_stored", lambda: location.partition("/")[0] in self.sealed)
 
     def buckets(self) -> Deferred[Sequence[str]]:
         return self._try("buckets", lambda: list(self.stored))
@@ -364,6 +380,7 @@ class MemoryCloud:
     def remove(self, bundle: Bundle) -> Deferred[None]:
         def work() -> None:
             self.stored.pop(bundle.bucket, None)
+            self.sealed.discard(bundle.bucket)
 
         return self._try("remove", work)
 
@@ -445,7 +462,7 @@ def boot(world: World, *, around: Callable[[Any], Any] = lambda port: port) -> D
         clock=clock,
         journal=journal,
     )
-    return Daemon(Inside(outside, max_installs=2, max_unpacked_bytes=2**30), clock, journal)
+    return Daemon(Inside(outside, Limits(max_unpacked_bytes=2**30)), clock, journal)
 
 
 def make_file(
@@ -485,7 +502,9 @@ def make_document(
     )
 
 
-def trio(fetcher: MemoryFetcher, *, version: str = "1.0", serial: int = 1) -> ImageDocument:
+def trio(
+    fetcher: MemoryFetcher, *, uri: str = URI, version: str = "1.0", serial: int = 1
+) -> ImageDocument:
     """A paravirtual image: kernel, ramdisk, file system."""
     return make_document(
         [
@@ -493,6 +512,7 @@ def trio(fetcher: MemoryFetcher, *, version: str = "1.0", serial: int = 1) -> Im
             make_file(fetcher, FileKind.RAMDISK, b"ramdisk" * 700),
             make_file(fetcher, FileKind.IMAGE, f"image {version}".encode() * 900),
         ],
+        uri=uri,
         version=version,
         serial=serial,
     )

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.hashes import SHA1
 
 from imagestoreproxy.clouds.images import registered_name
 from imagestoreproxy.clouds.keys import BundleKeys
-from imagestoreproxy.clouds.manifest import Manifest, Part, manifest_xml
+from imagestoreproxy.clouds.manifest import Manifest, manifest_xml
+from imagestoreproxy.model.bundles import StoredPart
 from imagestoreproxy.model.images import FileKind
 from imagestoreproxy.model.installs import Bundle
 
@@ -26,7 +27,10 @@ IMAGE = Manifest(
     account="000123456789",
     size_bytes=1000,
     tar_sha1_hex="aa" * 20,
-    parts=(Part("image-1.part.0", "bb" * 20, 700), Part("image-1.part.1", "cc" * 20, 77)),
+    parts=(
+        StoredPart("image-1.part.0", "bb" * 20, 700),
+        StoredPart("image-1.part.1", "cc" * 20, 77),
+    ),
     kernel_id="eki-11111111",
     ramdisk_id="eri-22222222",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 
 from imagestoreproxy.install.download import PROGRESS_BYTES, Downloader
+from imagestoreproxy.install.feed import FileFeed
 from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.errors import DigestError, FetchError
 from imagestoreproxy.model.images import FileKind, ImageFile, ImageInfo
@@ -26,6 +28,7 @@ from tests.unit.memory import (
     MemoryJournal,
     MemoryRecords,
     MemorySources,
+    NeverStop,
     make_file,
 )
 
@@ -50,12 +53,15 @@ class Bench:
         journal = MemoryJournal()
         self._downloader = Downloader(
             fetcher=self,
-            disk=self.disk,
             sources=self.sources,
             background=InlineBackground(journal),
             clock=self.clock,
             journal=journal,
+            max_downloads=1,
         )
+        held = self.disk.partial("token", "image", self.file.size_bytes, NeverStop())
+        path = partial(self.disk.path, "token", "image")
+        self.feed = FileFeed(held, path, self.file.size_bytes, lambda _size_bytes: None)
 
     def get(self, url: str, *, limit_bytes: int, allow_local: bool) -> Awaitable[Any]:
         raise AssertionError("not used")
@@ -72,7 +78,7 @@ class Bench:
     def run(self) -> list[object]:
         """Run to the end, however long it takes by the clock; gives what it ended with."""
         ended: list[object] = []
-        running = Deferred.fromCoroutine(self._downloader.fetch(self._work, self.file, 0))
+        running = Deferred.fromCoroutine(self._downloader.fetch(self._work, self.file, self.feed))
         running.addBoth(ended.append)
         for _ in range(10_000):
             if ended:

@@ -9,19 +9,22 @@ from pathlib import Path
 import pytest
 
 from imagestoreproxy.clouds.fake import FakeCloud
+from imagestoreproxy.model.bundles import Upload
 from imagestoreproxy.model.errors import CloudError
 from imagestoreproxy.model.images import Architecture, FileKind, Virtualization
 from imagestoreproxy.model.installs import Bundle
-from imagestoreproxy.ports import Stop, Upload
+from imagestoreproxy.ports import Stop
 from tests.functional.inline_background import InlineBackground, now
+from tests.functional.parcel import Parcel, bring
 
 
-def an_upload(kind: FileKind) -> Upload:
+def an_upload(kind: FileKind) -> Parcel:
     def chunks(stop: Stop) -> Iterator[bytes]:
         yield b"content"
 
     bundle = Bundle("uri", kind, f"isp-{kind}", f"{kind}-1")
-    return Upload(bundle, 7, chunks, Architecture.X86_64, Virtualization.PARAVIRTUAL)
+    upload = Upload(bundle, Architecture.X86_64, Virtualization.PARAVIRTUAL)
+    return Parcel(upload, 7, chunks)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +37,7 @@ def test_h12_ids_look_like_the_clouds_and_survive_a_restart(
     state_file = tmp_path / "fake-cloud.json"
     upload = an_upload(kind)
     before = FakeCloud(InlineBackground(), state_file)
-    image_id = now(before.register(upload, now(before.upload(upload))))
+    image_id = now(before.register(upload.upload, bring(before, upload)))
     assert re.fullmatch(prefix + "-[0-9a-f]{8}", image_id)
     after = FakeCloud(InlineBackground(), state_file)
     assert now(after.is_registered(image_id))
@@ -43,7 +46,7 @@ def test_h12_ids_look_like_the_clouds_and_survive_a_restart(
 
 def test_its_file_is_for_its_owner_only_and_nothing_lies_beside_it(tmp_path: Path) -> None:
     state_file = tmp_path / "fake-cloud.json"
-    now(FakeCloud(InlineBackground(), state_file).upload(an_upload(FileKind.IMAGE)))
+    bring(FakeCloud(InlineBackground(), state_file), an_upload(FileKind.IMAGE))
     assert state_file.stat().st_mode & 0o777 == 0o600
     assert list(tmp_path.iterdir()) == [state_file]
 
@@ -51,7 +54,7 @@ def test_its_file_is_for_its_owner_only_and_nothing_lies_beside_it(tmp_path: Pat
 def test_what_was_never_uploaded_is_not_registered(tmp_path: Path) -> None:
     cloud = FakeCloud(InlineBackground(), tmp_path / "fake-cloud.json")
     with pytest.raises(CloudError, match="no bundle at bucket/key"):
-        now(cloud.register(an_upload(FileKind.IMAGE), "bucket/key"))
+        now(cloud.register(an_upload(FileKind.IMAGE).upload, "bucket/key"))
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"stored": 1}'])
