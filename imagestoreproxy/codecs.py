@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import struct
 import sys
 import zlib
 from typing import Any, Protocol
@@ -136,12 +137,62 @@ def gzip_decompressor(*, fast: bool = True) -> Decompressor:
     return _ZlibDecompressor()
 
 
-def gzip_member(content: bytes, *, fast: bool = True) -> bytes:
-    """Compress to one gzip member without time or name: the same bytes give the same, always."""
+def deflate_piece(content: bytes, *, fast: bool = True) -> bytes:
+    """Compress to deflate that ends at a byte and refers to nothing before it, nor is the last.
+
+    Such pieces may stand one behind the other in any order, and the same content gives the same
+    piece, always.
+    """
     library: Any = isal_zlib if fast and isal_zlib is not None else plain_zlib
-    compressor = library.compressobj(_LEVEL, zlib.DEFLATED, _GZIP_WBITS)
+    compressor = library.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     packed: bytes = compressor.compress(content)
-    return packed + bytes(compressor.flush())
+    return packed + bytes(compressor.flush(zlib.Z_FULL_FLUSH))
+
+
+def stored_piece(content: bytes) -> bytes:
+    """Give less than 64 KiB as such a piece, without compressing it (RFC 1951, 3.2.4)."""
+    return struct.pack("<BHH", 0, len(content), len(content) ^ 0xFFFF) + content
+
+
+class GzipFrame:
+    """What stands round the deflate of a gzip (RFC 1952); without time or name.
+
+    Args:
+        fast: whether ISA-L may count.
+    """
+
+    HEAD = b"\x1f\x8b\x08" + bytes(6) + b"\xff"
+    LAST = b"\x03\x00"
+    """An empty last piece, for deflate that has none."""
+
+    def __init__(self, *, fast: bool = True) -> None:
+        self._crc32: Any = isal_zlib.crc32 if fast and isal_zlib is not None else plain_zlib.crc32
+        self._check = 0
+        self._size_bytes = 0
+
+    def add(self, content: bytes) -> None:
+        """Count what the deflate unpacks to."""
+        self._check = self._crc32(content, self._check)
+        self._size_bytes += len(content)
+
+    @property
+    def trailer(self) -> bytes:
+        return struct.pack("<II", self._check, self._size_bytes % 2**32)
+
+
+TRAILER_BYTES = 8
+
+
+def gzip_head_bytes(start: bytes | bytearray) -> int | None:
+    """Give how long the header of a gzip is that begins so; None while that cannot be told."""
+    flags, at = start[3] if len(start) > 3 else 0, 10
+    if flags & 4:
+        at += 2 + int.from_bytes(start[10:12], "little")
+    for flag in (8, 16):
+        if flags & flag:
+            at = start.find(b"\0", at) + 1 or len(start) + 1
+    at += 2 if flags & 2 else 0
+    return at if at <= len(start) else None
 
 
 def zstd_size_bytes(head: bytes) -> int | None:

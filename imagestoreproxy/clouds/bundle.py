@@ -16,14 +16,20 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 
-from imagestoreproxy.codecs import gzip_member
+from imagestoreproxy.codecs import (
+    TRAILER_BYTES,
+    GzipFrame,
+    deflate_piece,
+    gzip_head_bytes,
+    stored_piece,
+)
 from imagestoreproxy.model.bundles import Chunk
 from imagestoreproxy.model.errors import UnpackError
 
 PART_BYTES = 10 * 1024 * 1024
-MEMBER_BYTES = 2**20
+PIECE_BYTES = 2**20
 CIPHER_BLOCK_BYTES = 16
-_ZEROS = bytes(MEMBER_BYTES)
+_ZEROS = bytes(PIECE_BYTES)
 
 
 class Tally:
@@ -48,9 +54,8 @@ def packed_archive(
 ) -> Iterator[bytes]:
     """Give a gzip of a tar archive with one file in it; the same file gives the same, always.
 
-    It is a gzip of several members, which every reader joins: what stands before the file, the
-    file, what stands behind it. Where the source is a gzip, its own bytes are the one in the
-    middle; else each MiB of the file is a member of its own.
+    It is a gzip of one member: what reads several as one is not what stands in older clouds (Java
+    6, Python's ``tarfile``). Where the source is a gzip, its own deflate goes into it as it is.
 
     Args:
         name: of the member of the archive.
@@ -63,30 +68,64 @@ def packed_archive(
     """
     member = tarfile.TarInfo(name)
     member.size = size_bytes
-    header = member.tobuf(tarfile.GNU_FORMAT)
-    tar.add(header)
-    yield gzip_member(header)
-    if has_gzip:
-        yield from _kept(name, size_bytes, chunks, tar)
-    else:
-        raw = (chunk.raw for chunk in _checked(name, size_bytes, chunks, tar))
-        yield from map(_member, _blocks(raw))
-    padding = -size_bytes % tarfile.BLOCKSIZE
-    end = -(len(header) + size_bytes + padding) % tarfile.RECORDSIZE
-    if end < 2 * tarfile.BLOCKSIZE:
-        end += tarfile.RECORDSIZE
-    zeros = bytes(padding + end)
-    tar.add(zeros)
-    yield gzip_member(zeros)
+    archive = _Archive(member.tobuf(tarfile.GNU_FORMAT), tar)
+    # A deflate has one last block. So nothing can follow that of the source, not even the zeros
+    # that end an archive, which every reader can do without; but what fills up a record it cannot.
+    if has_gzip and not size_bytes % tarfile.BLOCKSIZE:
+        return archive.kept(_checked(name, size_bytes, chunks))
+    return archive.packed(_checked(name, size_bytes, chunks))
 
 
-def _kept(name: str, size_bytes: int, chunks: Iterable[Chunk], tar: Tally) -> Iterator[bytes]:
-    for chunk in _checked(name, size_bytes, chunks, tar):
-        if chunk.packed:
-            yield chunk.packed
+class _Archive:
+    """A tar archive of one member, on its way through a gzip."""
+
+    def __init__(self, header: bytes, tar: Tally) -> None:
+        self._header = header
+        self._tar = tar
+        self._frame = GzipFrame()
+
+    def kept(self, chunks: Iterable[Chunk]) -> Iterator[bytes]:
+        """Put the header before the deflate that came with the file."""
+        yield GzipFrame.HEAD + stored_piece(self._count(self._header))
+        held = bytearray()  # of the source: its head, until that is whole; then its last bytes
+        is_inside = False
+        for chunk in chunks:
+            self._count(chunk.raw)
+            held += chunk.packed
+            head_bytes = 0 if is_inside else gzip_head_bytes(held)
+            if head_bytes is not None and len(held) - head_bytes > TRAILER_BYTES:
+                is_inside = True
+                yield bytes(held[head_bytes:-TRAILER_BYTES])
+                del held[:-TRAILER_BYTES]
+        yield self._frame.trailer
+
+    def packed(self, chunks: Iterable[Chunk]) -> Iterator[bytes]:
+        """Compress, each MiB of the file for itself; holes are compressed once."""
+        yield GzipFrame.HEAD + deflate_piece(self._count(self._header))
+        for block in _blocks(self._count(chunk.raw) for chunk in chunks):
+            # The comparison stops at the first byte that is not zero.
+            yield _packed_zeros() if block == _ZEROS else deflate_piece(block)
+        size_bytes = self._tar.size_bytes
+        padding = -size_bytes % tarfile.BLOCKSIZE
+        end = -(size_bytes + padding) % tarfile.RECORDSIZE
+        if end < 2 * tarfile.BLOCKSIZE:
+            end += tarfile.RECORDSIZE
+        yield deflate_piece(self._count(bytes(padding + end)))
+        yield GzipFrame.LAST + self._frame.trailer
+
+    def _count(self, content: bytes) -> bytes:
+        self._tar.add(content)
+        self._frame.add(content)
+        return content
 
 
-def _checked(name: str, size_bytes: int, chunks: Iterable[Chunk], tar: Tally) -> Iterator[Chunk]:
+@cache
+def _packed_zeros() -> bytes:
+    return deflate_piece(_ZEROS)
+
+
+def _checked(name: str, size_bytes: int, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    """Hand the chunks through, if they add up."""
     position = 0
     for chunk in chunks:
         position += len(chunk.raw)
@@ -94,21 +133,20 @@ def _checked(name: str, size_bytes: int, chunks: Iterable[Chunk], tar: Tally) ->
             raise UnpackError(
                 f"'{name}' gave {position} bytes or more, not the {size_bytes} bytes announced."
             )
-        tar.add(chunk.raw)
         yield chunk
     if position < size_bytes:
         raise UnpackError(f"'{name}' ended after {position} of {size_bytes} bytes.")
 
 
 def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Regroup into blocks of 1 MiB, the last one shorter: members must not depend on chunks."""
+    """Regroup into blocks of 1 MiB, the last one shorter: pieces must not depend on chunks."""
     rest: list[bytes] = []
     held = 0
     for chunk in chunks:
         start = 0
-        while held + len(chunk) - start >= MEMBER_BYTES:
-            end = start + MEMBER_BYTES - held
-            piece = chunk if not start and end == len(chunk) else chunk[start:end]
+        while held + len(chunk) - start >= PIECE_BYTES:
+            end = start + PIECE_BYTES - held
+            piece = chunk[start:end]
             yield b"".join([*rest, piece]) if rest else piece
             rest, held, start = [], 0, end
         if start < len(chunk):
@@ -116,16 +154,6 @@ def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
             held += len(chunk) - start
     if held:
         yield b"".join(rest)
-
-
-def _member(block: bytes) -> bytes:
-    # The comparison stops at the first byte that is none; holes are packed once.
-    return _packed_zeros() if block == _ZEROS else gzip_member(block)
-
-
-@cache
-def _packed_zeros() -> bytes:
-    return gzip_member(_ZEROS)
 
 
 def encrypted_parts(

@@ -18,7 +18,6 @@ from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.model.errors import CloudError
 from imagestoreproxy.ports import Stop
 
-
 # What is used of EC2, told as botocore tells services. Its own description of all of EC2 is 17 MiB
 # in memory, and 21 while it is read; that is more than an install takes.
 MODELS = Path(__file__).with_name("models")
