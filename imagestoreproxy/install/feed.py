@@ -12,7 +12,7 @@ from typing import Protocol
 from imagestoreproxy.model.errors import Cancelled, DigestError, DiskError
 from imagestoreproxy.ports import Partial, Sink, Stop
 
-BLOCK_BYTES = 2**20
+BLOCK_BYTES = 2**18
 POLL_S = 0.1
 # After so long without a byte, who follows makes room for others.
 STARVED_S = 5.0

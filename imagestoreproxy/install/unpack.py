@@ -18,7 +18,7 @@ from imagestoreproxy.model.errors import DiskError, UnpackError
 from imagestoreproxy.model.images import Compression
 from imagestoreproxy.ports import Stop
 
-CHUNK_BYTES = 2**20
+CHUNK_BYTES = 2**18
 # What a decoder gets at once. It copies what is left of it after the end of a member, and one
 # chunk may hold thousands of members.
 PIECE_BYTES = 2**18
