@@ -1,0 +1,208 @@
+"""One pass with the real daemon: whatever the source is, what arrives is what was in it."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import hashlib
+import io
+import json
+import lzma
+import random
+import signal
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from tests.functional.rig import CLIENT_ID, SECRET, Rig, ec2_rig, fake_rig, wait_for
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+DISK = "Example Server, bootable disk"
+MIB = 2**20
+CONTENT = (
+    random.Random(9).randbytes(5 * MIB + 512)
+    + bytes(3 * MIB)
+    + b"all work and no play\n" * 200_000
+    + bytes(2 * MIB + 96 * 512)
+)
+CONTENT += bytes(-len(CONTENT) % 512)
+CONTENT_SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+def archive(content: bytes) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, data in (("readme", b"x" * 70_000), ("image.img", content), ("notes", b"y")):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def streamed_zstd(content: bytes) -> bytes:
+    compressor = zstd.ZstdCompressor()
+    half = len(content) // 2
+    return b"".join(
+        (compressor.compress(content[:half]), compressor.compress(content[half:]))
+    ) + bytes(compressor.flush())
+
+
+def qcow2(content: bytes) -> bytes:
+    raw, disk = Path("raw"), Path("disk.qcow2")
+    raw.write_bytes(content)
+    subprocess.run(["qemu-img", "convert", "-O", "qcow2", raw, disk], check=True, timeout=60)
+    return disk.read_bytes()
+
+
+# Each with its size told in advance, or not, or wrongly.
+SOURCES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "raw": ("image", lambda content: content),
+    "gzip": ("image.gz", gzip.compress),
+    "gzip of several members": (
+        "image.gz",
+        lambda content: gzip.compress(content[:MIB]) + gzip.compress(content[MIB:]),
+    ),
+    "gzip and zeros": ("image.gz", lambda content: gzip.compress(content) + bytes(600)),
+    "gzip and garbage": ("image.gz", lambda content: gzip.compress(content) + b"<html>" * 99),
+    "xz": ("image.xz", lzma.compress),
+    "xz of two streams": (
+        "image.xz",
+        lambda content: lzma.compress(content[:MIB]) + lzma.compress(content[MIB:]),
+    ),
+    "zstd": ("image.zst", zstd.compress),
+    "zstd of a pipe": ("image.zst", streamed_zstd),
+    "bzip2": ("image.bz2", bz2.compress),
+    "tar.gz": ("image.tar.gz", lambda content: gzip.compress(archive(content))),
+    "qcow2": ("image.qcow2", qcow2),
+}
+
+
+def arrived(rig: Rig) -> list[dict[str, Any]]:
+    """Tell what the fake cloud was given."""
+    path = rig.daemon.data_dir / "fake-cloud.json"
+    return list(json.loads(path.read_text())["stored"].values()) if path.exists() else []
+
+
+@pytest.mark.parametrize("keep", ["--keep-downloads=1", "--keep-downloads=0"])
+@pytest.mark.parametrize("source", SOURCES)
+def test_what_arrives_is_what_was_in_the_source(
+    source: str, keep: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name, pack = SOURCES[source]
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / name).write_bytes(pack(CONTENT))
+    with fake_rig(tmp_path, images, keep) as rig:
+        uri = rig.image(DISK)
+        rig.daemon.act(uri, "install")
+        state = rig.daemon.wait(uri, "installed", "uninstalled")
+        assert state["status"] == "installed", state
+        (stored,) = arrived(rig)
+        assert (stored["sha256"], stored["size_bytes"]) == (CONTENT_SHA256, len(CONTENT))
+        assert not rig.daemon.files()
+
+
+def noise_images(tmp_path: Path, mib: int) -> Path:
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "image.gz").write_bytes(
+        gzip.compress(random.Random(mib).randbytes(mib * MIB), compresslevel=1)
+    )
+    return images
+
+
+def test_without_kept_downloads_none_ever_lies_on_the_disk(tmp_path: Path) -> None:
+    with fake_rig(tmp_path, noise_images(tmp_path, 8), "--keep-downloads=0") as rig:
+        rig.store.control(fault="slow", path="files/image", rate=8_000_000)
+        uri = rig.image(DISK)
+        rig.daemon.act(uri, "install")
+        seen: set[int] = set()
+        while (state := rig.daemon.state(uri))["status"] != "installed":
+            assert not rig.daemon.files()
+            seen.add(state.get("bytes-done", 0))
+            assert "error-message" not in state
+        assert len(seen) > 3, "it was looked at while the bytes came"
+
+
+def test_a_broken_link_goes_on_where_it_broke_also_without_kept_downloads(tmp_path: Path) -> None:
+    with fake_rig(tmp_path, noise_images(tmp_path, 8), "--keep-downloads=0") as rig:
+        rig.store.control(fault="cut", path="files/image", times=2)
+        uri = rig.image(DISK)
+        rig.daemon.act(uri, "install")
+        assert rig.daemon.wait(uri, "installed", "uninstalled")["status"] == "installed"
+
+
+@pytest.mark.parametrize("keep", ["--keep-downloads=1", "--keep-downloads=0"])
+def test_a_mirror_takes_over_when_the_first_address_gave_something_else(
+    keep: str, tmp_path: Path
+) -> None:
+    with fake_rig(tmp_path, noise_images(tmp_path, 8), keep) as rig:
+        rig.store.control(fault="corrupt", path="files/image")
+        uri = rig.image(DISK)
+        rig.daemon.act(uri, "install")
+        assert rig.daemon.wait(uri, "installed", "uninstalled")["status"] == "installed"
+
+
+def test_bytes_that_a_power_cut_spoilt_are_fetched_anew_from_the_same_address(
+    tmp_path: Path,
+) -> None:
+    with fake_rig(tmp_path, noise_images(tmp_path, 8)) as rig:
+        uri = rig.image(DISK)
+        rig.store.control(fault="silent", path="files/", at=5_000_000)
+        rig.daemon.act(uri, "install")
+        wait_for(
+            "some bytes", lambda: sum(path.stat().st_size for path in rig.daemon.files()) > 3 * MIB
+        )
+        rig.daemon.end(signal.SIGKILL)
+        (path,) = (one for one in rig.daemon.files() if one.suffix != ".validator")
+        with path.open("r+b") as file:
+            file.write(bytes(4096))
+        rig.store.control(fault="none")
+        rig.store.control(fault="500", path="files/mirror")
+        rig.daemon.start()
+        assert rig.daemon.wait(uri, "installed", "uninstalled")["status"] == "installed"
+
+
+def buckets(url: str) -> dict[str, list[str]]:
+    """Give the keys in each bucket of an image; those of checks come and go."""
+    keys = {"aws_access_key_id": CLIENT_ID, "aws_secret_access_key": SECRET}
+    s3: Any = boto3.client("s3", endpoint_url=url, region_name="us-east-1", **keys)
+    names = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
+    return {
+        name: [one["Key"] for one in s3.list_objects(Bucket=name).get("Contents", ())]
+        for name in names
+        if name.endswith("-image")
+    }
+
+
+def test_parts_go_out_while_the_rest_comes_and_nobody_can_use_them_before_the_last_byte(
+    tmp_path: Path, moto_url: str
+) -> None:
+    before = buckets(moto_url)
+    with ec2_rig(tmp_path, noise_images(tmp_path, 24), moto_url) as rig:
+        rig.store.control(fault="silent", path="files/image", at=23 * MIB)
+        uri = rig.image(DISK)
+        rig.daemon.act(uri, "install")
+
+        def keys() -> list[str]:
+            found = buckets(moto_url)
+            return [key for name in found.keys() - before.keys() for key in found[name]]
+
+        wait_for("two parts", lambda: len(keys()) >= 2)
+        assert rig.daemon.state(uri)["status"] == "downloading"
+        assert all(".part." in key for key in keys()), "no manifest before the gate"
+        rig.daemon.act(uri, "cancel")
+        rig.daemon.wait(uri, "uninstalled", within_s=2)
+        assert buckets(moto_url) == before
+        assert not rig.daemon.files()
