@@ -191,7 +191,7 @@ def test_parts_go_out_while_the_rest_comes_and_nobody_can_use_them_before_the_la
 ) -> None:
     before = buckets(moto_url)
     with ec2_rig(tmp_path, noise_images(tmp_path, 24), moto_url) as rig:
-        rig.store.control(fault="silent", path="files/image", at=23 * MIB)
+        rig.store.control(fault="silent", path="files/image", at=23 * MIB, times=1)
         uri = rig.image(DISK)
         rig.daemon.act(uri, "install")
 
