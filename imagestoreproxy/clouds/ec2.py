@@ -25,7 +25,7 @@ from imagestoreproxy.ports import Background, Stop, Streams
 T = TypeVar("T")
 
 # In memory at the same time, of all bundles together: 10 MiB each.
-PARTS = 4
+PARTS = 3
 
 
 class Ec2Cloud:
