@@ -81,6 +81,13 @@ def own_buckets(s3: Any, calls: Calls) -> dict[str, Any]:
     return answer
 
 
+class Readers:
+    """Who may read objects, in the words that the service knows; found out once for all buckets."""
+
+    def __init__(self) -> None:
+        self.acl = EC2_MAY_READ
+
+
 class Bucket:
     """Its objects; every call blocks and raises ``CloudError``.
 
@@ -98,6 +105,7 @@ class Bucket:
         calls: Calls,
         *,
         region: str,
+        readers: Readers,
         public_read_fallback: bool,
     ) -> None:
         self.name = name
@@ -105,7 +113,7 @@ class Bucket:
         self._calls = calls
         self._region = region
         self._fallback = public_read_fallback
-        self._acl = EC2_MAY_READ
+        self._readers = readers
 
     def make(self) -> None:
         """Create it, or make sure that it is ours."""
@@ -139,23 +147,24 @@ class Bucket:
                     f"that all may read it ({ALL_MAY_READ}) with --public-read-fallback.",
                     retry_helps=False,
                 ) from None
-            self._acl = ALL_MAY_READ
+            self._readers.acl = ALL_MAY_READ
             self._put(key, content, sent)
 
     def _put(self, key: str, content: memoryview | bytes, sent: S3Object) -> None:
         # The MD5 is there for the comparison with the ETag anyway; so sent along it costs nothing,
         # and a service that heeds it stores no part that the way there has altered.
         md5 = b64encode(bytes.fromhex(sent.md5_hex)).decode()
+        acl = self._readers.acl
         self._calls.call(
             f"store {self.name}/{key}",
             lambda: self._s3.put_object(
                 Bucket=self.name,
                 Key=key,
-                ACL=self._acl,
+                ACL=acl,
                 ContentMD5=md5,
                 Body=self._calls.body(content),
             ),
-            allowed=ACL_REFUSED if self._acl == EC2_MAY_READ else (),
+            allowed=ACL_REFUSED if acl == EC2_MAY_READ else (),
         )
 
     def objects(self) -> dict[str, S3Object] | None:

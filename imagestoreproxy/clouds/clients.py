@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from imagestoreproxy.clouds.answers import Answers
-from imagestoreproxy.clouds.bucket import Bucket
+from imagestoreproxy.clouds.bucket import Bucket, Readers
 from imagestoreproxy.clouds.calls import Calls, Patience
 from imagestoreproxy.clouds.clouderrors import Endpoint
 from imagestoreproxy.clouds.credentials import Credentials
@@ -47,6 +47,7 @@ class Clients:
         self._region = region
         self._ca_bundle = ca_bundle
         self._public_read_fallback = public_read_fallback
+        self._readers = Readers()
         self._lock = threading.Lock()
         self._session: Any = None
         self._clients: dict[str, Any] = {}
@@ -77,6 +78,7 @@ class Clients:
             self.s3(),
             calls,
             region=self._region,
+            readers=self._readers,
             public_read_fallback=self._public_read_fallback,
         )
 
@@ -109,8 +111,8 @@ class Clients:
                 aws_session_token=self._credentials.session_token or None,
                 region_name=self._region,
             )
-        # Not hashed once more for the signature: the MD5 of each object is among what is signed, and
-        # the manifest, itself signed, has the SHA-1 of each part.
+        # Not hashed once more for the signature: the MD5 of each object is among what is signed,
+        # and the manifest, itself signed, has the SHA-1 of each part.
         s3 = {"addressing_style": "path", "payload_signing_enabled": False}
         client = self._session.client(
             service,
