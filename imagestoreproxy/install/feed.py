@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -72,7 +73,7 @@ class Feed(Sink, Protocol):
         """
 
 
-class _Feed:
+class _Feed(ABC):
     """What both kinds share: who waits for whom.
 
     Args:
@@ -96,10 +97,17 @@ class _Feed:
             self._closed = True
             self._changed.notify_all()
 
-    def _begin_anew(self) -> None:
+    def discard(self) -> None:
         with self._changed:
+            # Both at once: who begins to follow must not take what goes for what comes.
             self._beginning += 1
+            self._drop()
             self._changed.notify_all()
+        self._count(0)
+
+    @abstractmethod
+    def _drop(self) -> None:
+        """Drop all bytes; the lock is held."""
 
     def _check(self, beginning: int) -> None:
         if self._closed:
@@ -151,10 +159,8 @@ class FileFeed(_Feed):
     def sha256_hex(self) -> str:
         return self._partial.sha256_hex()
 
-    def discard(self) -> None:
-        self._begin_anew()
+    def _drop(self) -> None:
         self._partial.discard()
-        self._count(0)
 
     def follow(self, stop: Stop) -> Iterator[bytes]:
         beginning = self._beginning
@@ -243,13 +249,10 @@ class PipeFeed(_Feed):
     def sha256_hex(self) -> str:
         return self._digest.hexdigest()
 
-    def discard(self) -> None:
-        with self._changed:
-            self._blocks.clear()
-            self._position = 0
+    def _drop(self) -> None:
+        self._blocks.clear()
+        self._position = 0
         self._digest = hashlib.sha256()
-        self._begin_anew()
-        self._count(0)
 
     def follow(self, stop: Stop) -> Iterator[bytes]:
         beginning = self._beginning
