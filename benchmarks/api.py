@@ -67,7 +67,7 @@ def run_load(place: Ground, load: Load, seconds: float) -> Met:
     arguments = (place.daemon.port, seconds, load.connections, load.per_second)
     command = [sys.executable, "-m", "benchmarks.load", *map(str, arguments)]
     before_s = cpu_s(place.pid)
-    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
     met = json.loads(done.stdout)
     latencies_s = met["latencies_s"]
     used_s = cpu_s(place.pid) - before_s
