@@ -15,14 +15,16 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email.utils import formatdate
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 BLOCK_BYTES = 8 << 20
 TICK_S = 0.005
-# What a line that was not used, or a thread that was not run, may make good.
-GRACE_S = 0.02
+# A thread that was not run in time makes good what it missed; a line that was idle does not.
+IDLE_S = 0.05
 
 
 class Line:
@@ -31,7 +33,21 @@ class Line:
     def __init__(self) -> None:
         self.rate = 0.0
         self._free_at_s = 0.0
+        self._transfers = 0
         self._lock = threading.Lock()
+
+    @contextmanager
+    def transfer(self) -> Iterator[None]:
+        """Be one of those who send; the first of them finds the line unused."""
+        with self._lock:
+            if not self._transfers:
+                self._free_at_s = time.monotonic()
+            self._transfers += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._transfers -= 1
 
     def block_bytes(self) -> int:
         """Give how much to send at a time."""
@@ -44,7 +60,9 @@ class Line:
             return
         with self._lock:
             now_s = time.monotonic()
-            self._free_at_s = max(self._free_at_s, now_s - GRACE_S) + count / rate
+            if now_s - self._free_at_s > IDLE_S:
+                self._free_at_s = now_s
+            self._free_at_s += count / rate
             pause_s = self._free_at_s - now_s
         if pause_s > 0:
             time.sleep(pause_s)
@@ -109,10 +127,15 @@ class Connection(threading.Thread):
             if asked:
                 more["Content-Range"] = f"bytes {first}-{after - 1}/{size}"
             self._answer(206 if asked else 200, after - first, more)
-            while first < after and method != "HEAD":
-                count = min(after - first, self._line.block_bytes())
-                self._line.wait(count)
-                first += self._through(file.fileno(), first, count)
+            if method != "HEAD":
+                with self._line.transfer():
+                    self._through_line(file.fileno(), first, after)
+
+    def _through_line(self, file: int, first: int, after: int) -> None:
+        while first < after:
+            count = min(after - first, self._line.block_bytes())
+            self._line.wait(count)
+            first += self._through(file, first, count)
 
     def _through(self, file: int, first: int, count: int) -> int:
         sent = 0
