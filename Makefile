@@ -34,7 +34,7 @@ lint: setup
 
 bench: setup
 	@$(BIN)/python -m benchmarks.run --size=$(if $(SMOKE),smoke,$(or $(SIZE),full)) \
-		$(if $(ONLY),--only=$(ONLY)) $(if $(KEEP),--keep=$(KEEP))
+		$(if $(ONLY),--only=$(ONLY)) $(if $(FORMS),--forms=$(FORMS)) $(if $(KEEP),--keep=$(KEEP))
 
 lock:
 	@tools/lock.sh

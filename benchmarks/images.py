@@ -55,7 +55,7 @@ FORMS = {
     form.name: form
     for form in (
         Form("gzip", ".gz", "gzip", 'pigz -6nc "$RAW" >"$PATH_"', "gunzip -c source >image"),
-        Form("xz", ".xz", "xz", 'xz -T0 -1 -c "$RAW" >"$PATH_"', "xz -dc source >image"),
+        Form("xz", ".xz", "xz", 'xz -T0 -0 -c "$RAW" >"$PATH_"', "xz -dc source >image"),
         Form("zstd", ".zst", "zstd", 'zstd -qT0 "$RAW" -o "$PATH_"', "zstd -dcq source >image"),
         Form("raw", "", "none", "", "mv source image"),
         Form("qcow2", ".qcow2", "none", 'qemu-img convert -c -O qcow2 "$RAW" "$PATH_"',

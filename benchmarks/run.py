@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from benchmarks.images import FORMS, Images
 from benchmarks.installs import Plan
 from benchmarks.report import Report
 
+NOISE = "noise"
 RESULTS = Path(__file__).with_name("results")
 
 
@@ -49,7 +50,7 @@ class Size:
     installed: int
     catalogue: int
     listeners: int
-    forms: tuple[str, ...] = tuple(FORMS)
+    forms: tuple[str, ...] = (*FORMS, NOISE)
 
 
 SIZES = {
@@ -67,7 +68,7 @@ SIZES = {
         mib=32, large_mib=0, rounds=1, chains=1, gzip_chains=1, large_rounds=0,
         link={50: 1}, memory_mib=(32,),
         busy=(1,), api_s=1, installed=100, catalogue=1_000, listeners=20,
-        forms=("gzip", "raw", "qcow2"),
+        forms=("gzip", "raw", "qcow2", NOISE),
     ),
 }  # fmt: skip
 PARTS = ("bundle", "install", "link", "memory", "api", "scale")
@@ -77,6 +78,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure, print a table, write JSON and a chart."""
     options = _options(arguments)
     size, report = SIZES[options.size], Report(options.size)
+    if options.forms:
+        size = replace(size, forms=options.forms)
     with _workshop(options.keep) as (work, images):
         for part, measure in _measures(work, images, size, report).items():
             if part in options.only:
@@ -112,12 +115,13 @@ def _measures(
 
 def _plans(images: Images, size: Size) -> Iterator[Plan]:
     for form in size.forms:
-        is_first = form == "gzip"
-        gzip_chains, moto = (size.gzip_chains, size.rounds) if is_first else (0, 0)
+        if form == NOISE:
+            yield Plan(images.noise(size.mib), size.rounds, size.chains)
+            continue
+        gzip_chains, moto = (size.gzip_chains, size.rounds) if form == "gzip" else (0, 0)
         yield Plan(images.ext4(size.mib, form), size.rounds, size.chains, gzip_chains, moto)
-    yield Plan(images.noise(size.mib), size.rounds, size.chains)
-    if size.large_mib:
-        for form in size.forms:
+    for form in size.forms if size.large_mib else ():
+        if form != NOISE:
             yield Plan(images.ext4(size.large_mib, form), size.large_rounds, chains=1)
 
 
@@ -131,17 +135,23 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--size", choices=SIZES, default="full")
     parser.add_argument(
-        "--only", type=_parts, default=PARTS, metavar="PARTS", help=f"of {', '.join(PARTS)}"
+        "--only", type=_some_of(PARTS), default=PARTS, metavar="PARTS", help=", ".join(PARTS)
+    )
+    parser.add_argument(
+        "--forms", type=_some_of((*FORMS, NOISE)), metavar="FORMS", help="what is installed"
     )
     parser.add_argument("--keep", type=Path, help="where images are kept for the next run")
     return parser.parse_args(arguments)
 
 
-def _parts(text: str) -> tuple[str, ...]:
-    parts = tuple(text.split(","))
-    if not set(parts) <= set(PARTS):
-        raise argparse.ArgumentTypeError(f"there are {', '.join(PARTS)}")
-    return parts
+def _some_of(names: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
+    def some(text: str) -> tuple[str, ...]:
+        wanted = tuple(text.split(","))
+        if not set(wanted) <= set(names):
+            raise argparse.ArgumentTypeError(f"there are {', '.join(names)}")
+        return wanted
+
+    return some
 
 
 if __name__ == "__main__":
