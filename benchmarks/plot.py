@@ -1,7 +1,12 @@
-"""A bar chart of the installs, as SVG that can be read on white and on dark."""
+"""A bar chart of the installs, as SVG that can be read on white and on dark.
+
+    python -m benchmarks.plot RESULTS.json CHART.svg
+"""
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -81,3 +86,14 @@ def _in_order(bars: Sequence[Bar]) -> list[Bar]:
 def _text(x: float, y: float, text: str, anchor: str, *, bold: bool = False) -> str:
     weight = ' font-weight="bold"' if bold else ""
     return f'<text x="{x:.1f}" y="{y}" text-anchor="{anchor}"{weight}>{escape(text)}</text>'
+
+
+def main(arguments: list[str]) -> int:
+    """Draw what an earlier run has measured."""
+    results, chart = map(Path, arguments)
+    rows = json.loads(results.read_text())["rows"]
+    return 0 if draw((Row(**row) for row in rows), chart) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
