@@ -1,6 +1,8 @@
 """A bar chart of the installs, as SVG that can be read on white and on dark.
 
     python -m benchmarks.plot RESULTS.json CHART.svg
+
+Each image has bars to its own scale: what counts are the ratios.
 """
 
 from __future__ import annotations
