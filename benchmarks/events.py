@@ -78,10 +78,12 @@ def _drain(selector: selectors.BaseSelector) -> list[int]:
     for key, _ in selector.select(0.05):
         stream = key.fileobj
         assert isinstance(stream, socket.socket)
-        if stream.recv(65536):
-            ready.append(key.fd)
-        else:
+        came = stream.recv(65536)
+        if not came:
             selector.unregister(stream)
+        # Not a line that only keeps the connection open.
+        if b"data:" in came:
+            ready.append(key.fd)
     return ready
 
 

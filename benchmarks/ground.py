@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -88,6 +89,11 @@ class Ground:
         url = f"{self.source.url}/-/rate"
         with urllib.request.urlopen(url, str(mb_per_s).encode(), timeout=5):
             pass
+
+    def asked(self) -> int:
+        """Give the number of requests that came to the sink so far."""
+        with urllib.request.urlopen(f"{self.sink.url}/-/account", timeout=30) as answer:
+            return int(json.load(answer).get("requests", 0))
 
     def install(self, uri: str) -> Spent:
         """Install, and take the time; polls every 10 ms, as an impatient page would."""

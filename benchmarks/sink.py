@@ -217,10 +217,10 @@ class Connection(threading.Thread):
 
     def _answer_to(self, method: str, target: str, sent: Stored) -> Answer:
         url = urlsplit(target)
-        self._cloud.account["requests"] += 1
-        self._cloud.account["bytes"] += sent.size_bytes
         if url.path == "/-/account":
             return Answer(200, json.dumps(self._cloud.account).encode(), "application/json")
+        self._cloud.account["requests"] += 1
+        self._cloud.account["bytes"] += sent.size_bytes
         if method == "POST":
             return self._cloud.ec2(parse_qs((sent.content() or b"").decode(), True))
         return self._cloud.s3(method, url.path, parse_qs(url.query, True), sent)
