@@ -33,7 +33,7 @@ class Load:
     per_second: int
 
 
-LOADS = (Load("20 requests a second", 1, 20), Load("4 clients without a pause", 4, 0))
+LOADS = (Load("50 requests a second", 1, 50), Load("4 clients without a pause", 4, 0))
 
 
 @dataclass(frozen=True)

@@ -60,8 +60,8 @@ def _tell(
             selector.register(stream, selectors.EVENT_READ)
         while selector.select(0.5):  # what came at the beginning
             _drain(selector)
-        place.daemon.act(uri, "install")
         began_s = time.perf_counter()
+        place.daemon.act(uri, "install")
         told_s: dict[int, float] = {}
         while len(told_s) < len(streams) and time.perf_counter() - began_s < LONGEST_S:
             for number in _drain(selector):
