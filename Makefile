@@ -10,7 +10,7 @@ help:
 	@echo "make test    all tests"
 	@echo "make faults  everything that can go wrong, many times over; SEED=1 repeats a run"
 	@echo "make lint    style, types, and who may import whom"
-	@echo "make bench   measure"
+	@echo "make bench   measure; ONLY=install,link: these parts; SIZE=small or SMOKE=1: shorter"
 	@echo "make lock    write the requirements locks anew"
 	@echo "make clean   remove what the others made"
 
@@ -33,7 +33,8 @@ lint: setup
 	@$(BIN)/lint-imports
 
 bench: setup
-	@$(BIN)/python -m benchmarks.run
+	@$(BIN)/python -m benchmarks.run --size=$(if $(SMOKE),smoke,$(or $(SIZE),full)) \
+		$(if $(ONLY),--only=$(ONLY)) $(if $(FORMS),--forms=$(FORMS)) $(if $(KEEP),--keep=$(KEEP))
 
 lock:
 	@tools/lock.sh

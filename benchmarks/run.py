@@ -1,172 +1,157 @@
 """``make bench``: what the daemon costs, measured on the daemon itself, as ratios within one run.
 
-Everything runs on 127.0.0.1 and ends by itself. Times are medians; the machine is never alone, so
-believe the ratios.
+Everything is on 127.0.0.1, in a directory that is gone afterwards, and ends by itself. The machine
+is seldom alone, so what is compared takes turns, and medians of the turns are told.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import statistics
-import subprocess
+import argparse
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from demo.images import Samples, make_samples
-from tests.functional.moto_server import moto_server
-from tests.functional.rig import Rig, ec2_rig
+from benchmarks import api, bundles, installs, link, memory, plot, scale
+from benchmarks.images import FORMS, Images
+from benchmarks.installs import Plan
+from benchmarks.report import Report
 
-ROUNDS = 5
-URIS = 100
-POLLS = 200
-IMAGE_MIB = 256
-TITLE = "Example Server, bootable disk"
-
-Row = tuple[str, str, str]
+NOISE = "noise"
+RESULTS = Path(__file__).with_name("results")
 
 
-def main() -> int:
-    """Measure and print a table."""
-    with tempfile.TemporaryDirectory(prefix="image-store-bench-") as name:
-        work = Path(name)
-        samples = make_samples(work / "images", IMAGE_MIB)
-        with moto_server() as cloud_url:
-            rows = [*_api_rows(work, samples, cloud_url), *_install_rows(work, samples, cloud_url)]
-    width = max(len(row[0]) for row in rows)
-    for what, value, note in rows:
-        print(f"{what:<{width}}  {value:>12}  {note}")
+@dataclass(frozen=True)
+class Size:
+    """How much is done.
+
+    Args:
+        mib, large_mib: of the images that are installed; 0: no large ones.
+        chains: rounds of the steps by hand.
+        link: rounds by the speed of the line in MB/s.
+        memory_mib: images whose memory and room are looked at.
+        api_s: seconds of each load.
+    """
+
+    mib: int
+    large_mib: int
+    rounds: int
+    chains: int
+    gzip_chains: int
+    large_rounds: int
+    link: dict[int, int]
+    memory_mib: tuple[int, ...]
+    busy: tuple[int, ...]
+    api_s: float
+    installed: int
+    catalogue: int
+    listeners: int
+    forms: tuple[str, ...] = (*FORMS, NOISE)
+
+
+SIZES = {
+    "full": Size(
+        mib=1024, large_mib=4096, rounds=5, chains=5, gzip_chains=3, large_rounds=3,
+        link={125: 7, 50: 5, 10: 5}, memory_mib=(256, 1024, 4096, 16384),
+        busy=(1, 4, 8), api_s=10, installed=10_000, catalogue=50_000, listeners=1000,
+    ),
+    "small": Size(
+        mib=256, large_mib=0, rounds=5, chains=3, gzip_chains=3, large_rounds=0,
+        link={125: 5, 50: 5, 10: 3}, memory_mib=(256, 1024),
+        busy=(1, 4, 8), api_s=5, installed=2_000, catalogue=10_000, listeners=200,
+    ),
+    "smoke": Size(
+        mib=32, large_mib=0, rounds=1, chains=1, gzip_chains=1, large_rounds=0,
+        link={50: 1}, memory_mib=(32,),
+        busy=(1,), api_s=1, installed=100, catalogue=1_000, listeners=20,
+        forms=("gzip", "raw", "qcow2", NOISE),
+    ),
+}  # fmt: skip
+PARTS = ("bundle", "install", "link", "memory", "api", "scale")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print a table, write JSON and a chart."""
+    options = _options(arguments)
+    size, report = SIZES[options.size], Report(options.size)
+    if options.forms:
+        size = replace(size, forms=options.forms)
+    with _workshop(options.keep) as (work, images):
+        for part, measure in _measures(work, images, size, report).items():
+            if part in options.only:
+                measure()
+    print(report.table())
+    name = time.strftime("%Y%m%dT%H%M%S", time.gmtime(report.began_s))
+    written = RESULTS / f"{name}-{options.size}.json"
+    report.write(written)
+    print(f"All samples: {written}")
+    if plot.draw(report.rows, written.with_suffix(".svg")):
+        print(f"Chart: {written.with_suffix('.svg')}")
     return 0
 
 
+def _measures(
+    work: Path, images: Images, size: Size, report: Report
+) -> dict[str, Callable[[], None]]:
+    return {
+        "bundle": lambda: bundles.check(work, images.ext4(min(size.mib, 256), "gzip"), report),
+        "install": lambda: installs.measure(work, _plans(images, size), report),
+        "link": lambda: link.measure(work, images.ext4(size.mib, "gzip"), size.link, report),
+        "memory": lambda: memory.measure(
+            work, [partial(images.ext4, mib, "gzip") for mib in size.memory_mib], report
+        ),
+        "api": lambda: api.measure(
+            work, images.ext4(size.mib, "gzip"), size.busy, size.api_s, report
+        ),
+        "scale": lambda: scale.measure(
+            work, images.ext4(32, "gzip"), size.installed, size.catalogue, size.listeners, report
+        ),
+    }
+
+
+def _plans(images: Images, size: Size) -> Iterator[Plan]:
+    for form in size.forms:
+        if form == NOISE:
+            yield Plan(images.noise(size.mib), size.rounds, size.chains)
+            continue
+        gzip_chains, moto = (size.gzip_chains, size.rounds) if form == "gzip" else (0, 0)
+        yield Plan(images.ext4(size.mib, form), size.rounds, size.chains, gzip_chains, moto)
+    for form in size.forms if size.large_mib else ():
+        if form != NOISE:
+            yield Plan(images.ext4(size.large_mib, form), size.large_rounds, chains=1)
+
+
 @contextmanager
-def _rig(work: Path, samples: Samples, cloud_url: str) -> Iterator[Rig]:
-    with (
-        tempfile.TemporaryDirectory(dir=work) as directory,
-        ec2_rig(Path(directory), samples.directory, cloud_url) as rig,
-    ):
-        yield rig
+def _workshop(keep: Path | None) -> Iterator[tuple[Path, Images]]:
+    with tempfile.TemporaryDirectory(prefix="image-store-bench-") as name:
+        yield Path(name), Images((keep or Path(name, "images")).absolute())
 
 
-def _api_rows(work: Path, samples: Samples, cloud_url: str) -> Iterator[Row]:
-    with _rig(work, samples, cloud_url) as rig:
-        uri = rig.image(TITLE)
-        yield "idle: resident memory", _mib(rig.daemon.memory_kib("VmRSS")), "no install yet"
-        yield "idle: CPU in 5 s", f"{_cpu_s(rig, 5) * 1000:.0f} ms", ""
-        idle = sorted(_poll_s(rig) for _ in range(POLLS))
-        rig.daemon.act(uri, "install")
-        busy = []
-        while rig.daemon.state(uri)["status"] != "installed":
-            busy.append(_poll_s(rig))
-        busy.sort()
-        yield f"POST /api/states, {URIS} URIs, idle", _ms(idle), f"p99 {_ms(idle, 0.99)}"
-        note = f"p99 {_ms(busy, 0.99)}, {len(busy)} polls; {_ratio(busy, idle)} times idle"
-        yield f"POST /api/states, {URIS} URIs, installing", _ms(busy), note
-        yield "installing: peak memory", _mib(rig.daemon.memory_kib()), f"{IMAGE_MIB} MiB image"
-
-
-def _install_rows(work: Path, samples: Samples, cloud_url: str) -> Iterator[Row]:
-    installs, chains, downloads = [], [], []
-    for _ in range(ROUNDS):
-        with _rig(work, samples, cloud_url) as rig:
-            uri = rig.image(TITLE)
-            url = rig.store.url + "/files/image.gz"
-            downloads.append(_timed(lambda url=url: _bare_curl(work, url)))  # type: ignore[misc]
-            chains.append(_timed(lambda url=url: _chain(work, url)))  # type: ignore[misc]
-            installs.append(_timed(lambda rig=rig, uri=uri: _install(rig, uri)))  # type: ignore[misc]
-    size = samples.image.stat().st_size / 2**20
-    yield (
-        f"install, {IMAGE_MIB} MiB ext4, {size:.0f} MiB gzip",
-        _s(installs),
-        "into moto, registered",
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--size", choices=SIZES, default="full")
+    parser.add_argument(
+        "--only", type=_some_of(PARTS), default=PARTS, metavar="PARTS", help=", ".join(PARTS)
     )
-    yield (
-        "  the steps by hand",
-        _s(chains),
-        f"{_ratio(chains, installs)} times the install; nothing uploaded",
+    parser.add_argument(
+        "--forms", type=_some_of((*FORMS, NOISE)), metavar="FORMS", help="what is installed"
     )
-    yield (
-        "  curl of the file to disk",
-        _s(downloads),
-        f"the install takes {_ratio(installs, downloads)} times as long",
-    )
+    parser.add_argument("--keep", type=Path, help="where images are kept for the next run")
+    return parser.parse_args(arguments)
 
 
-def _install(rig: Rig, uri: str) -> None:
-    rig.daemon.act(uri, "install")
-    rig.daemon.wait(uri, "installed", within_s=300)
+def _some_of(names: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
+    def some(text: str) -> tuple[str, ...]:
+        wanted = tuple(text.split(","))
+        if not set(wanted) <= set(names):
+            raise argparse.ArgumentTypeError(f"there are {', '.join(names)}")
+        return wanted
 
-
-def _bare_curl(work: Path, url: str) -> None:
-    subprocess.run(["curl", "-sf", "-o", work / "curl.gz", url], check=True)
-
-
-# What a user types today, up to the upload: each step reads and writes everything again.
-_STEPS = """
-set -e
-curl -sf -o image.gz "$URL"
-sha256sum image.gz >sum
-gunzip -c image.gz >image
-tar -cf - image | tee tarball | sha1sum >digest
-gzip -c tarball >tarball.gz
-openssl enc -aes-128-cbc -K "$KEY" -iv "$KEY" -in tarball.gz -out encrypted
-split -b 10485760 encrypted part.
-sha1sum part.* >digests
-"""
-
-
-def _chain(work: Path, url: str) -> None:
-    directory = work / "chain"
-    directory.mkdir()
-    environment = {**os.environ, "URL": url, "KEY": "0" * 32}
-    subprocess.run(["sh", "-c", _STEPS], cwd=directory, env=environment, check=True)
-    shutil.rmtree(directory)
-
-
-def _poll_s(rig: Rig) -> float:
-    pairs = [("image-uri", f"{rig.store.url}/images/{number:04x}") for number in range(URIS)]
-    return _timed(lambda: rig.daemon.proxy.post("/api/states", pairs))
-
-
-def _timed(work: Callable[[], object]) -> float:
-    began_s = time.perf_counter()
-    work()
-    return time.perf_counter() - began_s
-
-
-def _cpu_s(rig: Rig, seconds: float) -> float:
-    assert rig.daemon.running
-    stat = Path(f"/proc/{rig.daemon.running.pid}/stat")
-
-    def used_s() -> float:
-        fields = stat.read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    before_s = used_s()
-    time.sleep(seconds)
-    return used_s() - before_s
-
-
-def _ratio(one: list[float], other: list[float]) -> str:
-    return f"{statistics.median(one) / statistics.median(other):.2f}"
-
-
-def _s(times_s: list[float]) -> str:
-    return f"{statistics.median(times_s):.2f} s"
-
-
-def _ms(times_s: list[float], at: float = 0.5) -> str:
-    if not times_s:
-        return "-"
-    return f"{sorted(times_s)[min(int(len(times_s) * at), len(times_s) - 1)] * 1000:.1f} ms"
-
-
-def _mib(kib: int) -> str:
-    return f"{kib / 1024:.0f} MiB"
+    return some
 
 
 if __name__ == "__main__":

@@ -28,6 +28,9 @@ need gpgv gpgv
 need mke2fs e2fsprogs
 need qemu-img qemu-utils
 need curl curl
+need pigz pigz
+need xz xz-utils
+need zstd zstd
 need openssl openssl
 [ -e /etc/ssl/certs/ca-certificates.crt ] || packages="$packages ca-certificates"
 

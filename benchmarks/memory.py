@@ -1,0 +1,35 @@
+"""Part ``memory``: what the largest images ask for, in memory and on the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from benchmarks.gauges import Peaks, memory_kib
+from benchmarks.ground import ground
+from benchmarks.images import Image
+from benchmarks.report import Report, Row
+
+PART = "memory"
+
+
+def measure(work: Path, images: Iterable[Callable[[], Image]], report: Report) -> None:
+    """Install each once, with a daemon of its own."""
+    for made in images:
+        image = made()
+        with ground(work, [image]) as place:
+            idle_kib = memory_kib(place.pid)
+            with Peaks(place.pid, place.daemon.data_dir) as peaks:
+                spent = place.install(place.uris[0])
+            peak_kib, after_kib = memory_kib(place.pid, "VmHWM"), memory_kib(place.pid)
+        subject, mib = image.title, image.path_bytes / 2**20
+        note = f"idle {idle_kib >> 10} MiB before its first install, {after_kib >> 10} MiB after"
+        report.add(Row(PART, subject, "peak RSS, daemon", peak_kib / 1024, "MiB", note=note))
+        note = "sum of RSS, sampled: shared pages count for each"
+        family_mib = peaks.family_kib / 1024
+        report.add(Row(PART, subject, "peak RSS, with children", family_mib, "MiB", note=note))
+        disk_mib = peaks.disk_bytes / 2**20
+        note = f"data directory, sampled; the download has {mib:,.0f} MiB"
+        report.add(Row(PART, subject, "peak disk", disk_mib, "MiB", note=note))
+        report.add(Row(PART, subject, "peak disk / download", disk_mib / mib, "x"))
+        report.add(Row(PART, subject, "first install", spent.seconds, "s", note="1 round"))
