@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -13,14 +12,13 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 from benchmarks.gauges import cpu_s, pause_until_quiet
 from benchmarks.images import Image
 from benchmarks.store import make_store
 from demo.certificates import Credentials, make_credentials_directory
-from tests.functional.rig import CLIENT_ID, ROOT, SECRET, Daemon, Process, free_port, wait_for
+from tests.functional.rig import CLIENT_ID, SECRET, Daemon, Process, free_port, wait_for
 
 POLL_S = 0.01
 LONGEST_S = 1800.0
@@ -156,8 +154,6 @@ def ground(
         f"--api-url={source.url}/api",
         "--cloud=ec2",
         f"--credentials-dir={made.directory}",
-        # Kept, a second install would not download.
-        *(["--keep-downloads=0"] if "--keep-downloads" in _help() else []),
         *options,
     )
     try:
@@ -170,12 +166,6 @@ def ground(
                 process.running.kill()
                 process.running.wait(10)
         shutil.rmtree(directory)
-
-
-@cache
-def _help() -> str:
-    command = [sys.executable, str(ROOT / "bin" / "image-store-proxy"), "--help"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def cores() -> int:
