@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from benchmarks.gauges import Peaks, cpu_s, memory_kib
+from benchmarks.gauges import Peaks, cpu_s, memory_kib, pause_until_quiet
 from benchmarks.ground import ground
 from benchmarks.images import Image
 from benchmarks.report import Report, Row
@@ -20,6 +20,7 @@ def measure(work: Path, images: Iterable[Callable[[], Image]], report: Report) -
     for made in images:
         image = made()
         with ground(work, [image]) as place:
+            pause_until_quiet(place.pid)
             idle_kib, idle_cpu_s = memory_kib(place.pid), cpu_s(place.pid)
             time.sleep(IDLE_S)
             idle_cpu_s = cpu_s(place.pid) - idle_cpu_s
