@@ -22,6 +22,7 @@ from tests.functional.rig import ROOT
 
 PART = "api"
 COPIES = 300
+LONGEST_S = 600
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def run_load(place: Ground, load: Load, seconds: float) -> Met:
     arguments = (place.daemon.port, seconds, load.connections, load.per_second)
     command = [sys.executable, "-m", "benchmarks.load", *map(str, arguments)]
     before_s = cpu_s(place.pid)
-    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
+    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, timeout=LONGEST_S)
     met = json.loads(done.stdout)
     latencies_s = met["latencies_s"]
     used_s = cpu_s(place.pid) - before_s

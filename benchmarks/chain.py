@@ -11,6 +11,8 @@ from pathlib import Path
 
 from benchmarks.images import Image
 
+LONGEST_S = 1800
+
 # Each step reads what the one before it has written. The sink trusts the MD5 that it is told: one
 # that is always the same spares it the work, which would count against the chain.
 SCRIPT = """\
@@ -66,7 +68,9 @@ def run_chain(
     try:
         os.sync()
         began_s = time.perf_counter()
-        subprocess.run(["sh", "-euc", SCRIPT], cwd=directory, env=environment, check=True)
+        subprocess.run(
+            ["sh", "-euc", SCRIPT], cwd=directory, env=environment, check=True, timeout=LONGEST_S
+        )
         total_s = time.perf_counter() - began_s
         lines = [line.split() for line in (directory / "times").read_text().splitlines()]
     finally:
@@ -81,7 +85,7 @@ def bare_curl_s(work: Path, url: str) -> float:
     target = work / "curl"
     os.sync()
     began_s = time.perf_counter()
-    subprocess.run(["curl", "-sf", "-o", target, url], check=True)
+    subprocess.run(["curl", "-sf", "-o", target, url], check=True, timeout=LONGEST_S)
     took_s = time.perf_counter() - began_s
     target.unlink()
     return took_s
