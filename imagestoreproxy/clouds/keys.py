@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -21,6 +22,7 @@ class BundleKeys:
     cloud: RSAPublicKey
 
 
+@lru_cache(maxsize=1)  # to check a private key takes 30 ms
 def bundle_keys(credentials: Credentials) -> BundleKeys:
     """Load the keys.
 
