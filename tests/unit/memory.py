@@ -35,6 +35,7 @@ from imagestoreproxy.ports import Offer, Partial, Remembered, Sink, Stop, Stream
 
 T = TypeVar("T")
 
+LIMITS = Limits(max_unpacked_bytes=2**30)
 URI = "http://store.example/api/images/1"
 NOW_S = 1_790_000_000.0
 
@@ -448,7 +449,12 @@ class Daemon:
         self.journal = journal
 
 
-def boot(world: World, *, around: Callable[[Any], Any] = lambda port: port) -> Daemon:
+def boot(
+    world: World,
+    *,
+    around: Callable[[Any], Any] = lambda port: port,
+    limits: Limits = LIMITS,
+) -> Daemon:
     """Wire the inside to a world; ``around`` may wrap each port that leaves something behind."""
     journal, clock = MemoryJournal(), MemoryClock()
     outside = Outside(
@@ -462,7 +468,7 @@ def boot(world: World, *, around: Callable[[Any], Any] = lambda port: port) -> D
         clock=clock,
         journal=journal,
     )
-    return Daemon(Inside(outside, Limits(max_unpacked_bytes=2**30)), clock, journal)
+    return Daemon(Inside(outside, limits), clock, journal)
 
 
 def make_file(

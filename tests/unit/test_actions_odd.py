@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, fail
 
+from imagestoreproxy.install.inside import Limits
 from imagestoreproxy.model.errors import (
     CallerError,
     CloudError,
@@ -24,6 +25,7 @@ from tests.unit.memory import (
     Daemon,
     MemoryDisk,
     World,
+    boot,
     make_document,
     make_file,
     result,
@@ -143,6 +145,28 @@ def test_three_files_at_a_time_are_stored_so_that_memory_is_bounded(world: World
         held.waiting.pop(0).callback(None)
         daemon.clock.twisted.pump([0.1] * 2)
         assert len(held.waiting) <= 3
+    assert [one.status for one in daemon.store.states(uris).states] == [Status.INSTALLED] * 2
+
+
+@pytest.mark.parametrize("most", [1, 2, 5])
+def test_no_more_than_so_many_downloads_run_at_a_time(world: World, most: int) -> None:
+    held = hold(world, "fetcher", "download")
+    daemon = boot(world, limits=Limits(max_downloads=most))
+    result(daemon.actions.resume())
+    uris = [f"{URI}{number}" for number in range(2)]
+    for number, uri in enumerate(uris):
+        fetcher = held.__dict__["_port"]
+        world.sources.offer(trio(fetcher, version=f"1.{number}", uri=uri))
+        result(daemon.store.install(uri))
+    daemon.clock.twisted.pump([0.1] * 10)
+    assert len(held.waiting) == most
+    done = 0
+    while held.waiting:
+        held.waiting.pop(0).callback(None)
+        done += 1
+        daemon.clock.twisted.pump([0.1] * 2)
+        assert len(held.waiting) <= most
+    assert done == 6
     assert [one.status for one in daemon.store.states(uris).states] == [Status.INSTALLED] * 2
 
 

@@ -53,6 +53,8 @@ def test_the_secret_is_not_in_what_is_printed_of_the_settings() -> None:
         ([API, FAKE, "--frobnicate"], "--frobnicate"),
         ([API, FAKE, "--debu"], "--debu"),
         ([API, FAKE, "--max-installs=0"], "from 1 to 64"),
+        ([API, FAKE, "--max-downloads=65"], "from 1 to 64"),
+        ([API, FAKE, "--keep-downloads=no"], "from 0 to 1"),
         ([API, FAKE, "--max-unpacked-size=lots"], "lots"),
         (["--api-url=ftp://h/", FAKE], "--api-url"),
         ([API, FAKE, "--external-url=http://h/path"], "host:port"),
