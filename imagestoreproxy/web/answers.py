@@ -176,7 +176,7 @@ class JsonResource(Resource):
             asked.respond(refusal(405, message, allow=self.method))
             return NOT_DONE_YET
         # The only place where a coroutine becomes a Deferred.
-        Deferred.fromCoroutine(self._answer(asked)).addErrback(self._refused, asked).addCallback(
+        Deferred.fromCoroutine(self.whole(asked)).addErrback(self._refused, asked).addCallback(
             asked.respond
         ).addErrback(_not_sent)
         return NOT_DONE_YET
@@ -185,7 +185,8 @@ class JsonResource(Resource):
         """Give the HTTP status that goes with what ``answer`` gave."""
         return 200
 
-    async def _answer(self, request: StoreRequest) -> Answer:
+    async def whole(self, request: StoreRequest) -> Answer:
+        """Give the answer as it is sent."""
         content = await self.answer(request)
         return Answer(self.status_of(content), encode(content), self.acts)
 

@@ -14,7 +14,14 @@ from twisted.web.resource import IResource
 from imagestoreproxy.model.errors import CallerError
 from imagestoreproxy.model.installs import Action, ImageState
 from imagestoreproxy.shop import Checks, Store
-from imagestoreproxy.web.answers import NOWHERE, JsonResource, Nowhere, StoreRequest
+from imagestoreproxy.web.answers import (
+    NOWHERE,
+    Answer,
+    JsonResource,
+    Nowhere,
+    StoreRequest,
+    encode,
+)
 from imagestoreproxy.web.auth import host_of
 from imagestoreproxy.web.present import (
     NO_BASE,
@@ -23,12 +30,12 @@ from imagestoreproxy.web.present import (
     image_json,
     image_uri_of,
     images_json,
-    is_image_uri,
+    problems_json,
     reconciliation_json,
     shelf_json,
     state_json,
-    states_json,
 )
+from imagestoreproxy.web.ready import ReadyStates
 
 QUERY_CHARS = 500
 STATES_AT_ONCE = 5000
@@ -75,15 +82,23 @@ class States(StorePage):
 
     method = "POST"
 
-    async def answer(self, request: StoreRequest) -> Json:
-        asked = dict.fromkeys(value for name, value in request.pairs if name == "image-uri")
+    def __init__(self, store: Store, external_url: str, ready: ReadyStates) -> None:
+        super().__init__(store, external_url)
+        self._ready = ready
+
+    async def whole(self, request: StoreRequest) -> Answer:
+        asked = dict.fromkeys([value for name, value in request.pairs if name == "image-uri"])
         if len(asked) > STATES_AT_ONCE:
             raise CallerError(f"More than {STATES_AT_ONCE} images were asked for at once.", 413)
-        shelf = self.store.states([uri for uri in asked if is_image_uri(uri)])
-        content = states_json(shelf, self.base(request))
-        if shelf.listing.images:
-            content["images"] = images_json(shelf)
-        return content
+        base = self.base(request)
+        found = self._ready.of(asked, base)
+        content: dict[str, Any] = problems_json(found.error_message, base)
+        if found.infos:
+            content["images"] = images_json(found.infos)
+        states = b'{"states":[' + b",".join(found.states) + b"]"
+        # What else there is follows as the rest of the same object.
+        rest = b"," + encode(content)[1:] if content else b"}"
+        return Answer(200, states + rest)
 
 
 class Image(StorePage):
@@ -202,7 +217,7 @@ def make_tree(store: Store, external_url: str, checks: Checks | None = None) -> 
     api = Folder(
         dashboard=Dashboard(store, external_url),
         search=Search(store, external_url),
-        states=States(store, external_url),
+        states=States(store, external_url, ReadyStates(store)),
         images=Images(store, external_url),
         reconcile=Reconcile(store, external_url),
     )

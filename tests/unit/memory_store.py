@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote_plus
@@ -53,7 +53,11 @@ class MemoryStore:
         gate: when set, answers wait for it.
         trouble: when set, is raised by every call.
         found: by a comparison with the cloud.
+        revision: to be counted up with ``settled`` states that are changed.
+        settled: images that are not said to be under way.
     """
+
+    revision = 0
 
     def __init__(self, images: Sequence[ImageInfo] = ()) -> None:
         self.images = {
@@ -72,6 +76,10 @@ class MemoryStore:
         self.gate: Deferred[None] | None = None
         self.trouble: BaseException | None = None
         self.found = Reconciliation(checked=len(self.images))
+        self.settled: set[str] = set()
+
+    def under_way(self) -> Collection[str]:
+        return self.state_of.keys() - self.settled
 
     async def _ready(self) -> None:
         if self.gate is not None:
