@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
@@ -38,7 +39,7 @@ from imagestoreproxy.shop import Keys
 from imagestoreproxy.sources.catalogue import Catalogue
 from imagestoreproxy.sources.storeapi import StoreApi
 from imagestoreproxy.storage.database import Database
-from imagestoreproxy.web.site import make_site
+from imagestoreproxy.web.site import Limits, make_site
 
 STOP_S = 4.0
 
@@ -172,6 +173,7 @@ class Proxy(Service):
             reactor=self._reactor,
             external_url=self._settings.external_url,
             checks=self._preflight,
+            limits=Limits.within(_open_files()),
         )
         for description in self._settings.listen:
             self._ports.append(await self._listen_at(description, site))
@@ -221,6 +223,12 @@ class Proxy(Service):
         self._records_thread.close()
         self._records.close()
         self._disk.close()
+
+
+def _open_files() -> int:
+    """Give how many files the process may have open, after ``main.py`` raised it."""
+    soft, _hard = getrlimit(RLIMIT_NOFILE)
+    return 2**20 if soft == RLIM_INFINITY else soft
 
 
 def _identity(data_dir: Path) -> str:

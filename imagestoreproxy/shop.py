@@ -30,6 +30,9 @@ class Store(Protocol):
     def under_way(self) -> Collection[str]:
         """Name the images whose state may change at any moment: work goes on, or has failed."""
 
+    def installed(self) -> Collection[str]:
+        """Name the images that are installed, also those that are gone from the cloud."""
+
     def dashboard(self) -> Awaitable[Shelf]:
         """Everything on offer, and everything in progress."""
 

@@ -52,6 +52,9 @@ class ImageStore:
     def under_way(self) -> Collection[str]:
         return self._inventory.works.keys()
 
+    def installed(self) -> Collection[str]:
+        return self._inventory.installed.keys()
+
     async def dashboard(self) -> Shelf:
         return self._shelf(await self._sources.dashboard())
 

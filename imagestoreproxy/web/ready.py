@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from imagestoreproxy.model.images import ImageInfo
 from imagestoreproxy.shop import Store
 from imagestoreproxy.web.answers import encode
-from imagestoreproxy.web.present import is_image_uri, state_json
+from imagestoreproxy.web.present import images_json, is_image_uri, problems_json, state_json
 
 MAX_BYTES = 8 * 1024 * 1024
 # What one entry costs beside its JSON: the URI, two objects, and its place in the dictionary.
@@ -67,6 +67,16 @@ class ReadyStates:
         states = [fresh.pop(uri, None) or kept.get(uri) for uri in asked]
         others = fresh.values()
         return Encoded([*filter(None, states), *others], shelf.listing.images, shelf.error_message)
+
+    def body(self, image_uris: Iterable[str], base: str) -> bytes:
+        """Give the same as one JSON object: ``states``, and what else the answer has to say."""
+        found = self.of(image_uris, base)
+        content = problems_json(found.error_message, base)
+        if found.infos:
+            content["images"] = images_json(found.infos)
+        states = b'{"states":[' + b",".join(found.states) + b"]"
+        # What else there is follows as the rest of the same object.
+        return states + (b"," + encode(content)[1:] if content else b"}")
 
     def _kept_for(self, base: str) -> dict[str, bytes]:
         revision = self._store.revision

@@ -53,11 +53,7 @@ class MemoryStore:
         gate: when set, answers wait for it.
         trouble: when set, is raised by every call.
         found: by a comparison with the cloud.
-        revision: to be counted up with ``settled`` states that are changed.
-        settled: images that are not said to be under way.
     """
-
-    revision = 0
 
     def __init__(self, images: Sequence[ImageInfo] = ()) -> None:
         self.images = {
@@ -76,10 +72,23 @@ class MemoryStore:
         self.gate: Deferred[None] | None = None
         self.trouble: BaseException | None = None
         self.found = Reconciliation(checked=len(self.images))
-        self.settled: set[str] = set()
+        self._settled: dict[str, ImageState] = {}
+        self._revision = 0
+
+    @property
+    def revision(self) -> int:
+        moving = self.under_way()
+        settled = {uri: state for uri, state in self.state_of.items() if uri not in moving}
+        if settled != self._settled:
+            self._settled = settled
+            self._revision += 1
+        return self._revision
 
     def under_way(self) -> Collection[str]:
-        return self.state_of.keys() - self.settled
+        return {uri for uri, state in self.state_of.items() if state.progress}
+
+    def installed(self) -> Collection[str]:
+        return [uri for uri, state in self.state_of.items() if state.status is Status.INSTALLED]
 
     async def _ready(self) -> None:
         if self.gate is not None:
@@ -113,7 +122,7 @@ class MemoryStore:
             if uri not in image_uris and (state.progress or state.error_message)
         ]
         return Shelf(
-            Listing(tuple(self.images[uri] for uri in others)),
+            Listing(tuple(self.images.get(uri) or info(uri) for uri in others)),
             [
                 self.state_of.get(uri) or ImageState(uri, Status.UNINSTALLED)
                 for uri in (*image_uris, *others)

@@ -17,19 +17,12 @@ from tests.unit.memory_store import KARMIC, LUCID, MemorySite, MemoryStore
 BASE = "http://localhost:52780"
 
 
-class CountingStore(MemoryStore):
-    """Says what is under way from the states themselves."""
-
-    def under_way(self) -> set[str]:
-        return {uri for uri, state in self.state_of.items() if state.progress}
-
-
 def shown(ready: ReadyStates, *uris: str, base: str = BASE) -> list[dict[str, Any]]:
     return [json.loads(state) for state in ready.of(uris, base).states]
 
 
 def test_what_does_not_change_is_asked_for_once() -> None:
-    store = CountingStore()
+    store = MemoryStore()
     ready = ReadyStates(store)
     first = shown(ready, LUCID, KARMIC)
     assert shown(ready, KARMIC, LUCID) == first[::-1]
@@ -38,11 +31,10 @@ def test_what_does_not_change_is_asked_for_once() -> None:
 
 
 def test_a_change_is_seen_with_the_next_question() -> None:
-    store = CountingStore()
+    store = MemoryStore()
     ready = ReadyStates(store)
     shown(ready, LUCID, KARMIC)
     store.state_of[LUCID] = ImageState(LUCID, Status.INSTALLED, (Action.UNINSTALL,), emi="emi-1")
-    store.revision += 1
     assert [state["status"] for state in shown(ready, LUCID, KARMIC)] == [
         "installed",
         "uninstalled",
@@ -50,7 +42,7 @@ def test_a_change_is_seen_with_the_next_question() -> None:
 
 
 def test_what_is_under_way_is_never_kept() -> None:
-    store = CountingStore()
+    store = MemoryStore()
     ready = ReadyStates(store)
     shown(ready, LUCID, KARMIC)
     for percent in (40, 41):
@@ -66,7 +58,7 @@ def test_what_is_under_way_is_never_kept() -> None:
 
 
 def test_an_error_is_not_kept_so_that_it_is_also_shown_to_who_did_not_ask() -> None:
-    store = CountingStore()
+    store = MemoryStore()
     ready = ReadyStates(store)
     store.state_of[LUCID] = replace(store.state_of[LUCID], error_message="gone")
     for _ in range(2):
@@ -76,7 +68,7 @@ def test_an_error_is_not_kept_so_that_it_is_also_shown_to_who_did_not_ask() -> N
 
 
 def test_action_uris_are_those_of_the_base_that_was_asked_at() -> None:
-    ready = ReadyStates(CountingStore())
+    ready = ReadyStates(MemoryStore())
     for base in ("http://a:1", "https://b:2", "http://a:1"):
         (state,) = shown(ready, KARMIC, base=base)
         assert state["actions"]["install"].startswith(base + "/")
@@ -84,14 +76,14 @@ def test_action_uris_are_those_of_the_base_that_was_asked_at() -> None:
 
 
 def test_what_is_kept_stays_within_its_bound() -> None:
-    ready = ReadyStates(CountingStore(), max_bytes=20_000)
+    ready = ReadyStates(MemoryStore(), max_bytes=20_000)
     for number in range(1000):
         shown(ready, f"http://x/{number}", base=f"http://host{number % 50}:1")
     assert ready.kept_bytes < 21_000
 
 
 def test_an_odd_uri_is_passed_over_also_the_second_time() -> None:
-    ready = ReadyStates(CountingStore())
+    ready = ReadyStates(MemoryStore())
     for _ in range(2):
         assert [s["image-uri"] for s in shown(ready, "x", KARMIC, "http://x/ y")] == [KARMIC]
 
