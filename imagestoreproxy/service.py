@@ -42,6 +42,8 @@ from imagestoreproxy.storage.database import Database
 from imagestoreproxy.web.site import Limits, make_site
 
 STOP_S = 4.0
+# All pages that listen come back at once after a restart; Twisted lets 50 wait.
+BACKLOG = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +183,7 @@ class Proxy(Service):
 
     async def _listen_at(self, description: str, site: Site) -> Any:
         try:
-            endpoint: Any = serverFromString(self._reactor, description)  # type: ignore[no-untyped-call]
+            endpoint: Any = serverFromString(self._reactor, _roomy(description))  # type: ignore[no-untyped-call]
             return await endpoint.listen(site)
         except Exception as error:
             # Endpoint plugins raise what they like; all of it means that this option is wrong.
@@ -223,6 +225,14 @@ class Proxy(Service):
         self._records_thread.close()
         self._records.close()
         self._disk.close()
+
+
+def _roomy(description: str) -> str:
+    """Let more connections wait to be accepted, unless the endpoint says how many."""
+    has_backlog = description.startswith(("tcp:", "ssl:", "unix:"))
+    if not has_backlog or ":backlog=" in description:
+        return description
+    return f"{description}:backlog={BACKLOG}"
 
 
 def _open_files() -> int:
