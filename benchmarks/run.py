@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.api import cpu_s, memory_listening_kib, states_per_cpu_s
 from demo.images import Samples, make_samples
 from tests.functional.moto_server import moto_server
 from tests.functional.rig import Rig, ec2_rig
@@ -24,6 +25,8 @@ from tests.functional.rig import Rig, ec2_rig
 ROUNDS = 5
 URIS = 100
 POLLS = 200
+REQUESTS = 3000
+PAGES = 1000
 IMAGE_MIB = 256
 TITLE = "Example Server, bootable disk"
 
@@ -57,6 +60,10 @@ def _api_rows(work: Path, samples: Samples, cloud_url: str) -> Iterator[Row]:
         uri = rig.image(TITLE)
         yield "idle: resident memory", _mib(rig.daemon.memory_kib("VmRSS")), "no install yet"
         yield "idle: CPU in 5 s", f"{_cpu_s(rig, 5) * 1000:.0f} ms", ""
+        rate = states_per_cpu_s(rig, _uris(rig), requests=REQUESTS)
+        yield f"POST /api/states, {URIS} URIs, per CPU second", f"{rate:.0f}", "of the daemon"
+        listening = _mib(memory_listening_kib(rig, pages=PAGES))
+        yield f"{PAGES} pages that listen: resident memory", listening, ""
         idle = sorted(_poll_s(rig) for _ in range(POLLS))
         rig.daemon.act(uri, "install")
         busy = []
@@ -127,8 +134,12 @@ def _chain(work: Path, url: str) -> None:
     shutil.rmtree(directory)
 
 
+def _uris(rig: Rig) -> list[str]:
+    return [f"{rig.store.url}/images/{number:04x}" for number in range(URIS)]
+
+
 def _poll_s(rig: Rig) -> float:
-    pairs = [("image-uri", f"{rig.store.url}/images/{number:04x}") for number in range(URIS)]
+    pairs = [("image-uri", uri) for uri in _uris(rig)]
     return _timed(lambda: rig.daemon.proxy.post("/api/states", pairs))
 
 
@@ -139,16 +150,9 @@ def _timed(work: Callable[[], object]) -> float:
 
 
 def _cpu_s(rig: Rig, seconds: float) -> float:
-    assert rig.daemon.running
-    stat = Path(f"/proc/{rig.daemon.running.pid}/stat")
-
-    def used_s() -> float:
-        fields = stat.read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    before_s = used_s()
+    before_s = cpu_s(rig)
     time.sleep(seconds)
-    return used_s() - before_s
+    return cpu_s(rig) - before_s
 
 
 def _ratio(one: list[float], other: list[float]) -> str:
