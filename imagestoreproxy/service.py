@@ -229,7 +229,7 @@ class Proxy(Service):
 
 def _roomy(description: str) -> str:
     """Let more connections wait to be accepted, unless the endpoint says how many."""
-    has_backlog = description.startswith(("tcp:", "ssl:", "unix:"))
+    has_backlog = description.startswith(("tcp:", "tcp6:", "ssl:", "unix:"))
     if not has_backlog or ":backlog=" in description:
         return description
     return f"{description}:backlog={BACKLOG}"

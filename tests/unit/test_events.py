@@ -16,6 +16,7 @@ from twisted.logger import LogEvent
 
 from imagestoreproxy.main import OPEN_FILES, _allow_open_files
 from imagestoreproxy.model.installs import Action, ImageState, Progress, Status, Step
+from imagestoreproxy.service import _roomy
 from imagestoreproxy.web.changes import Changes
 from imagestoreproxy.web.present import state_json
 from imagestoreproxy.web.site import Limits
@@ -285,6 +286,21 @@ def test_the_daemon_asks_for_as_many_files_as_its_streams_need(few_files: int) -
     assert hard == few_files
     assert soft == (OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard))
     assert Limits.within(OPEN_FILES) == Limits()
+
+
+@pytest.mark.parametrize(
+    ("described", "listening"),
+    [
+        ("tcp:1:interface=127.0.0.1", "tcp:1:interface=127.0.0.1:backlog=128"),
+        ("tcp:1:backlog=5", "tcp:1:backlog=5"),
+        ("unix:/run/x", "unix:/run/x:backlog=128"),
+        ("systemd:domain=INET:index=0", "systemd:domain=INET:index=0"),
+    ],
+)
+def test_many_pages_may_come_at_once_unless_the_endpoint_says_how_many(
+    described: str, listening: str
+) -> None:
+    assert _roomy(described) == listening
 
 
 def test_all_streams_end_when_the_daemon_is_stopped() -> None:
