@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -28,6 +29,8 @@ PROGRAM = "image-store-proxy"
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
 _LARGE_BYTES = 4 * 2**20
 
+OPEN_FILES = 4096
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run in the foreground until SIGTERM or SIGINT; SIGHUP does nothing.
@@ -37,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     os.umask(0o077)
     _give_memory_back()
+    _allow_open_files()
     try:
         settings = parse(sys.argv[1:] if arguments is None else arguments)
     except SettingsError as error:
@@ -62,6 +66,14 @@ def _give_memory_back() -> None:
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, 2)
         mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+
+
+def _allow_open_files() -> None:
+    """Make room for a thousand pages that listen: what is usual is 1024 files for all."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _run(settings: Settings) -> int:
@@ -150,6 +162,7 @@ class ServiceMaker:
     def makeService(self, options: _TwistOptions) -> Proxy:
         """Build the daemon for the reactor that ``twist`` runs."""
         os.umask(0o077)
+        _allow_open_files()
         _ignore_hangups()
         try:
             return build(options.settings, _reactor())

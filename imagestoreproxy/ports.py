@@ -293,6 +293,10 @@ class Offer:
 class Sources(Protocol):
     """All stores together, as an install sees them."""
 
+    @property
+    def revision(self) -> int:
+        """Grows whenever ``info`` or ``source_of`` may give something else."""
+
     def dashboard(self) -> Awaitable[Offer]:
         """Give all that is offered; what cannot be asked is served as it last was."""
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
@@ -38,9 +39,11 @@ from imagestoreproxy.shop import Keys
 from imagestoreproxy.sources.catalogue import Catalogue
 from imagestoreproxy.sources.storeapi import StoreApi
 from imagestoreproxy.storage.database import Database
-from imagestoreproxy.web.site import make_site
+from imagestoreproxy.web.site import Limits, make_site
 
 STOP_S = 4.0
+# All pages that listen come back at once after a restart; Twisted lets 50 wait.
+BACKLOG = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +177,7 @@ class Proxy(Service):
             reactor=self._reactor,
             external_url=self._settings.external_url,
             checks=self._preflight,
+            limits=Limits.within(_open_files()),
         )
         for description in self._settings.listen:
             self._ports.append(await self._listen_at(description, site))
@@ -181,7 +185,7 @@ class Proxy(Service):
 
     async def _listen_at(self, description: str, site: Site) -> Any:
         try:
-            endpoint: Any = serverFromString(self._reactor, description)  # type: ignore[no-untyped-call]
+            endpoint: Any = serverFromString(self._reactor, _roomy(description))  # type: ignore[no-untyped-call]
             return await endpoint.listen(site)
         except Exception as error:
             # Endpoint plugins raise what they like; all of it means that this option is wrong.
@@ -223,6 +227,20 @@ class Proxy(Service):
         self._records_thread.close()
         self._records.close()
         self._disk.close()
+
+
+def _roomy(description: str) -> str:
+    """Let more connections wait to be accepted, unless the endpoint says how many."""
+    has_backlog = description.startswith(("tcp:", "tcp6:", "ssl:", "unix:"))
+    if not has_backlog or ":backlog=" in description:
+        return description
+    return f"{description}:backlog={BACKLOG}"
+
+
+def _open_files() -> int:
+    """Give how many files the process may have open, after ``main.py`` raised it."""
+    soft, _hard = getrlimit(RLIMIT_NOFILE)
+    return 2**20 if soft == RLIM_INFINITY else soft
 
 
 def _identity(data_dir: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,6 +22,16 @@ class Shelf:
 
 class Store(Protocol):
     """What ``web/`` asks of the inside. All raise ``CallerError`` for senseless requests."""
+
+    @property
+    def revision(self) -> int:
+        """Another number whenever a state may have changed of an image that is not under way."""
+
+    def under_way(self) -> Collection[str]:
+        """Name the images whose state may change at any moment: work goes on, or has failed."""
+
+    def installed(self) -> Collection[str]:
+        """Name the images that are installed, also those that are gone from the cloud."""
 
     def dashboard(self) -> Awaitable[Shelf]:
         """Everything on offer, and everything in progress."""

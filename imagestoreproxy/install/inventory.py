@@ -16,11 +16,13 @@ class Inventory:
     Attributes:
         works: by image URI: what is going on, or has failed.
         installed: by image URI: what the cloud has, oldest first.
+        revision: grows with every change of ``installed``.
     """
 
     def __init__(self) -> None:
         self.works: dict[str, Work] = {}
         self.installed: dict[str, list[Installation]] = {}
+        self.revision = 0
         self._let_go: set[tuple[int, str]] = set()
 
     def load(self, remembered: Remembered, records: Records, clock: Clock) -> None:
@@ -44,11 +46,13 @@ class Inventory:
     def add(self, installation: Installation) -> None:
         """Take up an installation, the newest of its image."""
         self.installed.setdefault(installation.image_uri, []).append(installation)
+        self.revision += 1
 
     def replace(self, old: Installation, new: Installation) -> None:
         """Put ``new`` in the place of ``old``, if that is still here."""
         kept = self.installed.get(old.image_uri, [])
         kept[:] = [new if one is old else one for one in kept]
+        self.revision += 1
 
     def remove(self, installation: Installation) -> None:
         """Forget an installation, if it is still here."""
@@ -56,6 +60,7 @@ class Inventory:
         kept[:] = [one for one in kept if one is not installation]
         if not kept:
             self.installed.pop(installation.image_uri, None)
+        self.revision += 1
 
     def shared(self, kind: FileKind, content: str) -> Bundle | None:
         """Find a bundle of the same content that another installation has, and will keep."""

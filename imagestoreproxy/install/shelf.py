@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from imagestoreproxy.install.actions import Actions
 from imagestoreproxy.install.inventory import Inventory
@@ -43,6 +43,17 @@ class ImageStore:
         self._actions = actions
         self._reconciler = reconciler
         self._clock = clock
+
+    @property
+    def revision(self) -> int:
+        # Both only ever grow, so that their sum is new when either is.
+        return self._inventory.revision + self._sources.revision
+
+    def under_way(self) -> Collection[str]:
+        return self._inventory.works.keys()
+
+    def installed(self) -> Collection[str]:
+        return self._inventory.installed.keys()
 
     async def dashboard(self) -> Shelf:
         return self._shelf(await self._sources.dashboard())

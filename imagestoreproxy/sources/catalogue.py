@@ -48,6 +48,9 @@ class Catalogue:
     A dashboard younger than a minute is served as it is; a store that did not answer is left in
     peace for 15 seconds, and what it last said is served meanwhile. Nobody waits for a store that
     is known to be away and has left something to show.
+
+    Attributes:
+        revision: grows whenever what is known of an image has changed.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Catalogue:
         self._sources = {source.name: source for source in sources}
         self._shown = {source.name: _Shown() for source in sources}
         self._searched = Known()
+        self.revision = 0
         self._records = records
         self._clock = clock
         self._journal = journal
@@ -187,10 +191,13 @@ class Catalogue:
         finally:
             shown.searches -= 1
         self._searched.learn(name, listing.images)
+        self.revision += 1
         return Offer(listing)
 
     def _show(self, name: str, listing: Listing, fetched_at_s: float) -> None:
         shown = self._shown[name]
+        if listing.images != shown.listing.images:
+            self.revision += 1
         shown.listing = listing
         shown.infos = {info.uri: info for info in listing.images}
         shown.fetched_at_s = fetched_at_s

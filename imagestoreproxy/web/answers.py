@@ -138,6 +138,36 @@ class StoreRequest(Request):
         self.write(answer.body)
         self.finish()
 
+    def begin_stream(self, content_type: bytes, buffer_bytes: int) -> None:
+        """Begin an answer without an end: what is written follows its head as it is.
+
+        Who repeats the request does not get it, but a refusal.
+
+        Args:
+            buffer_bytes: what may wait to be sent before a producer is told to pause.
+        """
+        on_answer, self.on_answer = self.on_answer, None
+        if on_answer is not None:
+            on_answer(_ONLY_ONE_STREAM)
+        channel = cast(Any, self.channel)
+        channel.is_stream(buffer_bytes)
+        channel.persistent = False
+        self.startedWriting = 1
+        headers = self.responseHeaders
+        headers.setRawHeaders(b"content-type", [content_type])
+        headers.setRawHeaders(b"cache-control", [b"no-store"])
+        headers.setRawHeaders(b"x-content-type-options", [b"nosniff"])
+        headers.setRawHeaders(b"connection", [b"close"])
+        channel.writeHeaders(self.clientproto, b"200", b"OK", headers)
+
+
+# Small, and kept like that of something done: no repeat may find that nothing is known of it.
+_ONLY_ONE_STREAM = refusal(
+    403,
+    "This request has opened a stream already: sign one with a new Nonce to listen again.",
+    acted=True,
+)
+
 
 def unexpected(reason: Failure, request: StoreRequest, *, acted: bool = False) -> Answer:
     """Log a failure that nobody foresaw, once and with its traceback, and say so plainly."""
@@ -176,7 +206,7 @@ class JsonResource(Resource):
             asked.respond(refusal(405, message, allow=self.method))
             return NOT_DONE_YET
         # The only place where a coroutine becomes a Deferred.
-        Deferred.fromCoroutine(self._answer(asked)).addErrback(self._refused, asked).addCallback(
+        Deferred.fromCoroutine(self.whole(asked)).addErrback(self._refused, asked).addCallback(
             asked.respond
         ).addErrback(_not_sent)
         return NOT_DONE_YET
@@ -185,7 +215,8 @@ class JsonResource(Resource):
         """Give the HTTP status that goes with what ``answer`` gave."""
         return 200
 
-    async def _answer(self, request: StoreRequest) -> Answer:
+    async def whole(self, request: StoreRequest) -> Answer:
+        """Give the answer as it is sent."""
         content = await self.answer(request)
         return Answer(self.status_of(content), encode(content), self.acts)
 

@@ -5,16 +5,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, cast
 
 from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource
+from twisted.web.server import NOT_DONE_YET
 
 from imagestoreproxy.model.errors import CallerError
 from imagestoreproxy.model.installs import Action, ImageState
 from imagestoreproxy.shop import Checks, Store
-from imagestoreproxy.web.answers import NOWHERE, JsonResource, Nowhere, StoreRequest
+from imagestoreproxy.web.answers import (
+    NOWHERE,
+    Answer,
+    JsonResource,
+    Nowhere,
+    StoreRequest,
+    refusal,
+)
 from imagestoreproxy.web.auth import host_of
 from imagestoreproxy.web.present import (
     NO_BASE,
@@ -22,13 +30,12 @@ from imagestoreproxy.web.present import (
     findings_json,
     image_json,
     image_uri_of,
-    images_json,
-    is_image_uri,
     reconciliation_json,
     shelf_json,
     state_json,
-    states_json,
 )
+from imagestoreproxy.web.ready import ReadyStates
+from imagestoreproxy.web.streams import Streams
 
 QUERY_CHARS = 500
 STATES_AT_ONCE = 5000
@@ -75,15 +82,41 @@ class States(StorePage):
 
     method = "POST"
 
-    async def answer(self, request: StoreRequest) -> Json:
-        asked = dict.fromkeys(value for name, value in request.pairs if name == "image-uri")
-        if len(asked) > STATES_AT_ONCE:
-            raise CallerError(f"More than {STATES_AT_ONCE} images were asked for at once.", 413)
-        shelf = self.store.states([uri for uri in asked if is_image_uri(uri)])
-        content = states_json(shelf, self.base(request))
-        if shelf.listing.images:
-            content["images"] = images_json(shelf)
-        return content
+    def __init__(self, store: Store, external_url: str, ready: ReadyStates) -> None:
+        super().__init__(store, external_url)
+        self._ready = ready
+
+    async def whole(self, request: StoreRequest) -> Answer:
+        return Answer(200, self._ready.body(_asked_for(request), self.base(request)))
+
+
+def _asked_for(request: StoreRequest) -> Collection[str]:
+    asked = dict.fromkeys([value for name, value in request.pairs if name == "image-uri"])
+    if len(asked) > STATES_AT_ONCE:
+        raise CallerError(f"More than {STATES_AT_ONCE} images were asked for at once.", 413)
+    return asked
+
+
+class Events(StorePage):
+    """``GET /api/events``: changes of state as they happen, as server-sent events.
+
+    It may name images by ``image-uri``, whose states it is told at the beginning.
+    """
+
+    def __init__(self, store: Store, external_url: str, streams: Streams) -> None:
+        super().__init__(store, external_url)
+        self._streams = streams
+
+    def render(self, request: IRequest) -> int:
+        """Begin the stream; anything else is answered as on other pages."""
+        asked = cast(StoreRequest, request)
+        if asked.method != b"GET":
+            return super().render(request)
+        try:
+            self._streams.begin(asked, _asked_for(asked), self.base(asked))
+        except CallerError as error:
+            asked.respond(refusal(error.status, error.message))
+        return NOT_DONE_YET
 
 
 class Image(StorePage):
@@ -197,12 +230,19 @@ class Folder(Nowhere):
             self.putChild(name.encode("ascii"), cast(IResource, child))
 
 
-def make_tree(store: Store, external_url: str, checks: Checks | None = None) -> Folder:
+def make_tree(
+    store: Store,
+    external_url: str,
+    ready: ReadyStates,
+    streams: Streams,
+    checks: Checks | None = None,
+) -> Folder:
     """Build the pages; ``web/auth.py`` puts its guard round them."""
     api = Folder(
         dashboard=Dashboard(store, external_url),
         search=Search(store, external_url),
-        states=States(store, external_url),
+        states=States(store, external_url, ready),
+        events=Events(store, external_url, streams),
         images=Images(store, external_url),
         reconcile=Reconcile(store, external_url),
     )

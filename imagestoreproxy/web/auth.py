@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import chain
 from typing import cast
 from urllib.parse import unquote_to_bytes
 
@@ -22,6 +23,7 @@ from imagestoreproxy.ports import Clock
 from imagestoreproxy.shop import Keys
 from imagestoreproxy.web import claims, form
 from imagestoreproxy.web.answers import StoreRequest, refusal
+from imagestoreproxy.web.form import Beginning, Beginnings
 from imagestoreproxy.web.nonces import Nonces, Seen
 
 # Signed all the same, they may tell more.
@@ -37,6 +39,9 @@ class SignedTree(Resource):
         tree: what is being guarded.
         max_parameters: of one request.
         nonces: what was used before; one for each site.
+
+    Attributes:
+        beginnings: of the forms that came, decoded.
     """
 
     isLeaf = True
@@ -50,6 +55,7 @@ class SignedTree(Resource):
         self._clock = clock
         self._nonces = nonces
         self._max_parameters = max_parameters
+        self.beginnings = Beginnings(claims.OF_SIGNING)
         self._started_at_s = int(clock.now_s())
         self._all_new_at_s = clock.monotonic_s() + signing.LIFETIME_S
 
@@ -111,17 +117,19 @@ class SignedTree(Resource):
     def _admit(self, request: StoreRequest, host: str) -> Seen:
         method = request.method.decode("ascii")
         path = request.raw_path.decode("iso-8859-1")
-        self._glance(request)
-        for variant in self._variants(request):
+        raw = request.raw_query if method == "GET" else request.body
+        self._glance(raw)
+        for charset, beginning, variant in self._variants(raw, _charsets(request)):
             parameters, signature = signing.split_signature(variant)
             if signature is None:
                 raise SignatureError("The request is not signed: Signature is missing.")
             added = claims.added(parameters)
             secret = self._keys.secret_for(added["ClientId"])
-            right = signing.verifies(
-                secret or "", signature, method, host, path, signing.canonical(parameters)
-            )
+            canonical = signing.canonical(chain(beginning.ordered, parameters))
+            right = signing.verifies(secret or "", signature, method, host, path, canonical)
             if right and secret:
+                if not beginning.pairs:
+                    self.beginnings.keep(raw, charset)
                 break
         else:
             raise SignatureError(
@@ -130,7 +138,7 @@ class SignedTree(Resource):
             )
         now_s = self._clock.now_s()
         request.expires_s = claims.check_expiry(added["Expires"], now_s)
-        request.pairs = [(p.name, p.value) for p in parameters]
+        request.pairs = [*beginning.pairs, *((p.name, p.value) for p in parameters)]
         return self._nonces.admit(
             # Of a name that stands there twice the order is not signed: take all of them.
             (added["ClientId"], " ".join(claims.sorted_values(parameters, "Nonce"))),
@@ -139,29 +147,28 @@ class SignedTree(Resource):
             now_s,
         )
 
-    def _glance(self, request: StoreRequest) -> None:
+    def _glance(self, raw: bytes) -> None:
         """Refuse what cannot be right before all of it is read: that could be very much."""
-        raw = request.raw_query if request.method == b"GET" else request.body
         form.check_count(raw, self._max_parameters)
         claimed = claims.glance(raw)
         claims.check_expiry(claimed["Expires"], self._clock.now_s())
         if not self._keys.secret_for(claimed["ClientId"]):
             raise SignatureError(f"The ClientId '{claimed['ClientId']}' is not known here.")
 
-    def _variants(self, request: StoreRequest) -> Iterator[list[Parameter]]:
+    def _variants(
+        self, raw: bytes, charsets: Sequence[str]
+    ) -> Iterator[tuple[str, Beginning, list[Parameter]]]:
         """Decode the parameters, in each charset that they may be in; the first is likeliest."""
-        raw, charsets = request.raw_query, _charsets(request)
-        if request.method == b"POST":
-            raw = request.body
         for charset in charsets:
+            beginning, rest = self.beginnings.split(raw, charset)
             try:
-                parameters = form.parse(raw, charset)
+                parameters = form.parse(rest, charset)
             except CallerError:
                 if charset == charsets[-1]:
                     raise
                 continue
-            yield parameters
-            if all(p.name.isascii() and p.value.isascii() for p in parameters):
+            yield charset, beginning, parameters
+            if beginning.is_ascii and form.plain(parameters):
                 return
 
 

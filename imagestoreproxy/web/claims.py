@@ -19,6 +19,9 @@ _FIXED = {
     "Version": signing.API_VERSION,
 }
 _ADDED = frozenset({*_FIXED, "ClientId", "Expires", "Nonce"})
+_SOUGHT = [b"&%s=" % name.encode("ascii") for name in sorted(_ADDED)]
+# What may stand there twice, so that all of them have to be looked at.
+OF_SIGNING = _ADDED | {"Signature"}
 _MAX_VALUE_CHARS = 256
 
 
@@ -33,8 +36,8 @@ def glance(raw: bytes) -> dict[str, str]:
     """
     text = b"&" + raw
     found = []
-    for name in sorted(_ADDED):
-        at = text.rfind(b"&" + name.encode("ascii") + b"=")
+    for name in _SOUGHT:
+        at = text.rfind(name)
         if at >= 0:
             end = text.find(b"&", at + 1)
             found.append(text[at + 1 : end if end >= 0 else len(text)])
@@ -85,6 +88,8 @@ def check_expiry(text: str, now_s: float) -> int:
         raise SignatureError(f"Expires must be Unix seconds in digits, not '{text}'.")
     expires_s = int(text)
     difference_s = expires_s - now_s
+    if 0 <= difference_s <= MAX_FUTURE_S:
+        return expires_s
     clock = f"this proxy's clock says {int(now_s)} ({_utc(now_s)})"
     advice = "Set the clocks of both machines (the Store tab signs for 30 seconds)."
     if difference_s < 0:
@@ -92,12 +97,10 @@ def check_expiry(text: str, now_s: float) -> int:
             f"The request expired {-difference_s:.0f} seconds ago: it says Expires={text}, "
             f"{clock}. {advice}"
         )
-    if difference_s > MAX_FUTURE_S:
-        raise SignatureError(
-            f"The request expires {difference_s:.0f} seconds from now, more than {MAX_FUTURE_S}: "
-            f"it says Expires={text}, {clock}. {advice}"
-        )
-    return expires_s
+    raise SignatureError(
+        f"The request expires {difference_s:.0f} seconds from now, more than {MAX_FUTURE_S}: "
+        f"it says Expires={text}, {clock}. {advice}"
+    )
 
 
 def latest(parameters: Sequence[Parameter], expires_s: int, now_s: float) -> int:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections import OrderedDict
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from imagestoreproxy.model.errors import CallerError
-from imagestoreproxy.model.signing import Parameter, parameter
+from imagestoreproxy.model.signing import Pair, Parameter, parameter
 
 CHARSETS = frozenset({"utf-8", "iso8859-1", "ascii"})
 FORM = "application/x-www-form-urlencoded"
@@ -17,6 +20,13 @@ FORM = "application/x-www-form-urlencoded"
 # cannot fill the memory: 4096 pairs are at most about 16 MB.
 _CACHED_PAIRS = 4096
 _CACHED_PAIR_BYTES = 512
+
+# Beginnings of forms; all of them are at most about 20 MB.
+_KEPT_BEGINNINGS = 16
+_KEPT_BEGINNING_PAIRS = 1000
+_KEPT_BEGINNING_BYTES = 64 * 1024
+# With this begins what signing adds, and it is new each time.
+_ADDED_FROM = b"&SignatureMethod="
 
 
 def check_count(raw: bytes, max_parameters: int) -> None:
@@ -61,6 +71,68 @@ def _decoded(pair: bytes, charset: str) -> Parameter:
 
 
 _cached = lru_cache(_CACHED_PAIRS)(_decoded)
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """The first parameters of a form, decoded.
+
+    Args:
+        ordered: as they are signed.
+        pairs: as they came.
+    """
+
+    ordered: tuple[Parameter, ...] = ()
+    pairs: tuple[Pair, ...] = ()
+    is_ascii: bool = True
+
+
+class Beginnings:
+    """What is the same in each form of a client, up to what signing adds to it.
+
+    Each page asks for the same hundreds of images again and again. Only what was signed rightly is
+    kept, so that a stranger can neither fill it nor push out what others use.
+
+    Args:
+        never: names of parameters that must not be in a beginning.
+    """
+
+    def __init__(self, never: Container[str]) -> None:
+        self._never = never
+        self._kept: OrderedDict[tuple[bytes, str], Beginning] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def split(self, raw: bytes, charset: str) -> tuple[Beginning, bytes]:
+        """Give the beginning of a form, if it is known, and the bytes that follow it."""
+        at = raw.rfind(_ADDED_FROM)
+        key = (raw[:at], charset)
+        if not 0 < at <= _KEPT_BEGINNING_BYTES or key not in self._kept:
+            return Beginning(), raw
+        self._kept.move_to_end(key)
+        return self._kept[key], raw[at + 1 :]
+
+    def keep(self, raw: bytes, charset: str) -> None:
+        """Keep the beginning of a form that was signed rightly and decoded in this charset."""
+        at = raw.rfind(_ADDED_FROM)
+        if not 0 < at <= _KEPT_BEGINNING_BYTES:
+            return
+        parameters = parse(raw[:at], charset)
+        if len(parameters) > _KEPT_BEGINNING_PAIRS or any(
+            p.name in self._never for p in parameters
+        ):
+            return
+        pairs = tuple((p.name, p.value) for p in parameters)
+        known = Beginning(tuple(sorted(parameters)), pairs, plain(parameters))
+        self._kept[raw[:at], charset] = known
+        if len(self._kept) > _KEPT_BEGINNINGS:
+            self._kept.popitem(last=False)
+
+
+def plain(parameters: Iterable[Parameter]) -> bool:
+    """Tell whether all is ASCII, and so the same in every charset."""
+    return all(p.name.isascii() and p.value.isascii() for p in parameters)
 
 
 def body_charset(content_type: str) -> str | None:

@@ -6,7 +6,7 @@ import base64
 import binascii
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
@@ -114,28 +114,24 @@ def shelf_json(shelf: Shelf, base: str) -> Json:
         base: of action URIs, as ``base_url`` gives it.
     """
     return {
-        "images": images_json(shelf),
-        **states_json(shelf, base),
+        "images": images_json(shelf.listing.images),
+        "states": [state_json(s, base) for s in shelf.states if is_image_uri(s.image_uri)],
+        **problems_json(shelf.error_message, base),
         "sections": [_section(section) for section in shelf.listing.sections],
     }
 
 
-def images_json(shelf: Shelf) -> list[Json]:
+def images_json(infos: Iterable[ImageInfo]) -> list[Json]:
     """Give the images; one whose URI the Store tab could not take is left out."""
-    return [image_json(info) for info in shelf.listing.images if is_image_uri(info.uri)]
+    return [image_json(info) for info in infos if is_image_uri(info.uri)]
 
 
-def states_json(shelf: Shelf, base: str) -> Json:
-    """Give ``states``, and ``error-message`` where there is one."""
-    content: Json = {
-        "states": [state_json(s, base) for s in shelf.states if is_image_uri(s.image_uri)]
-    }
-    problems = [shelf.error_message] if shelf.error_message else []
+def problems_json(error_message: str, base: str) -> Json:
+    """Give ``error-message`` where there is one."""
+    problems = [error_message] if error_message else []
     if not base:
         problems.append(NO_BASE)
-    if problems:
-        content["error-message"] = _text(" ".join(problems), SUMMARY_CHARS)
-    return content
+    return {"error-message": _text(" ".join(problems), SUMMARY_CHARS)} if problems else {}
 
 
 def image_json(info: ImageInfo) -> Json:

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import socket
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from twisted.internet.interfaces import IAddress, IReactorTime
@@ -25,10 +26,14 @@ from imagestoreproxy.web.auth import SignedTree
 from imagestoreproxy.web.connections import Connections, client_of
 from imagestoreproxy.web.nonces import Nonces
 from imagestoreproxy.web.present import checked_external_url
+from imagestoreproxy.web.ready import ReadyStates
+from imagestoreproxy.web.streams import Streams
 
 log = Logger()
 
 TELL_S = 60.0
+# What the process has open beside connections: downloads, parts of bundles, the database, programs.
+OTHER_FILES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,9 @@ class Limits:
         linger_s: how long a client may go on sending what is refused, so that it reads why.
         body_bytes: of one request.
         parameters: of one request; the Store tab asks for as many images as it has seen.
-        connections, connections_of_one: open at a time, in all and of one client address.
+        connections, connections_of_one: open at a time, in all and of one client address; streams
+            not counted.
+        streams: pages that listen at a time.
         remembered_requests: signed, and not expired yet.
         remembered_bytes: of the answers kept for repeats.
     """
@@ -51,8 +58,16 @@ class Limits:
     parameters: int = STATES_AT_ONCE + 100
     connections: int = 512
     connections_of_one: int = 256
+    streams: int = 1200
     remembered_requests: int = 65_536
     remembered_bytes: int = 4 * 1024 * 1024
+
+    @classmethod
+    def within(cls, open_files: int) -> Limits:
+        """Give bounds that fit into the files that the process may have open."""
+        usual = cls()
+        room = open_files - usual.connections - OTHER_FILES
+        return replace(usual, streams=max(0, min(usual.streams, room)))
 
 
 class StoreChannel(HTTPChannel):
@@ -66,6 +81,7 @@ class StoreChannel(HTTPChannel):
     client = ""
     _receiving = False
     _refused = False
+    _is_stream = False
     _body_bytes = 0
 
     def connectionMade(self) -> None:
@@ -80,13 +96,23 @@ class StoreChannel(HTTPChannel):
         """Stay, whoever else comes: a signed request is being answered."""
         self.site.connections.is_busy(self)
 
+    def is_stream(self, buffer_bytes: int) -> None:
+        """Stay for as long as the client likes, and leave the place to others."""
+        self._is_stream = True
+        self.site.connections.closed(self)
+        transport = cast(Any, self.transport)
+        transport.bufferSize = buffer_bytes
+        if (connected := getattr(transport, "socket", None)) is not None:
+            # The kernel would let it grow to megabytes for a client that does not read.
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)
+
     def give_way(self) -> None:
         """End at once: somebody else needs the room."""
         cast(Any, self.transport).abortConnection()
 
     def dataReceived(self, data: bytes) -> None:
         # Not at each piece, as Twisted does: a client could then trickle for hours.
-        if self._refused:
+        if self._refused or self._is_stream:
             return
         if not self._receiving:
             self._receiving = True
@@ -176,16 +202,25 @@ class StoreSite(Site):
 
     Attributes:
         connections: those that are open now.
+
+    Args:
+        streams: those that end with it.
     """
 
     protocol = StoreChannel  # type: ignore[assignment]
 
     def __init__(
-        self, resource: Resource, clock: Clock, reactor: IReactorTime, limits: Limits
+        self,
+        resource: Resource,
+        clock: Clock,
+        reactor: IReactorTime,
+        limits: Limits,
+        streams: Streams,
     ) -> None:
         super().__init__(resource, StoreRequest, timeout=limits.idle_s, reactor=reactor)
         self.clock = clock
         self.limits = limits
+        self._streams = streams
         self.connections = Connections(
             most=limits.connections, most_of_one=limits.connections_of_one
         )
@@ -217,7 +252,8 @@ class StoreSite(Site):
         """Open no access log: Twisted's would hold signatures, and wake up every second."""
 
     def stopFactory(self) -> None:
-        """Close no access log."""
+        """Close no access log, but all streams: nobody listens any more."""
+        self._streams.close()
 
     def log(self, request: StoreRequest) -> None:  # type: ignore[override]
         log.debug(
@@ -250,7 +286,9 @@ def make_site(
         SettingsError: ``external_url`` is something else.
     """
     bounds = limits or Limits()
-    tree = make_tree(store, checked_external_url(external_url), checks)
+    ready = ReadyStates(store)
+    streams = Streams(store, ready, reactor, most=bounds.streams)
+    tree = make_tree(store, checked_external_url(external_url), ready, streams, checks)
     nonces = Nonces(max_entries=bounds.remembered_requests, max_bytes=bounds.remembered_bytes)
     guard = SignedTree(tree, keys, clock, nonces, max_parameters=bounds.parameters)
-    return StoreSite(guard, clock, reactor, bounds)
+    return StoreSite(guard, clock, reactor, bounds, streams)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
+import ssl
+import time
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -16,10 +19,11 @@ from cryptography.x509.oid import NameOID
 from twisted.internet.ssl import PrivateCertificate
 
 from imagestoreproxy.client.requests import UNREACHABLE, ClientError, Connection
+from imagestoreproxy.model.signing import signed_pairs
 from imagestoreproxy.web.site import make_site
 from tests.functional.reactor_thread import in_reactor, running_reactor
 from tests.functional.test_site_cli import Server, SystemClock
-from tests.unit.memory_store import MemoryKeys
+from tests.unit.memory_store import KARMIC, MemoryKeys, action_path, raw_request
 
 
 def self_signed(path: Path) -> bytes:
@@ -82,3 +86,30 @@ def test_h6_tls_works_with_a_named_ca_bundle_and_is_refused_without(tmp_path: Pa
         assert "--ca-bundle" in caught.value.message
     finally:
         in_reactor(server.stop)
+
+
+def test_a_page_listens_over_tls_and_sees_the_end_of_the_daemon(tmp_path: Path) -> None:
+    server = TlsServer(self_signed(tmp_path / "ca.pem"))
+    server.store.stays = True
+    in_reactor(server.start)
+    host = f"localhost:{server.address[1]}"
+    pairs = signed_pairs(
+        "SK", "AK", "GET", host, "/api/events", [], now_s=time.time(), nonce="20261125"
+    )
+    trusting = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+    try:
+        plain = socket.create_connection(server.address, 10)
+        listening = trusting.wrap_socket(plain, server_hostname="localhost")
+        listening.sendall(raw_request("GET", "/api/events", pairs, host=host))
+        came = b""
+        while not came.endswith(b'data: {"states":[]}\n\n'):
+            came += (block := listening.recv(4096))
+            assert block, came
+        Connection(server.url, "AK", "SK", ca_bundle=str(tmp_path / "ca.pem")).post(
+            action_path(KARMIC, "install")
+        )
+        assert b'"status":"downloading"' in listening.recv(4096)
+    finally:
+        in_reactor(server.stop)
+    with listening:
+        assert listening.recv(4096) == b""

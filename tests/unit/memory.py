@@ -393,8 +393,10 @@ class MemorySources:
         self.documents: dict[str, ImageDocument] = {}
         self.offered: dict[str, ImageInfo] = {}
         self.problem = ""
+        self.revision = 0
 
     def offer(self, document: ImageDocument) -> None:
+        self.revision += 1
         self.documents[document.uri] = document
         self.offered[document.uri] = document.info
 

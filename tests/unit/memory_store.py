@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote_plus
@@ -72,6 +72,23 @@ class MemoryStore:
         self.gate: Deferred[None] | None = None
         self.trouble: BaseException | None = None
         self.found = Reconciliation(checked=len(self.images))
+        self._settled: dict[str, ImageState] = {}
+        self._revision = 0
+
+    @property
+    def revision(self) -> int:
+        moving = self.under_way()
+        settled = {uri: state for uri, state in self.state_of.items() if uri not in moving}
+        if settled != self._settled:
+            self._settled = settled
+            self._revision += 1
+        return self._revision
+
+    def under_way(self) -> Collection[str]:
+        return {uri for uri, state in self.state_of.items() if state.progress}
+
+    def installed(self) -> Collection[str]:
+        return [uri for uri, state in self.state_of.items() if state.status is Status.INSTALLED]
 
     async def _ready(self) -> None:
         if self.gate is not None:
@@ -105,7 +122,7 @@ class MemoryStore:
             if uri not in image_uris and (state.progress or state.error_message)
         ]
         return Shelf(
-            Listing(tuple(self.images[uri] for uri in others)),
+            Listing(tuple(self.images.get(uri) or info(uri) for uri in others)),
             [
                 self.state_of.get(uri) or ImageState(uri, Status.UNINSTALLED)
                 for uri in (*image_uris, *others)

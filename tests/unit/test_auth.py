@@ -15,6 +15,8 @@ from imagestoreproxy.model.signing import Pair, Parameter, signed_pairs
 from imagestoreproxy.web import form
 from imagestoreproxy.web.api import make_tree
 from imagestoreproxy.web.auth import UNSIGNED_PATHS
+from imagestoreproxy.web.ready import ReadyStates
+from imagestoreproxy.web.streams import Streams
 from tests.unit.memory_store import (
     CLIENT,
     KARMIC,
@@ -270,8 +272,17 @@ def resources(resource: Resource, path: str = "") -> list[str]:
 def test_nothing_but_the_written_list_is_reachable_unsigned() -> None:
     assert {b"/healthz", b"/readyz"} == UNSIGNED_PATHS
     site = MemorySite()
-    known = resources(make_tree(site.store, ""))
-    assert {"/api/dashboard", "/api/search", "/api/states", "/healthz", "/readyz"} <= set(known)
+    ready = ReadyStates(site.store)
+    streams = Streams(site.store, ready, site.reactor, most=1)
+    known = resources(make_tree(site.store, "", ready, streams))
+    assert {
+        "/api/dashboard",
+        "/api/events",
+        "/api/search",
+        "/api/states",
+        "/healthz",
+        "/readyz",
+    } <= set(known)
     below = [f"{path.rstrip('/')}/{more}" for path in known for more in ("", "x", "..", "%2e%2e")]
     odd = [
         "/healthz/../api/dashboard",

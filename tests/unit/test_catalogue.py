@@ -94,6 +94,21 @@ def test_a_dashboard_is_shown_and_asked_for_again_only_after_a_while() -> None:
     assert len(shop.pages.asked) == 2
 
 
+def test_there_is_another_revision_when_something_is_known_and_only_then() -> None:
+    page = {"images": [IMAGE]}
+    shop = Shop({f"{API}/dashboard": page, f"{API}/search?q=x": page})
+    revisions = [shop.catalogue.revision]
+    for image in (IMAGE, IMAGE, {**IMAGE, "version": "2.0"}):
+        page["images"] = [image]
+        result(shop.catalogue.dashboard())
+        revisions.append(shop.catalogue.revision)
+        shop.clock.twisted.advance(61)
+    result(shop.catalogue.search("x"))
+    revisions.append(shop.catalogue.revision)
+    first, second, third, fourth, fifth = revisions
+    assert first < second == third < fourth < fifth
+
+
 def test_h1_the_last_good_dashboard_stays_with_its_age_and_the_reason() -> None:
     shop = Shop({f"{API}/dashboard": DASHBOARD})
     result(shop.catalogue.dashboard())

@@ -18,10 +18,10 @@ from imagestoreproxy.web.present import (
     base_url,
     checked_external_url,
     image_json,
+    problems_json,
     sanitised,
     shelf_json,
     state_json,
-    states_json,
 )
 from tests.unit.memory_store import KARMIC, LUCID
 
@@ -207,7 +207,7 @@ def test_an_ipv6_address_never_gets_into_an_action_uri() -> None:
         assert base_url(f"[{address}]:52780", secure=False) == ""
     state = ImageState(KARMIC, Status.UNINSTALLED, (Action.INSTALL,))
     assert state_json(state, "")["actions"] == {}
-    assert "--external-url" in states_json(Shelf(Listing(), [state]), "")["error-message"]
+    assert "--external-url" in problems_json("", "")["error-message"]
     with pytest.raises(SettingsError, match="IPv4"):
         checked_external_url("http://[::1]:80")
     assert checked_external_url("") == ""
