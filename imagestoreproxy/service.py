@@ -24,7 +24,7 @@ from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.clouds.ec2 import Ec2Cloud
 from imagestoreproxy.clouds.fake import FakeCloud
 from imagestoreproxy.config import Settings
-from imagestoreproxy.install.inside import Inside, Limits, Outside
+from imagestoreproxy.install.inside import Inside, InstallLimits, Outside
 from imagestoreproxy.model.errors import InstallError, OwnStateError, SettingsError
 from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.model.masking import masked
@@ -119,7 +119,7 @@ class Proxy(Service):
             clock=self._clock,
             journal=self._journal,
         )
-        limits = Limits(
+        limits = InstallLimits(
             max_installs=settings.max_installs,
             max_downloads=settings.max_downloads,
             max_unpacked_bytes=settings.max_unpacked_bytes,

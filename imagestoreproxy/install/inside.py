@@ -45,7 +45,7 @@ class Outside:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class InstallLimits:
     """How much goes on at a time, and how large it may be.
 
     Args:
@@ -65,7 +65,7 @@ class Limits:
 class Inside:
     """Everything between a click and an EMI."""
 
-    def __init__(self, outside: Outside, limits: Limits) -> None:
+    def __init__(self, outside: Outside, limits: InstallLimits) -> None:
         sources, cloud, disk = outside.sources, outside.cloud, outside.disk
         records, background = outside.records, outside.background
         clock, journal = outside.clock, outside.journal

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from imagestoreproxy.install.inside import Inside, Limits, Outside
+from imagestoreproxy.install.inside import Inside, InstallLimits, Outside
 from imagestoreproxy.model.errors import DocumentError, FetchError
 from imagestoreproxy.model.images import FileKind
 from imagestoreproxy.model.installs import Status
@@ -64,7 +64,7 @@ def test_an_install_goes_on_over_a_jump_of_the_clock(tmp_path: Path, jump_s: flo
         clock=clock,
         journal=journal,
     )
-    inside = Inside(outside, Limits())
+    inside = Inside(outside, InstallLimits())
     result(inside.actions.resume())
     (image,) = (file for file in document.files if file.kind is FileKind.IMAGE)
     body = world.fetcher.pages[image.url]

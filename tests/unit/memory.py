@@ -17,7 +17,7 @@ from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock as TwistedClock
 
-from imagestoreproxy.install.inside import Inside, Limits, Outside
+from imagestoreproxy.install.inside import Inside, InstallLimits, Outside
 from imagestoreproxy.model.bundles import Stored, Upload
 from imagestoreproxy.model.errors import Cancelled, DigestError, FetchError
 from imagestoreproxy.model.images import (
@@ -35,7 +35,7 @@ from imagestoreproxy.ports import Offer, Partial, Remembered, Sink, Stop, Stream
 
 T = TypeVar("T")
 
-LIMITS = Limits(max_unpacked_bytes=2**30)
+LIMITS = InstallLimits(max_unpacked_bytes=2**30)
 URI = "http://store.example/api/images/1"
 NOW_S = 1_790_000_000.0
 
@@ -455,7 +455,7 @@ def boot(
     world: World,
     *,
     around: Callable[[Any], Any] = lambda port: port,
-    limits: Limits = LIMITS,
+    limits: InstallLimits = LIMITS,
 ) -> Daemon:
     """Wire the inside to a world; ``around`` may wrap each port that leaves something behind."""
     journal, clock = MemoryJournal(), MemoryClock()

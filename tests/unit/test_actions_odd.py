@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, fail
 
-from imagestoreproxy.install.inside import Limits
+from imagestoreproxy.install.inside import InstallLimits
 from imagestoreproxy.model.errors import (
     CallerError,
     CloudError,
@@ -151,7 +151,7 @@ def test_three_files_at_a_time_are_stored_so_that_memory_is_bounded(world: World
 @pytest.mark.parametrize("most", [1, 2, 5])
 def test_no_more_than_so_many_downloads_run_at_a_time(world: World, most: int) -> None:
     held = hold(world, "fetcher", "download")
-    daemon = boot(world, limits=Limits(max_downloads=most))
+    daemon = boot(world, limits=InstallLimits(max_downloads=most))
     result(daemon.actions.resume())
     uris = [f"{URI}{number}" for number in range(2)]
     for number, uri in enumerate(uris):
