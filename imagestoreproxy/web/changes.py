@@ -34,21 +34,29 @@ class Changes:
         # What is not asked for is given all the same, if it is under way or has an error.
         states = self._store.states(sorted(asked)).states
         self._revision = revision
-        self._moving = set(self._store.under_way())
-        changed = [state for state in states if self._differs(state, progress=progress)]
-        self._seen.update({state.image_uri: state for state in changed})
-        if changed:
-            stay = self._moving.union(self._store.installed())
-            for state in changed:
-                if state.image_uri not in stay and not state.error_message:
-                    del self._seen[state.image_uri]
+        moving = set(self._store.under_way())
+        changed, waiting = [], set()
+        for state in states:
+            seen = self._seen.get(state.image_uri)
+            if seen == state:
+                continue
+            if seen is None or progress or _what_counts(seen) != _what_counts(state):
+                changed.append(state)
+            else:
+                waiting.add(state.image_uri)
+        self._remember(changed, moving)
+        self._moving = moving | waiting
         return changed
 
-    def _differs(self, state: ImageState, *, progress: bool) -> bool:
-        seen = self._seen.get(state.image_uri)
-        if seen is None or seen == state:
-            return seen is None
-        return progress or _what_counts(seen) != _what_counts(state)
+    def _remember(self, changed: Sequence[ImageState], moving: set[str]) -> None:
+        if not changed:
+            return
+        stay = moving.union(self._store.installed())
+        for state in changed:
+            if state.image_uri in stay or state.error_message:
+                self._seen[state.image_uri] = state
+            else:
+                self._seen.pop(state.image_uri, None)
 
 
 def _what_counts(state: ImageState) -> object:

@@ -384,3 +384,16 @@ def test_what_is_no_longer_there_is_not_remembered() -> None:
         store.state_of[uri] = ImageState(uri, Status.UNINSTALLED)
         assert [s.status for s in changes.since(progress=False)] == [Status.UNINSTALLED]
     assert not changes._seen
+
+
+def test_what_has_to_wait_is_told_later_and_only_once() -> None:
+    store = MemoryStore()
+    changes = Changes(store)
+    working = ImageState(LUCID, Status.INSTALLED, progress=Progress(Step.WAITING, 0))
+    store.state_of[LUCID] = working
+    changes.since(progress=True)
+    progress = Progress(Step.WAITING, 1)
+    store.state_of[LUCID] = replace(working, progress=progress, updated_at_s=5.0)
+    assert changes.since(progress=False) == []
+    assert [state.updated_at_s for state in changes.since(progress=True)] == [5.0]
+    assert changes.since(progress=True) == []
