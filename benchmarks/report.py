@@ -31,7 +31,7 @@ class Row:
         subject: what it was measured on.
         what: is told.
         unit: ``s``, ``ms``, ``MiB``, ``/s``, ``x`` (a ratio) or empty (a count).
-        at_most: the target, where there is one.
+        at_most, at_least: the target, where there is one.
         samples: all values of which ``value`` is the median, or one.
     """
 
@@ -43,6 +43,7 @@ class Row:
     at_most: float | None = None
     note: str = ""
     samples: tuple[float, ...] = ()
+    at_least: float | None = None
 
     @property
     def told(self) -> str:
@@ -50,9 +51,13 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        if self.at_most is None:
-            return ""
-        return f"{'ok' if self.value <= self.at_most else 'MISSED'}: at most {self.at_most:g}"
+        if self.at_most is not None:
+            return f"{'ok' if self.value <= self.at_most else 'MISSED'}: at most {self.at_most:g}"
+        if self.at_least is not None:
+            return (
+                f"{'ok' if self.value >= self.at_least else 'MISSED'}: at least {self.at_least:g}"
+            )
+        return ""
 
 
 def median_row(
@@ -63,6 +68,7 @@ def median_row(
     unit: str = "s",
     at_most: float | None = None,
     note: str = "",
+    at_least: float | None = None,
 ) -> Row:
     """Give the row of a median; tells how many samples there were."""
     spread = ""
@@ -71,7 +77,7 @@ def median_row(
     told = f"{len(samples)} round{'s' * (len(samples) > 1)}{spread}"
     note = f"{told}; {note}" if note else told
     value = statistics.median(samples)
-    return Row(part, subject, what, value, unit, at_most, note, tuple(samples))
+    return Row(part, subject, what, value, unit, at_most, note, tuple(samples), at_least)
 
 
 def ratio_row(
@@ -82,10 +88,11 @@ def ratio_row(
     below: Sequence[float],
     at_most: float | None = None,
     note: str = "",
+    at_least: float | None = None,
 ) -> Row:
     """Give the median of the ratios of the rounds that both have."""
     ratios = [one / other for one, other in zip(above, below, strict=False)]
-    return median_row(part, subject, what, ratios, "x", at_most, note)
+    return median_row(part, subject, what, ratios, "x", at_most, note, at_least)
 
 
 def percentile(samples: Sequence[float], at: float) -> float:
