@@ -17,7 +17,7 @@ from benchmarks.report import Report, median_row, ratio_row
 
 PART = "link"
 MIB = 2**20
-LAST_BYTES = 2**16
+LAST_BYTES = 2**19
 AT_MOST = {125: 1.10, 50: 1.03}
 
 

@@ -52,12 +52,12 @@ class Row:
     @property
     def verdict(self) -> str:
         if self.at_most is not None:
-            return f"{'ok' if self.value <= self.at_most else 'MISSED'}: at most {self.at_most:g}"
-        if self.at_least is not None:
-            return (
-                f"{'ok' if self.value >= self.at_least else 'MISSED'}: at least {self.at_least:g}"
-            )
-        return ""
+            is_met, target = self.value <= self.at_most, f"at most {self.at_most:g}"
+        elif self.at_least is not None:
+            is_met, target = self.value >= self.at_least, f"at least {self.at_least:g}"
+        else:
+            return ""
+        return f"{'ok' if is_met else 'MISSED'}: {target}"
 
 
 def median_row(
