@@ -20,7 +20,7 @@ from benchmarks.store import make_store
 from demo.certificates import Credentials, make_credentials_directory
 from tests.functional.rig import CLIENT_ID, SECRET, Daemon, Process, free_port, wait_for
 
-POLL_S = 0.01
+POLL_S = 0.02
 LONGEST_S = 1800.0
 
 
@@ -94,7 +94,7 @@ class Ground:
             return int(json.load(answer).get("requests", 0))
 
     def install(self, uri: str) -> Spent:
-        """Install, and take the time; polls every 10 ms, as an impatient page would."""
+        """Install, and take the time; polls every 20 ms, as an impatient page would."""
         url: str = self.daemon.state(uri)["actions"]["install"]
         path = url.removeprefix(self.daemon.proxy.url)
         cpu_before_s, began_s = cpu_s(self.pid), time.perf_counter()

@@ -183,7 +183,7 @@ class GzipFrame:
 TRAILER_BYTES = 8
 
 
-def gzip_head_bytes(start: bytes | bytearray) -> int | None:
+def gzip_head_bytes(start: bytes) -> int | None:
     """Give how long the header of a gzip is that begins so; None while that cannot be told."""
     flags, at = start[3] if len(start) > 3 else 0, 10
     if flags & 4:

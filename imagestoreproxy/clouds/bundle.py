@@ -87,16 +87,22 @@ class _Archive:
     def kept(self, chunks: Iterable[Chunk]) -> Iterator[bytes]:
         """Put the header before the deflate that came with the file."""
         yield GzipFrame.HEAD + stored_piece(self._count(self._header))
-        held = bytearray()  # of the source: its head, until that is whole; then its last bytes
+        held = b""  # of the source: its head, until that is whole; then what may be its trailer
         is_inside = False
         for chunk in chunks:
             self._count(chunk.raw)
-            held += chunk.packed
-            head_bytes = 0 if is_inside else gzip_head_bytes(held)
-            if head_bytes is not None and len(held) - head_bytes > TRAILER_BYTES:
-                is_inside = True
-                yield bytes(held[head_bytes:-TRAILER_BYTES])
-                del held[:-TRAILER_BYTES]
+            packed = chunk.packed
+            if is_inside and len(packed) > TRAILER_BYTES:
+                yield held
+                yield packed[:-TRAILER_BYTES]
+                held = packed[-TRAILER_BYTES:]
+            elif packed:
+                held += packed
+                head_bytes = 0 if is_inside else gzip_head_bytes(held)
+                if head_bytes is not None and len(held) - head_bytes > TRAILER_BYTES:
+                    is_inside = True
+                    yield held[head_bytes:-TRAILER_BYTES]
+                    held = held[-TRAILER_BYTES:]
         yield self._frame.trailer
 
     def packed(self, chunks: Iterable[Chunk]) -> Iterator[bytes]:
