@@ -32,12 +32,12 @@ def measure(work: Path, images: Iterable[Callable[[], Image]], report: Report) -
         what = f"idle CPU in {IDLE_S:.0f} s"
         report.add(Row(PART, subject, what, idle_cpu_s * 1000, "ms"))
         note = f"{after_kib >> 10} MiB after the install"
-        report.add(Row(PART, subject, "peak RSS, daemon", peak_kib / 1024, "MiB", note=note))
+        report.add(Row(PART, subject, "peak RSS, daemon", peak_kib / 1024, "MiB", 140, note))
         note = "sum of RSS, sampled: shared pages count for each"
         family_mib = peaks.family_kib / 1024
         report.add(Row(PART, subject, "peak RSS, with children", family_mib, "MiB", note=note))
         disk_mib = peaks.disk_bytes / 2**20
         note = f"data directory, sampled; the download has {mib:,.0f} MiB"
         report.add(Row(PART, subject, "peak disk", disk_mib, "MiB", note=note))
-        report.add(Row(PART, subject, "peak disk / download", disk_mib / mib, "x"))
+        report.add(Row(PART, subject, "peak disk / download", disk_mib / mib, "x", 1.15))
         report.add(Row(PART, subject, "first install", spent.seconds, "s", note="1 round"))
