@@ -87,7 +87,7 @@ def _report(installs: int, load: Load, met: Met, idle: Met, report: Report) -> N
         report.add(Row(PART, subject, name, value_s * 1000, "ms", AT_MOST_MS[name]))
         if installs:
             report.add(ratio_row(PART, subject, f"{name} / idle", [value_s], [idle_s]))
-    if not installs:
+    if not installs and not load.per_second:
         per_cpu_s = len(met.latencies_s) / max(met.cpu_s, 0.01)
         what = "answered in a second of the daemon's CPU"
         report.add(Row(PART, subject, what, per_cpu_s, "/s", at_least=1500))
