@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import bz2
+import importlib
 import lzma
 import struct
 import sys
 import zlib
+from contextlib import suppress
 from typing import Any, Protocol
 
 from imagestoreproxy.model.errors import UnpackError
@@ -23,10 +25,9 @@ try:
     from isal import igzip_lib, isal_zlib
 except ImportError:
     igzip_lib = isal_zlib = None  # type: ignore[assignment]
-try:
-    from zlib_ng import zlib_ng as plain_zlib
-except ImportError:
-    plain_zlib = zlib
+plain_zlib: Any = zlib
+with suppress(ImportError):
+    plain_zlib = importlib.import_module("zlib_ng.zlib_ng")
 
 # A decoder's window is memory: xz -9 needs 65 MiB, zstd --long=26 64 MiB; nobody needs more.
 XZ_MEMORY_BYTES = 80 * 2**20
