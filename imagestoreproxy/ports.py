@@ -262,6 +262,9 @@ class Cloud(Protocol):
     def find(self, bundle: Bundle, location: str) -> Awaitable[str]:
         """Give the id of a bundle registered earlier (its answer may be lost), or empty."""
 
+    def registered_ids(self) -> Awaitable[frozenset[str]]:
+        """Name the ids that the cloud lists as ours: what is missing is to be asked for singly."""
+
     def is_registered(self, image_id: str) -> Awaitable[bool]:
         """Tell whether the cloud still knows the id."""
 

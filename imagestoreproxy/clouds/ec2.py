@@ -97,6 +97,10 @@ class Ec2Cloud:
         """Give the id of a bundle registered earlier, or empty."""
         return self._run(lambda stop: self._images(stop).find(bundle, location))
 
+    def registered_ids(self) -> Awaitable[frozenset[str]]:
+        """Name the ids that EC2 lists as ours."""
+        return self._run(lambda stop: self._images(stop).listed())
+
     def is_registered(self, image_id: str) -> Awaitable[bool]:
         """Tell whether EC2 still knows the id."""
         return self._run(lambda stop: self._images(stop).knows(image_id))

@@ -42,6 +42,7 @@ class FakeCloud:
         self._background = background
         self._state_file = state_file
         self._lock = threading.Lock()
+        self._seen: tuple[tuple[int, int, int], _Held] | None = None
 
     def check(self) -> Awaitable[None]:
         """Raise when its file cannot be read."""
@@ -86,6 +87,12 @@ class FakeCloud:
         place = location or _location(bundle)
         return self._background.run(lambda stop: self._ask(lambda held: _found(held, place)))
 
+    def registered_ids(self) -> Awaitable[frozenset[str]]:
+        """Name all ids that were given and not taken back."""
+        return self._background.run(
+            lambda stop: self._ask(lambda held: frozenset(held["registered"]))
+        )
+
     def is_registered(self, image_id: str) -> Awaitable[bool]:
         """Tell whether the id was given and not taken back."""
         return self._background.run(
@@ -94,9 +101,10 @@ class FakeCloud:
 
     def is_stored(self, location: str) -> Awaitable[bool]:
         """Tell whether a bundle was taken and not removed."""
+        bucket = location.partition("/")[0]
         return self._background.run(
             lambda stop: self._ask(
-                lambda held: any(one["location"] == location for one in held["stored"].values())
+                lambda held: held["stored"].get(bucket, {}).get("location") == location
             )
         )
 
@@ -148,7 +156,7 @@ class FakeCloud:
 
     def _ask(self, work: Callable[[_Held], T]) -> T:
         with self._lock:
-            return work(self._load())
+            return work(self._looked_at())
 
     def _change(self, work: Callable[[_Held], T]) -> T:
         with self._lock:
@@ -156,6 +164,17 @@ class FakeCloud:
             outcome = work(held)
             self._save(held)
             return outcome
+
+    def _looked_at(self) -> _Held:
+        """Give what is held, not to be changed; read anew only when the file is another."""
+        try:
+            stat = self._state_file.stat()
+        except OSError:
+            return self._load()
+        version = stat.st_ino, stat.st_mtime_ns, stat.st_size
+        if self._seen is None or self._seen[0] != version:
+            self._seen = version, self._load()
+        return self._seen[1]
 
     def _load(self) -> _Held:
         try:

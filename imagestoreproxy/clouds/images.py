@@ -68,10 +68,11 @@ class Images:
 
     def find(self, bundle: Bundle, location: str) -> str:
         """Give the id of a bundle registered earlier, or empty."""
-        answer = self._calls.call(
-            "list our images", lambda: self._ec2.describe_images(Owners=["self"])
-        )
-        return self._matching(answer, bundle, location)
+        return self._matching(self._ours(), bundle, location)
+
+    def listed(self) -> frozenset[str]:
+        """Give the ids of all that EC2 lists as ours; an old cloud may leave some out."""
+        return frozenset(str(image.get("ImageId")) for image in self._live(self._ours()))
 
     def knows(self, image_id: str) -> bool:
         """Tell whether an id is registered."""
@@ -107,6 +108,12 @@ class Images:
         raise CloudError(
             f"{self._calls.endpoint} took {image_id} back and still lists it; try again."
         )
+
+    def _ours(self) -> dict[str, Any]:
+        answer: dict[str, Any] = self._calls.call(
+            "list our images", lambda: self._ec2.describe_images(Owners=["self"])
+        )
+        return answer
 
     def _matching(self, answer: dict[str, Any], bundle: Bundle, location: str) -> str:
         # Compared here: old clouds know no filters, and some services keep only the name.

@@ -115,6 +115,21 @@ def test_what_was_uploaded_and_registered_is_known_found_and_can_be_taken_back(
     assert ground.left_of(bundle) == []
 
 
+def test_h11_all_that_is_registered_is_listed_and_no_longer_once_it_is_taken_back(
+    ground: Ground,
+) -> None:
+    uploads = [an_upload(kind.encode(), kind) for kind in FileKind]
+    ids = {
+        now(ground.cloud.register(upload.upload, bring(ground.cloud, upload))) for upload in uploads
+    }
+    assert ids <= now(ground.cloud.registered_ids())
+    taken = ids.pop()
+    now(ground.cloud.deregister(taken))
+    listed = now(ground.cloud.registered_ids())
+    assert ids <= listed
+    assert taken not in listed
+
+
 def test_p4_registering_again_after_a_lost_answer_gives_the_same_id(ground: Ground) -> None:
     upload = an_upload(b"kernel", FileKind.KERNEL)
     location = bring(ground.cloud, upload)

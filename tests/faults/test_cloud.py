@@ -476,6 +476,7 @@ def test_h11_a_web_server_in_place_of_the_cloud_makes_no_image_gone(
     location = bring(cloud, upload)
     image_id = now(cloud.register(upload.upload, location))
     asking: dict[str, Callable[[], Awaitable[object]]] = {
+        "registered_ids": cloud.registered_ids,
         "is_registered": lambda: cloud.is_registered(image_id),
         "is_stored": lambda: cloud.is_stored(location),
         "find": lambda: cloud.find(upload.bundle, location),

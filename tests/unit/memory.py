@@ -363,6 +363,9 @@ class MemoryCloud:
         found = (key for key, value in self.registered.items() if value == location)
         return self._try("find", lambda: next(found, ""))
 
+    def registered_ids(self) -> Deferred[frozenset[str]]:
+        return self._try("registered_ids", lambda: frozenset(self.registered))
+
     def is_registered(self, image_id: str) -> Deferred[bool]:
         return self._try("is_registered", lambda: image_id in self.registered)
 
@@ -447,6 +450,7 @@ class Daemon:
         self.inventory = inside.inventory
         self.actions = inside.actions
         self.store = inside.store
+        self.reconciler = inside.reconciler
         self.clock = clock
         self.journal = journal
 
