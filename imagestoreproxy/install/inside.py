@@ -144,6 +144,7 @@ class Inside:
             undo=undo,
             cloud=cloud,
             records=records,
+            background=background,
             clock=clock,
             journal=journal,
         )

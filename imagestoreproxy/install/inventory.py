@@ -38,6 +38,10 @@ class Inventory:
         """Give every installation."""
         return [one for many in self.installed.values() for one in many]
 
+    def has(self, installation: Installation) -> bool:
+        """Tell whether an installation is still here."""
+        return any(one is installation for one in self.installed.get(installation.image_uri, ()))
+
     def newest(self, image_uri: str) -> Installation | None:
         """Give the installation that counts, or None."""
         found = self.installed.get(image_uri)

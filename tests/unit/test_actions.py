@@ -419,7 +419,9 @@ def test_a_manifest_that_vanished_from_s3_is_found_and_so_is_its_return(world: W
 def test_a_cloud_that_cannot_be_asked_changes_nothing(world: World) -> None:
     daemon = started(world)
     result(daemon.store.install(URI))
-    world.cloud.trouble["is_registered"] = CloudError("EC2 is away")
+    world.cloud.registered.clear()
+    for call in ("registered_ids", "is_registered"):
+        world.cloud.trouble[call] = CloudError("EC2 is away")
     found = result(daemon.store.reconcile())
     assert found.problem == "EC2 is away"
     assert state(daemon).status is Status.INSTALLED

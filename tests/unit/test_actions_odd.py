@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 
 from imagestoreproxy.install.inside import InstallLimits
 from imagestoreproxy.model.errors import (
@@ -201,7 +201,7 @@ def test_a_cancel_while_the_click_is_written_down_starts_nothing(world: World) -
 def test_an_uninstall_during_the_comparison_with_the_cloud_disturbs_neither(world: World) -> None:
     daemon = started(world)
     result(daemon.store.install(URI))
-    held = Held(world.cloud, "is_registered")
+    held = Held(world.cloud, "is_stored")
     slow = started(world, around=lambda port: held if port is world.cloud else port)
     comparing = Deferred.fromCoroutine(_awaited(slow.store.reconcile()))
     result(slow.store.uninstall(URI))
@@ -352,6 +352,8 @@ def test_one_image_that_cannot_be_looked_at_does_not_hide_another_that_is_gone(
         return fail(CloudError("403")) if image_id == first.eki else real(image_id)
 
     world.cloud.is_registered = moody  # type: ignore[method-assign]
+    listing: Deferred[frozenset[str]] = succeed(frozenset())
+    world.cloud.registered_ids = lambda: listing  # type: ignore[method-assign]
     found = result(daemon.store.reconcile())
     assert (found.gone, found.problem) == ((other,), "403")
     assert found.checked == 1
