@@ -26,7 +26,7 @@ from imagestoreproxy.outside.disk import DataDirectory
 from imagestoreproxy.outside.gpg import GpgVerifier
 from imagestoreproxy.outside.process import ENVIRONMENT
 from imagestoreproxy.ports import Background, Clock, Cloud
-from imagestoreproxy.sources.storeapi import LISTING_LIMIT_BYTES, read_listing
+from imagestoreproxy.sources.storeapi import DASHBOARD, read_listing
 from imagestoreproxy.storage.schema import STEPS
 
 GIB = 2**30
@@ -97,7 +97,7 @@ class _Checks:
     async def source(self) -> list[Finding]:
         url = f"{self._settings.api_url}/dashboard"
         fetcher = self._parts.fetcher()
-        fetched = await fetcher.get(url, limit_bytes=LISTING_LIMIT_BYTES, allow_local=True)
+        fetched = await fetcher.get(url, limit_bytes=DASHBOARD.size_bytes, allow_local=True)
         now_s = self._parts.clock.now_s()
         listing = await self._parts.background.run(lambda stop: read_listing(fetched.body))
         note = f"{masked(url)} answers, with {len(listing.images)} images"

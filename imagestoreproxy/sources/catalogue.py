@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from imagestoreproxy.model.errors import DocumentError, FetchError, StoreProxyError
@@ -13,6 +13,9 @@ from imagestoreproxy.sources.storeapi import StoreApi
 
 FRESH_S = 60.0
 AWAY_S = 15.0
+SAVED_EVERY_S = 600.0
+# What is taken up between two turns of the reactor.
+AT_A_STRETCH = 500
 # What one store may have to answer at a time; a silent one would pile up more and more.
 SEARCHES = 4
 
@@ -22,6 +25,7 @@ class _Shown:
 
     Attributes:
         infos: of the listing, by URI.
+        saved_at_s: when the records got the dashboard; Unix seconds.
         asked_at_s: monotonic; when its last answer, or the lack of one, was seen.
         refresh: the dashboard being fetched, if ``asking``.
         searches: how many are under way.
@@ -31,6 +35,7 @@ class _Shown:
         self.listing = Listing()
         self.infos: dict[str, ImageInfo] = {}
         self.fetched_at_s: float | None = None
+        self.saved_at_s = 0.0
         self.asked_at_s = float("-inf")
         self.asking = False
         self.refresh: Task | None = None
@@ -73,6 +78,7 @@ class Catalogue:
             body, fetched_at_s = kept
             try:
                 self._show(name, await source.read(body), fetched_at_s)
+                self._shown[name].saved_at_s = fetched_at_s
             except DocumentError as error:
                 self._journal.failure(
                     "the kept dashboard of {source} is unreadable", error, source=name
@@ -99,7 +105,7 @@ class Catalogue:
             await task.ended()
         offers = [found[name] for name in self._sources if name in found]
         problems = [offer.problem for offer in offers if offer.problem]
-        return Offer(_merged(offer.listing for offer in offers), " ".join(problems))
+        return Offer(_merged([offer.listing for offer in offers]), " ".join(problems))
 
     def info(self, image_uri: str) -> ImageInfo | None:
         known = self._find(image_uri)
@@ -154,8 +160,12 @@ class Catalogue:
             fetched_at_s = self._clock.now_s()
             shown.problem = ""
             shown.asked_at_s = self._clock.monotonic_s()
+            is_new = listing is not shown.listing
             self._show(name, listing, fetched_at_s)
-            await self._records.save_listing(name, body, fetched_at_s)
+            # Tens of MiB: what is the same is written anew only so that its age is right.
+            if is_new or fetched_at_s - shown.saved_at_s > SAVED_EVERY_S:
+                await self._records.save_listing(name, body, fetched_at_s)
+                shown.saved_at_s = fetched_at_s
         except FetchError as error:
             self._is_away(name, shown, error)
         except StoreProxyError as error:
@@ -180,27 +190,35 @@ class Catalogue:
                 " searches; this is what it last showed. Try again in a moment."
             )
         if problem:
-            return Offer(_matching(shown.listing, text), problem)
+            return Offer(await self._last_seen(name, text), problem)
         shown.searches += 1
         try:
             listing = await self._sources[name].search(text)
         except FetchError as error:
             if not error.status:  # it was not the search that it refused
                 self._is_away(name, shown, error)
-            return Offer(_matching(shown.listing, text), error.message)
+            return Offer(await self._last_seen(name, text), error.message)
         finally:
             shown.searches -= 1
-        self._searched.learn(name, listing.images)
+        for begin in range(0, len(listing.images), AT_A_STRETCH):
+            if begin:
+                await self._clock.sleep(0)
+            self._searched.learn(name, listing.images[begin : begin + AT_A_STRETCH])
         self.revision += 1
         return Offer(listing)
 
+    async def _last_seen(self, name: str, text: str) -> Listing:
+        listing = self._shown[name].listing
+        return await self._sources[name].background.run(lambda _stop: _matching(listing, text))
+
     def _show(self, name: str, listing: Listing, fetched_at_s: float) -> None:
         shown = self._shown[name]
-        if listing.images != shown.listing.images:
-            self.revision += 1
-        shown.listing = listing
-        shown.infos = {info.uri: info for info in listing.images}
         shown.fetched_at_s = fetched_at_s
+        # A store that says the same as before gives the same object: a comparison takes too long.
+        if listing is not shown.listing:
+            self.revision += 1
+            shown.listing = listing
+            shown.infos = {info.uri: info for info in listing.images}
 
     def _dated(self, shown: _Shown) -> Listing:
         if not shown.problem or shown.fetched_at_s is None:
@@ -217,7 +235,9 @@ class Catalogue:
         return " ".join(shown.problem for shown in self._shown.values() if shown.problem)
 
 
-def _merged(listings: Iterable[Listing]) -> Listing:
+def _merged(listings: Sequence[Listing]) -> Listing:
+    if len(listings) == 1:
+        return listings[0]
     images: dict[str, ImageInfo] = {}
     sections: list[Section] = []
     for listing in listings:

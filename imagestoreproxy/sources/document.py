@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from imagestoreproxy.model.errors import DocumentError
 from imagestoreproxy.model.images import (
@@ -34,6 +34,7 @@ MIB = 2**20
 # How far a store's clock may be ahead of ours.
 AHEAD_S = 86400
 
+T = TypeVar("T")
 Word = TypeVar("Word", bound=StrEnum)
 
 
@@ -99,11 +100,27 @@ def check_serial(document: ImageDocument, highest_seen: int) -> None:
         )
 
 
-def read_info(source: Json, image_uri: str, size_mb: int) -> ImageInfo:
+class Same:
+    """Values that many images of a listing have in common, kept once."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Any, Any] = {}
+
+    def __call__(self, value: T) -> T:
+        """Give an equal value that was seen before, or this one."""
+        seen: T = self._seen.setdefault(value, value)
+        return seen
+
+
+def read_info(source: Json, image_uri: str, size_mb: int, same: Same | None = None) -> ImageInfo:
     """Read the fields for people; the same in documents and in listings.
 
     ``icon-uri`` and the provider's ``uri`` are dropped when they are not plain http(s).
+
+    Args:
+        same: of the listing that it is an entry of.
     """
+    same = same or Same()
     provider = fields.mapping(source, "provider")
     return ImageInfo(
         uri=image_uri,
@@ -112,11 +129,13 @@ def read_info(source: Json, image_uri: str, size_mb: int) -> ImageInfo:
         description_html=fields.text(source, "description-html", limit=50_000),
         version=fields.text(source, "version", limit=100),
         size_mb=size_mb,
-        icon_uri=_uri_or_nothing(source, "icon-uri"),
-        tags=fields.texts(source, "tags", limit=50, length=100),
-        provider=Provider(
-            title=fields.text(provider, "title", limit=300),
-            uri=_uri_or_nothing(provider, "uri"),
+        icon_uri=same(_uri_or_nothing(source, "icon-uri")),
+        tags=same(tuple(map(same, fields.texts(source, "tags", limit=50, length=100)))),
+        provider=same(
+            Provider(
+                title=fields.text(provider, "title", limit=300),
+                uri=_uri_or_nothing(provider, "uri"),
+            )
         ),
     )
 

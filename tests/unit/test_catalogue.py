@@ -297,7 +297,7 @@ def test_what_was_found_is_known_within_a_bound_of_memory() -> None:
     "value", ["[]", "{}", "0", '""', '{"a":0}', "[[]]"], ids=lambda value: f"many {value}"
 )
 def test_a_listing_of_countless_values_is_refused_before_it_fills_the_memory(value: str) -> None:
-    body = f'{{"images": [{",".join([value] * 600_000)}]}}'
+    body = f'{{"images": [{",".join([value] * 3_000_000)}]}}'
     with pytest.raises(DocumentError, match="more values in it than any store needs"):
         read_listing(body.encode())
 
@@ -335,3 +335,44 @@ def test_what_rings_a_bell_is_left_out_of_texts() -> None:
     images = [{**IMAGE, "title": "ring\x07 the\x1b[31m bell", "summary": "two\nlines"}]
     (info,) = read_listing(json.dumps({"images": images}).encode()).images
     assert (info.title, info.summary) == ("ring the[31m bell", "two\nlines")
+
+
+def large(count: int) -> dict[str, object]:
+    images = [
+        {
+            "uri": f"{API}/images/{n}",
+            "title": f"{n}",
+            "tags": ["a", "b"],
+            "provider": {"title": "P"},
+        }
+        for n in range(count)
+    ]
+    return {"images": images, "sections": []}
+
+
+def test_fifty_thousand_images_are_shown_and_what_they_have_in_common_is_kept_once() -> None:
+    shop = Shop({f"{API}/dashboard": large(50_000)})
+    images = result(shop.catalogue.dashboard()).listing.images
+    assert len(images) == 50_000
+    assert images[0].provider is images[-1].provider
+    assert images[0].tags is images[-1].tags
+
+
+def test_what_a_store_says_again_is_neither_read_nor_written_anew() -> None:
+    shop = Shop({f"{API}/dashboard": DASHBOARD})
+    listing = result(shop.catalogue.dashboard()).listing
+    revision, saved = shop.catalogue.revision, dict(shop.records.listings)
+    shop.clock.twisted.advance(61)
+    assert result(shop.catalogue.dashboard()).listing is listing
+    assert shop.catalogue.revision == revision
+    assert shop.records.listings == saved
+    shop.clock.twisted.advance(3600)
+    result(shop.catalogue.dashboard())
+    assert shop.records.listings != saved, "its age would be wrong after a restart"
+
+
+def test_what_a_search_may_find_is_bounded_more_tightly_than_a_dashboard() -> None:
+    page = large(20_001)
+    shop = Shop({f"{API}/dashboard": page, f"{API}/search?q=x": page})
+    assert not result(shop.catalogue.dashboard()).problem
+    assert "at most 20000" in result(shop.catalogue.search("x")).problem
