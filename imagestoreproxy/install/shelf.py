@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from imagestoreproxy.install.actions import Actions
 from imagestoreproxy.install.inventory import Inventory
@@ -23,6 +23,8 @@ from imagestoreproxy.model.installs import (
 from imagestoreproxy.ports import Clock, Offer, Sources
 from imagestoreproxy.shop import Shelf
 
+# States made between two turns of the reactor.
+AT_A_STRETCH = 500
 CANCELLABLE = frozenset({State.WAITING, State.DOWNLOADING, State.INSTALLING})
 
 
@@ -56,10 +58,10 @@ class ImageStore:
         return self._inventory.installed.keys()
 
     async def dashboard(self) -> Shelf:
-        return self._shelf(await self._sources.dashboard())
+        return await self._shelf(await self._sources.dashboard())
 
     async def search(self, text: str) -> Shelf:
-        return self._shelf(await self._sources.search(text))
+        return await self._shelf(await self._sources.search(text))
 
     def states(self, image_uris: Sequence[str]) -> Shelf:
         asked = dict.fromkeys(image_uris)
@@ -98,19 +100,17 @@ class ImageStore:
         gone = (uri for uri, many in self._inventory.installed.items() if many[-1].gone)
         return list(dict.fromkeys((*self._inventory.works, *gone)))
 
-    def _shelf(self, offer: Offer) -> Shelf:
+    async def _shelf(self, offer: Offer) -> Shelf:
         """Add everything in progress: such an answer makes the Store tab forget what it knew."""
         infos = {info.uri: info for info in offer.listing.images}
         for uri in self._noteworthy():
             infos.setdefault(uri, self._info(uri))
-        return Shelf(
-            Listing(tuple(infos.values()), offer.listing.sections),
-            self._states(infos),
-            offer.problem,
-        )
-
-    def _states(self, uris: Iterable[str]) -> list[ImageState]:
-        return [self._state(uri) for uri in uris]
+        states: list[ImageState] = []
+        for uri in infos:
+            states.append(self._state(uri))
+            if len(states) % AT_A_STRETCH == 0:
+                await self._clock.sleep(0)
+        return Shelf(Listing(tuple(infos.values()), offer.listing.sections), states, offer.problem)
 
     def _info(self, uri: str) -> ImageInfo:
         work = self._inventory.works.get(uri)

@@ -14,7 +14,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from imagestoreproxy.model.errors import CallerError
 from imagestoreproxy.model.installs import Action, ImageState
-from imagestoreproxy.shop import Checks, Store
+from imagestoreproxy.shop import Checks, Shelf, Store
 from imagestoreproxy.web.answers import (
     NOWHERE,
     Answer,
@@ -31,10 +31,10 @@ from imagestoreproxy.web.present import (
     image_json,
     image_uri_of,
     reconciliation_json,
-    shelf_json,
     state_json,
 )
 from imagestoreproxy.web.ready import ReadyStates
+from imagestoreproxy.web.shelves import shelf_body
 from imagestoreproxy.web.streams import Streams
 
 QUERY_CHARS = 500
@@ -56,22 +56,26 @@ class StorePage(JsonResource):
         """Give what the action URIs of this answer begin with."""
         return self.external_url or base_url(host_of(request), secure=bool(request.isSecure()))
 
+    async def shown(self, shelf: Shelf, request: StoreRequest) -> Answer:
+        """Give the answer that shows a shelf."""
+        return Answer(200, await shelf_body(shelf, self.base(request), request.site.clock))
+
 
 class Dashboard(StorePage):
     """``GET /api/dashboard``."""
 
-    async def answer(self, request: StoreRequest) -> Json:
-        return shelf_json(await self.store.dashboard(), self.base(request))
+    async def whole(self, request: StoreRequest) -> Answer:
+        return await self.shown(await self.store.dashboard(), request)
 
 
 class Search(StorePage):
     """``GET /api/search?q=TEXT``; no text finds what an empty one does."""
 
-    async def answer(self, request: StoreRequest) -> Json:
+    async def whole(self, request: StoreRequest) -> Answer:
         text = next((value for name, value in reversed(request.pairs) if name == "q"), "")
         if len(text) > QUERY_CHARS:
             raise CallerError(f"The search text has more than {QUERY_CHARS} characters.")
-        return shelf_json(await self.store.search(text), self.base(request))
+        return await self.shown(await self.store.search(text), request)
 
 
 class States(StorePage):

@@ -17,7 +17,6 @@ from imagestoreproxy.model.errors import CallerError, SettingsError
 from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.model.images import ImageInfo, Section
 from imagestoreproxy.model.installs import ImageState, Progress, Reconciliation, Status
-from imagestoreproxy.shop import Shelf
 
 URI_CHARS = 2000
 TITLE_CHARS = 500
@@ -107,20 +106,6 @@ def checked_external_url(url: str) -> str:
     return base_url(match[2] + (match[3] or ""), secure=match[1] == "https")
 
 
-def shelf_json(shelf: Shelf, base: str) -> Json:
-    """Give ``images``, ``states`` and ``sections``, and ``error-message`` where there is one.
-
-    Args:
-        base: of action URIs, as ``base_url`` gives it.
-    """
-    return {
-        "images": images_json(shelf.listing.images),
-        "states": [state_json(s, base) for s in shelf.states if is_image_uri(s.image_uri)],
-        **problems_json(shelf.error_message, base),
-        "sections": [_section(section) for section in shelf.listing.sections],
-    }
-
-
 def images_json(infos: Iterable[ImageInfo]) -> list[Json]:
     """Give the images; one whose URI the Store tab could not take is left out."""
     return [image_json(info) for info in infos if is_image_uri(info.uri)]
@@ -153,11 +138,11 @@ def image_json(info: ImageInfo) -> Json:
     return content
 
 
-def _section(section: Section) -> Json:
+def section_json(section: Section) -> Json:
+    """Give one object of ``sections``, but for its ``image-uris``."""
     return {
         "title": _text(section.title, TITLE_CHARS),
         "summary": _text(section.summary, SUMMARY_CHARS),
-        "image-uris": [uri for uri in section.image_uris if is_image_uri(uri)],
     }
 
 

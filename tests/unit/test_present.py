@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
 
 from imagestoreproxy.model.errors import SettingsError
 from imagestoreproxy.model.images import ImageInfo, Listing, Provider, Section
@@ -20,12 +22,26 @@ from imagestoreproxy.web.present import (
     image_json,
     problems_json,
     sanitised,
-    shelf_json,
     state_json,
 )
+from imagestoreproxy.web.shelves import AT_A_STRETCH, shelf_body
+from tests.unit.memory import MemoryClock, result
 from tests.unit.memory_store import KARMIC, LUCID
 
 BASE = "http://localhost:52780"
+
+
+class CountingClock(MemoryClock):
+    turns = 0
+
+    def sleep(self, seconds: float) -> Deferred[None]:
+        self.turns += 1
+        return super().sleep(seconds)
+
+
+def shown(shelf: Shelf) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(result(shelf_body(shelf, BASE, MemoryClock())))
+    return content
 
 
 def test_an_image_has_the_keys_of_the_store_tab() -> None:
@@ -110,7 +126,7 @@ def test_any_text_of_a_store_becomes_ascii_json(text: str) -> None:
     info = ImageInfo(KARMIC, text, text, text, text, 1, text, (text,), Provider(text, text))
     state = ImageState(KARMIC, Status.INSTALLED, error_message=text, installed_version=text)
     shelf = Shelf(Listing((info,), (Section(text, text, (KARMIC,)),)), [state], text)
-    content = json.loads(encode(shelf_json(shelf, BASE)).decode("ascii"))
+    content = shown(shelf)
     assert content["images"][0]["uri"] == KARMIC
     # No lone surrogates: strict readers refuse them.
     assert str(content).encode()
@@ -130,15 +146,34 @@ def test_what_the_store_tab_could_not_take_is_left_out() -> None:
         Listing(tuple(ImageInfo(uri) for uri in uris), (Section("s", "", uris),)),
         [ImageState(uri, Status.UNINSTALLED) for uri in uris],
     )
-    content = shelf_json(shelf, BASE)
+    content = shown(shelf)
     assert [image["uri"] for image in content["images"]] == [KARMIC]
     assert [state["image-uri"] for state in content["states"]] == [KARMIC]
     assert content["sections"][0]["image-uris"] == [KARMIC]
     assert "error-message" not in content
 
 
+def test_a_large_shelf_leaves_turns_of_the_reactor_to_others() -> None:
+    count = AT_A_STRETCH + 10
+    infos = tuple(ImageInfo(f"http://x/{number}\\") for number in range(count))
+    uris = tuple(info.uri for info in infos)
+    shelf = Shelf(
+        Listing(infos, (Section("all", image_uris=uris), Section("none"))),
+        [ImageState(uri, Status.UNINSTALLED) for uri in uris],
+    )
+    clock, bodies = CountingClock(), list[bytes]()
+    Deferred.fromCoroutine(shelf_body(shelf, BASE, clock)).addCallback(bodies.append)
+    clock.twisted.advance(0)
+    assert clock.turns == 3
+    content = json.loads(bodies[0])
+    assert [image["uri"] for image in content["images"]] == list(uris)
+    assert [state["image-uri"] for state in content["states"]] == list(uris)
+    assert [section["image-uris"] for section in content["sections"]] == [list(uris), []]
+    assert content["sections"][1] == {"title": "none", "summary": "", "image-uris": []}
+
+
 def test_what_went_wrong_with_a_store_is_said_beside_what_is_known() -> None:
-    content = shelf_json(Shelf(Listing(), [], "store.example cannot be reached."), BASE)
+    content = shown(Shelf(Listing(), [], "store.example cannot be reached."))
     assert content == {
         "images": [],
         "states": [],

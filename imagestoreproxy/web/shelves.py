@@ -1,0 +1,84 @@
+"""A shelf as JSON, however large: encoded piece by piece, with turns of the reactor in between."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from imagestoreproxy.model.images import Section
+from imagestoreproxy.ports import Clock
+from imagestoreproxy.shop import Shelf
+from imagestoreproxy.web.answers import encode
+from imagestoreproxy.web.present import (
+    image_json,
+    is_image_uri,
+    problems_json,
+    section_json,
+    state_json,
+)
+
+T = TypeVar("T")
+
+# Entries between two turns of the reactor: some 5 ms.
+AT_A_STRETCH = 250
+
+
+async def shelf_body(shelf: Shelf, base: str, clock: Clock) -> bytes:
+    """Give ``images``, ``states`` and ``sections``, and ``error-message`` where there is one.
+
+    What the Store tab could not take is left out.
+
+    Args:
+        base: of action URIs, as ``base_url`` gives it.
+        clock: whose turns let others have theirs.
+    """
+    writer = _Writer(clock)
+    images = (info for info in shelf.listing.images if is_image_uri(info.uri))
+    await writer.put(b'{"images":[', images, lambda info: encode(image_json(info)))
+    states = (state for state in shelf.states if is_image_uri(state.image_uri))
+    await writer.put(b'],"states":[', states, lambda state: encode(state_json(state, base)))
+    await writer.sections(shelf.listing.sections)
+    rest = problems_json(shelf.error_message, base)
+    return writer.content(b"]," + encode(rest)[1:] if rest else b"]}")
+
+
+class _Writer:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._content = bytearray()
+        self._count = 0
+
+    async def put(self, opening: bytes, items: Iterable[T], encoded: Callable[[T], bytes]) -> None:
+        """Write what opens a list, and its entries."""
+        content, separator = self._content, opening
+        for item in items:
+            content += separator
+            content += encoded(item)
+            separator = b","
+            self._count += 1
+            if self._count % AT_A_STRETCH == 0:
+                await self._clock.sleep(0)
+        if separator is opening:
+            content += opening
+
+    async def sections(self, sections: Iterable[Section]) -> None:
+        """Write all sections."""
+        opening = b'],"sections":['
+        for section in sections:
+            self._content += opening
+            uris = (uri for uri in section.image_uris if is_image_uri(uri))
+            head = encode(section_json(section))[:-1]
+            await self.put(head + b',"image-uris":[', uris, _quoted)
+            self._content += b"]}"
+            opening = b","
+        if opening != b",":
+            self._content += opening
+
+    def content(self, closing: bytes) -> bytes:
+        self._content += closing
+        return bytes(self._content)
+
+
+def _quoted(uri: str) -> bytes:
+    return json.dumps(uri).encode("ascii")
