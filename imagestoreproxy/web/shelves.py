@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from io import BytesIO
 from typing import TypeVar
 
 from imagestoreproxy.model.images import Section
@@ -46,38 +47,40 @@ async def shelf_body(shelf: Shelf, base: str, clock: Clock) -> bytes:
 class _Writer:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._content = bytearray()
+        # Gives out what was written without a copy of it, unlike a bytearray.
+        self._content = BytesIO()
         self._count = 0
 
     async def put(self, opening: bytes, items: Iterable[T], encoded: Callable[[T], bytes]) -> None:
         """Write what opens a list, and its entries."""
-        content, separator = self._content, opening
+        write, separator = self._content.write, opening
         for item in items:
-            content += separator
-            content += encoded(item)
+            write(separator)
+            write(encoded(item))
             separator = b","
             self._count += 1
             if self._count % AT_A_STRETCH == 0:
                 await self._clock.sleep(0)
         if separator is opening:
-            content += opening
+            write(opening)
 
     async def sections(self, sections: Iterable[Section]) -> None:
         """Write all sections."""
         opening = b'],"sections":['
         for section in sections:
-            self._content += opening
+            self._content.write(opening)
             uris = (uri for uri in section.image_uris if is_image_uri(uri))
             head = encode(section_json(section))[:-1]
             await self.put(head + b',"image-uris":[', uris, _quoted)
-            self._content += b"]}"
+            self._content.write(b"]}")
             opening = b","
         if opening != b",":
-            self._content += opening
+            self._content.write(opening)
 
     def content(self, closing: bytes) -> bytes:
-        self._content += closing
-        return bytes(self._content)
+        """Write the end; give everything."""
+        self._content.write(closing)
+        return self._content.getvalue()
 
 
 def _quoted(uri: str) -> bytes:
