@@ -7,7 +7,9 @@ import resource
 import sqlite3
 import time
 from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlencode
 
 from benchmarks import events
 from benchmarks.api import LOADS, run_load
@@ -23,7 +25,12 @@ LOAD_S = 5.0
 QUIET_S = 3.0
 LONGEST_S = 120.0
 # What a daemon takes of one store, at the time of writing.
-LISTED = 20_000
+LISTED = 100_000
+BUCKET = "image-store-{:016x}-image"
+MANIFEST = "image.manifest.xml"
+# An entry of a real listing has about 1 kB.
+SUMMARY = "A server with all that a small team needs, hardened, updated each week. " * 3
+DESCRIPTION = f"<p>{SUMMARY * 2}</p>"
 
 
 def measure(
@@ -49,7 +56,12 @@ def _allow_files(count: int) -> None:
 
 
 def _multiply(place: Ground, count: int) -> None:
-    """Write the records of one installation down again and again, each for another URI."""
+    """Write the records of one installation down again and again, each for another URI.
+
+    Kernel and ramdisk are the same for all, as they are for images that share them; each image
+    has a bundle and an id of its own, which the cloud knows.
+    """
+    ids = _register(place, count)
     with closing(sqlite3.connect(place.daemon.data_dir / DATABASE)) as db, db:
         db.row_factory = sqlite3.Row
         (one,) = db.execute("SELECT * FROM installations")
@@ -60,7 +72,33 @@ def _multiply(place: Ground, count: int) -> None:
             new = {**dict(one), "id": None, "image_uri": uri, "info": info}
             key = _insert(db, "installations", new)
             for part in parts:
-                _insert(db, "installed_bundles", {**dict(part), "installation": key})
+                own = _own(number, ids) if part["kind"] == "image" else {}
+                _insert(db, "installed_bundles", {**dict(part), **own, "installation": key})
+
+
+def _own(number: int, ids: list[str]) -> dict[str, object]:
+    bucket = BUCKET.format(number)
+    location = f"{bucket}/{MANIFEST}"
+    return {"bucket": bucket, "location": location, "image_id": ids[number], "content": ""}
+
+
+def _register(place: Ground, count: int) -> list[str]:
+    """Bring as many small bundles into the cloud; give their ids, the first of them empty."""
+    ids = [""]
+    with closing(HTTPConnection("127.0.0.1", place.sink.port, timeout=60)) as connection:
+
+        def ask(method: str, path: str, body: str) -> bytes:
+            connection.request(method, path, body)
+            return connection.getresponse().read()
+
+        for number in range(1, count):
+            bucket = BUCKET.format(number)
+            ask("PUT", f"/{bucket}", "")
+            ask("PUT", f"/{bucket}/{MANIFEST}", "a manifest")
+            form = {"Action": "RegisterImage", "ImageLocation": f"{bucket}/{MANIFEST}"}
+            answer = ask("POST", "/", urlencode({**form, "Name": bucket})).decode()
+            ids.append(answer.partition("<imageId>")[2].partition("</imageId>")[0])
+    return ids
 
 
 def _insert(db: sqlite3.Connection, table: str, row: dict[str, object]) -> int | None:
@@ -73,7 +111,19 @@ def _insert(db: sqlite3.Connection, table: str, row: dict[str, object]) -> int |
 def _offer(place: Ground, count: int) -> float:
     """Put a large catalogue into the store; give its size in MiB."""
     uris = [f"{place.source.url}/api/images/offered-{number}" for number in range(count)]
-    shown = [{"uri": uri, "title": f"Image {n}"} for n, uri in enumerate(uris)]
+    shown = [
+        {
+            "uri": uri,
+            "title": f"Image {n}",
+            "summary": SUMMARY,
+            "description-html": f"{DESCRIPTION}<p>Build {n}</p>",
+            "version": f"1.{n}",
+            "size-in-mb": 700,
+            "tags": ["linux", "server"],
+            "provider": {"title": "A provider", "uri": "http://provider.example/"},
+        }
+        for n, uri in enumerate(uris)
+    ]
     dashboard = place.work / "store" / "api" / "dashboard"
     dashboard.write_text(json.dumps({"images": shown, "sections": []}, separators=(",", ":")))
     return dashboard.stat().st_size / 2**20
@@ -103,13 +153,18 @@ def _start(place: Ground, installed: int, report: Report) -> None:
         time.sleep(0.2)
         if (now := place.asked()) != asked:
             asked, quiet_at_s = now, time.perf_counter()
-    note = f"{asked - asked_before:,} requests to the cloud"
+    note = f"{asked - asked_before:,} requests to the cloud, of the hourly comparison"
     if time.monotonic() >= ends_s:
         note += "; NOT FINISHED"
     took_s = quiet_at_s - began_s
     report.add(Row(PART, subject, "start until all were compared", took_s, "s", note=note))
     rss_mib = memory_kib(place.pid) / 1024
     report.add(Row(PART, subject, "RSS when all were compared", rss_mib, "MiB"))
+    asked_before, began_s = place.asked(), time.perf_counter()
+    found = place.daemon.proxy.post("/api/reconcile")["reconciliation"]
+    note = f"{place.asked() - asked_before:,} requests; {found['problem'] or 'complete'}"
+    took_s = time.perf_counter() - began_s
+    report.add(Row(PART, subject, "image-store reconcile", took_s, "s", note=note))
 
 
 def _look(place: Ground, wanted: int, report: Report) -> None:
