@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 from collections.abc import Mapping, Sequence
@@ -149,6 +150,7 @@ class Proxy(Service):
         await self._verifier.fingerprints()
         await self._catalogue.load()
         await self._inside.actions.resume()
+        _settle()
         await self._listen()
         self._journal.info(
             "the image store is {url}, {how}",
@@ -235,6 +237,16 @@ def _roomy(description: str) -> str:
     if not has_backlog or ":backlog=" in description:
         return description
     return f"{description}:backlog={BACKLOG}"
+
+
+def _settle() -> None:
+    """Take what was loaded at the start out of the sight of the garbage collector.
+
+    With 10,000 installed images it would hold everything up for 90 ms each time it goes round.
+    Nothing large may be under way: what is garbage a moment later would stay as well.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _open_files() -> int:
