@@ -117,7 +117,7 @@ PAGES = {
         Page(status=302, headers={"Location": "file:///etc/passwd"}),
         "only http",
     ),
-    "too much": (Page(bytes(9 * 2**20)), "8388608"),
+    "too much": (Page(bytes(65 * 2**20)), "67108864"),
     "deep JSON": (Page(b"[" * 100_000), "not as an image store does"),
 }
 
