@@ -182,6 +182,8 @@ class GzipFrame:
 
 
 TRAILER_BYTES = 8
+# Three texts and an extra field; each is usually empty.
+HEAD_BYTES = 2**20
 
 
 def gzip_head_bytes(start: bytes) -> int | None:

@@ -9,7 +9,7 @@ POLL_S = 0.1
 
 
 class Within:
-    """``ports.Stop``: ends when ``stop`` does, or after ``end``."""
+    """``ports.Stop``: ends when ``stop`` does, after ``end``, or with a context that fails."""
 
     def __init__(self, stop: Stop) -> None:
         self._stop = stop
@@ -18,6 +18,13 @@ class Within:
     def end(self) -> None:
         """Ask the inner work to end. From any thread."""
         self._ended = True
+
+    def __enter__(self) -> Within:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.end()
 
     def check(self) -> None:
         """Raise ``Cancelled`` once the inner work is to end."""

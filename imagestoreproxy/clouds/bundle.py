@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 
 from imagestoreproxy.codecs import (
+    HEAD_BYTES,
     TRAILER_BYTES,
     GzipFrame,
     deflate_piece,
@@ -98,6 +99,8 @@ class _Archive:
                 held = packed[-TRAILER_BYTES:]
             elif packed:
                 held += packed
+                if len(held) > HEAD_BYTES + len(packed):
+                    raise UnpackError(f"The gzip has a head of more than {HEAD_BYTES} bytes.")
                 head_bytes = 0 if is_inside else gzip_head_bytes(held)
                 if head_bytes is not None and len(held) - head_bytes > TRAILER_BYTES:
                     is_inside = True
@@ -178,11 +181,11 @@ def encrypted_parts(
     """
     encryptor = Cipher(AES(key), CBC(iv)).encryptor()
     size_bytes = filled = 0
-    part = bytearray()
+    part: bytearray | None = None
     for chunk in _padded(chunks):
         view = memoryview(chunk)
         while view:
-            part = part if filled else room()
+            part = room() if part is None else part
             # The encryptor keeps what is short of a block, so that this fills the part exactly.
             taken = min(len(view), part_bytes - filled - size_bytes % CIPHER_BLOCK_BYTES)
             filled += encryptor.update_into(view[:taken], memoryview(part)[filled:])
@@ -190,8 +193,8 @@ def encrypted_parts(
             view = view[taken:]
             if filled == part_bytes:
                 yield memoryview(part)[:filled]
-                filled = 0
-    if filled:
+                part, filled = None, 0
+    if part is not None:
         yield memoryview(part)[:filled]
 
 

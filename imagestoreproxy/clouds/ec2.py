@@ -21,6 +21,7 @@ from imagestoreproxy.model.bundles import Stored, Stream, Upload
 from imagestoreproxy.model.errors import CloudError
 from imagestoreproxy.model.installs import Bundle
 from imagestoreproxy.ports import Background, Stop, Streams
+from imagestoreproxy.stops import Within
 
 T = TypeVar("T")
 
@@ -80,8 +81,9 @@ class Ec2Cloud:
         """Bundle each stream, store its parts, and read back what is there."""
 
         def work(stop: Stop) -> list[Stored]:
-            with closing(streams(stop)) as several:
-                return [self._store(stream, stop) for stream in several]
+            within = Within(stop)
+            with closing(streams(within)) as several:
+                return [self._store(stream, within) for stream in several]
 
         return self._run(work)
 
@@ -142,7 +144,7 @@ class Ec2Cloud:
         calls = self._clients.ec2_calls(stop)
         return Images(self._clients.ec2(), calls, stop)
 
-    def _store(self, stream: Stream, stop: Stop) -> Stored:
+    def _store(self, stream: Stream, stop: Within) -> Stored:
         open_bucket = partial(self._clients.bucket, stream.bundle.bucket)
         open_bucket(stop).make()
         return store_parts(stream, open_bucket, self._memory, self._background, stop)

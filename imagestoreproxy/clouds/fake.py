@@ -73,7 +73,9 @@ class FakeCloud:
         """Give what was uploaded an id; the same one when asked again."""
 
         def work(held: _Held) -> str:
-            if location not in (bundle["location"] for bundle in held["stored"].values()):
+            if not location or location not in (
+                bundle["location"] for bundle in held["stored"].values()
+            ):
                 raise CloudError(f"The fake cloud has no bundle at {location}: upload it first.")
             known = _found(held, location)
             image_id = known or f"{PREFIXES[upload.bundle.kind]}-{secrets.token_hex(4)}"

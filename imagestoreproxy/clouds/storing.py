@@ -35,7 +35,7 @@ def store_parts(
     open_bucket: Callable[[Stop], Bucket],
     memory: PartMemory,
     background: Background,
-    stop: Stop,
+    stop: Within,
 ) -> Stored:
     """Store the parts of a bundle, but not its manifest.
 
@@ -45,6 +45,7 @@ def store_parts(
     Args:
         open_bucket: gives a way of its own to the bucket, which is there, and may hold parts of an
             earlier upload.
+        stop: ended when this fails, so that nobody goes on to make chunks.
 
     Raises:
         CloudError: S3 failed.
@@ -69,6 +70,7 @@ def store_parts(
     with (
         _Uploads(bundle, open_bucket, held, memory, stop) as uploads,
         background.ahead(packed, stop) as chunks,
+        stop,
     ):
         for content in encrypted_parts(chunks, *key_and_iv(bundle), uploads.room):
             uploads.send(content)
@@ -107,7 +109,7 @@ class _Uploads:
 
     def __exit__(self, *_: object) -> None:
         self._stop.end()
-        self._threads.shutdown(cancel_futures=True)
+        self._threads.shutdown()  # what has not begun yet sees the stop, and gives its memory back
         if self._filling is not None:
             self._memory.give_back(self._filling)
         self._memory.leave()

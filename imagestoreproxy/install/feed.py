@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from imagestoreproxy.model.errors import Cancelled, DigestError, DiskError
+from imagestoreproxy.model.errors import DigestError, DiskError
 from imagestoreproxy.ports import Partial, Sink, Stop
 
 BLOCK_BYTES = 2**18
 POLL_S = 0.1
-# After so long without a byte, who follows makes room for others.
+# Who follows may have waited so long, in all, before it has to make room for others.
 STARVED_S = 5.0
 PIPE_BLOCKS = 4
 
@@ -29,7 +30,7 @@ class RestartedError(AgainError):
 
 
 class StarvedError(AgainError):
-    """Nothing has come for a while: follow again when all of it is there."""
+    """It comes slowly, and others wait: follow again when all of it is there."""
 
 
 class ClosedError(AgainError):
@@ -122,6 +123,7 @@ class FileFeed(_Feed):
     Args:
         partial: takes the bytes, and keeps them.
         path: gives the file that they are in.
+        is_wanted: whether others wait for the place of who follows.
     """
 
     def __init__(
@@ -130,10 +132,12 @@ class FileFeed(_Feed):
         path: Callable[[], Path],
         size_bytes: int,
         count: Callable[[int], None],
+        is_wanted: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(size_bytes, count)
         self._partial = partial
         self._path = path
+        self._is_wanted = is_wanted
         count(partial.position)
 
     @property
@@ -164,16 +168,17 @@ class FileFeed(_Feed):
 
     def follow(self, stop: Stop) -> Iterator[bytes]:
         beginning = self._beginning
-        given = 0
-        self._wait(given, beginning, stop)
+        given, (held, waited_s) = 0, self._wait(0, beginning, stop, 0.0)
         path = self._path()
         try:
             with path.open("rb", buffering=0) as file:
                 while given < self._size_bytes:
-                    held = self._wait(given, beginning, stop)
+                    if given == held:
+                        held, waited_s = self._wait(given, beginning, stop, waited_s)
                     block = file.read(min(BLOCK_BYTES, held - given))
+                    self._check(beginning)
                     if not block:
-                        raise RestartedError  # it was cut off under our hands
+                        raise DiskError(f"{path} was cut off while it was read.")
                     given += len(block)
                     yield block
         except OSError as error:
@@ -191,30 +196,31 @@ class FileFeed(_Feed):
         except OSError:
             return b""
 
-    def _wait(self, given: int, beginning: int, stop: Stop) -> int:
-        """Wait for more than ``given`` bytes; give how many there are."""
-        waited_s = 0.0
+    def _wait(self, given: int, beginning: int, stop: Stop, waited_s: float) -> tuple[int, float]:
+        """Wait for more than ``given`` bytes; give how many there are, and ``waited_s`` in all."""
         with self._changed:
             while True:
                 stop.check()
                 self._check(beginning)
                 if self._partial.position > given or given >= self._size_bytes:
-                    return self._partial.position
-                if waited_s >= STARVED_S:
+                    return self._partial.position, waited_s
+                if waited_s >= STARVED_S and self._is_wanted():
                     raise StarvedError
-                if not self._changed.wait(POLL_S):
-                    waited_s += POLL_S
+                began_s = time.monotonic()
+                self._changed.wait(POLL_S)
+                waited_s += time.monotonic() - began_s
 
 
 class PipeFeed(_Feed):
     """In memory, a few blocks of it: the transfer waits for who follows, and nothing is kept.
 
-    What has been followed cannot be followed again; then all of it has to come anew.
+    What has been followed cannot be followed again; a download that then begins anew is ended.
     """
 
     def __init__(self, size_bytes: int, count: Callable[[int], None]) -> None:
         super().__init__(size_bytes, count)
         self._blocks: deque[bytes] = deque()
+        self._is_followed = False
         self._position = 0
         self._validator = ""
         self._digest = hashlib.sha256()
@@ -237,10 +243,10 @@ class PipeFeed(_Feed):
             raise DigestError(f"More than the signed {self._size_bytes} bytes came.")
         self._digest.update(block)
         with self._changed:
-            while len(self._blocks) >= PIPE_BLOCKS:
-                if self._closed:
-                    raise Cancelled
+            while len(self._blocks) >= PIPE_BLOCKS and not self._closed:
                 self._changed.wait(POLL_S)
+            if self._closed:
+                raise ClosedError
             self._blocks.append(block)
             self._position += len(block)
             self._changed.notify_all()
@@ -250,6 +256,7 @@ class PipeFeed(_Feed):
         return self._digest.hexdigest()
 
     def _drop(self) -> None:
+        self._closed = self._closed or self._is_followed
         self._blocks.clear()
         self._position = 0
         self._digest = hashlib.sha256()
@@ -260,6 +267,7 @@ class PipeFeed(_Feed):
         while given < self._size_bytes:
             with self._changed:
                 self._wait(beginning, stop)
+                self._is_followed = True
                 block = self._blocks.popleft()
                 self._changed.notify_all()
             given += len(block)

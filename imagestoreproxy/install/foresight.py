@@ -46,6 +46,7 @@ def foreseen_bytes(
 
 def disk_bytes(head: bytes) -> int | None:
     """Give how large the file system or the disk is that begins so, or None."""
+    head = head.ljust(HEAD_BYTES, b"\0")
     if head[512:520] == b"EFI PART":
         (last_sector,) = struct.unpack_from("<Q", head, 512 + 32)
         return int(last_sector + 1) * 512

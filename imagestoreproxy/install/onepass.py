@@ -119,7 +119,8 @@ class OnePass:
         token, name = work.install.token, download_name(file)
         held = self._disk.partial(token, name, file.size_bytes, stop)
         path = partial(self._disk.path, token, name)
-        return FileFeed(held, path, file.size_bytes, self._counter(work, file))
+        counter = self._counter(work, file)
+        return FileFeed(held, path, file.size_bytes, counter, lambda: self._places.is_wanted)
 
     def _counter(self, work: Work, file: ImageFile) -> Callable[[int], None]:
         return partial(work.meter.set_done, Step.DOWNLOADING, download_name(file))
@@ -181,7 +182,8 @@ class OnePass:
         try:
             return await self._cloud.store(streams)
         except UnpackError as error:
-            await download.outcome()
+            # What is not verified may be anything. Nothing more can be waited for: nobody would
+            # empty the pipe.
             raise AgainError from error
 
     async def _followed(
@@ -199,7 +201,10 @@ class OnePass:
                 content = content or await self._counted(file, feed)
                 async with self._places.one():
                     streams = partial(self._streams, work, file, feed, content, bundles)
-                    return await self._cloud.store(streams)
+                    stored = await self._cloud.store(streams)
+                await download.outcome()
+                if feed.beginning == beginning:
+                    return stored  # else what was stored is not what was verified
             except WrongGuessError:
                 content, may_guess = None, False
             except RestartedError:
@@ -228,10 +233,13 @@ class OnePass:
         if file.compression is Compression.NONE or file.format is FileFormat.TAR:
             return Content(file.size_bytes, is_plain=True)  # known, or told by the archive itself
         tail = await self._tails.fetch(work, file, feed)
-        start = await self._background.run(feed.start)
-        size_bytes = foreseen_bytes(
-            file.compression, file.size_bytes, start, tail, _head(file.compression, start)
-        )
+
+        def look(stop: Stop) -> int | None:
+            start = feed.start(stop)
+            head = _head(file.compression, start)
+            return foreseen_bytes(file.compression, file.size_bytes, start, tail, head)
+
+        size_bytes = await self._background.run(look)
         if size_bytes is None or size_bytes > self._max_unpacked_bytes:
             return None
         return Content(size_bytes, is_plain=True)
@@ -334,7 +342,7 @@ def _head(compression: Compression, start: bytes) -> bytes:
     try:
         while len(head) < HEAD_BYTES and not codec.eof:
             chunk = codec.decompress(start, HEAD_BYTES)
-            if not chunk and codec.needs_input:
+            if not chunk:
                 break
             head, start = head + chunk, b""
     except ERRORS:

@@ -19,6 +19,11 @@ class Places:
         self._clock = clock
         self._waiting: deque[object] = deque()
 
+    @property
+    def is_wanted(self) -> bool:
+        """Tell whether somebody waits. From any thread."""
+        return bool(self._waiting)
+
     @asynccontextmanager
     async def one(self) -> AsyncIterator[None]:
         """Wait for a place, and hold it as long as the context lasts."""

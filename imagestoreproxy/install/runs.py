@@ -98,8 +98,10 @@ class Runs:
         try:
             await work.happen(Event.START)
             installation = await self._installer.run(work)
-        except Cancelled:
-            raise
+        except Cancelled as error:
+            if work.task is None or self._closing:
+                raise
+            self._fail(work, error)  # nobody has asked for it
         except Exception as error:
             self._fail(work, error)
         else:

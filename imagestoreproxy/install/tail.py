@@ -5,7 +5,7 @@ from __future__ import annotations
 from imagestoreproxy.install.feed import Feed
 from imagestoreproxy.install.together import Beside
 from imagestoreproxy.install.work import Work
-from imagestoreproxy.model.errors import FetchError, InstallError
+from imagestoreproxy.model.errors import FetchError
 from imagestoreproxy.model.images import ImageFile
 from imagestoreproxy.ports import Background, Clock, Fetcher, Sources
 
@@ -38,10 +38,8 @@ class Tails:
                 await self._clock.sleep(TURN_S)
         finally:
             await asking.stop()
-        try:
-            return await asking.outcome()
-        except InstallError:
-            return b""
+        # Whatever went wrong: it was only worth a try.
+        return b"" if asking.error else await asking.outcome()
 
     async def _ask(self, work: Work, file: ImageFile, validator: str) -> bytes:
         sink = _Tail(file.size_bytes - TAIL_BYTES, validator)

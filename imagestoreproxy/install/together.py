@@ -28,7 +28,7 @@ class Beside(Generic[T]):
         coroutine: Coroutine[Any, Any, T],
         failed: Callable[[], None] = lambda: None,
     ) -> None:
-        self.is_over = False
+        self.is_over = self._is_asked = False
         self.error: Exception | None = None
         self._failed = failed
         self._values: list[T] = []
@@ -51,8 +51,9 @@ class Beside(Generic[T]):
         await self._task.ended()
 
     def cancel(self) -> None:
-        """Ask it to end."""
-        if not self.is_over:
+        """Ask it to end, once: a second time would break off how it ends."""
+        if not self.is_over and not self._is_asked:
+            self._is_asked = True
             self._task.cancel()
 
     async def _run(self, coroutine: Coroutine[Any, Any, T]) -> None:
@@ -81,6 +82,9 @@ async def together(
 
     try:
         for name, coroutine in coroutines.items():
+            if any(one.error for one in running):
+                coroutine.close()
+                continue
             running.append(Beside(background, name, coroutine, give_up))
         for one in running:
             await one.ended()

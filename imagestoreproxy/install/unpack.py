@@ -12,7 +12,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagestoreproxy.codecs import ERRORS, Decompressor, decompressor, looks_like
+from imagestoreproxy.codecs import (
+    ERRORS,
+    HEAD_BYTES,
+    Decompressor,
+    decompressor,
+    gzip_head_bytes,
+    looks_like,
+)
 from imagestoreproxy.model.bundles import Chunk
 from imagestoreproxy.model.errors import DiskError, UnpackError
 from imagestoreproxy.model.images import Compression
@@ -67,6 +74,10 @@ class Unpacking:
         Raises:
             UnpackError: broken, cut off, followed by something else, or more than the limit.
         """
+        return (chunk for chunk in self.steps(packed) if chunk)
+
+    def steps(self, packed: Iterable[bytes]) -> Iterator[bytes]:
+        """Do the same, and give an empty chunk each time when more input is about to be taken."""
         for chunk in self._expanded(packed):
             self.size_bytes += len(chunk)
             if self.size_bytes > self._limit_bytes:
@@ -96,6 +107,8 @@ class Unpacking:
                             break
                         if len(data) < len(_GZIP_MAGIC):
                             break  # too little to tell
+                    if self._is_in_head(data):
+                        break  # ISA-L wants the head of a gzip in one piece
                     codec = decompressor(self._compression)
                 try:
                     data = yield from _fed(codec, data, self._stop)
@@ -104,9 +117,15 @@ class Unpacking:
                 if codec.eof:
                     self._members += 1
                     codec = None
-        if codec is not None or not self._members or data.strip(b"\0"):
+            yield b""
+        is_over = not data.strip(b"\0") or (self._members and data == _GZIP_MAGIC[:1])
+        if codec is not None or not self._members or not is_over:
             after = ", or something follows its end" if self._members else ""
             raise UnpackError(f"The {self._compression} data ends too early{after}.")
+
+    def _is_in_head(self, data: bytes) -> bool:
+        is_gzip = self._compression is Compression.GZIP and _GZIP_MAGIC.startswith(data[:2])
+        return is_gzip and len(data) < HEAD_BYTES and gzip_head_bytes(data) is None
 
     def _is_nothing(self, data: bytes) -> bool:
         """Tell whether what follows a member does not count."""
@@ -136,8 +155,9 @@ def with_gzip(unpacking: Unpacking, packed: Iterable[bytes]) -> Iterator[Chunk]:
             taken.append(block)
             yield block
 
-    for raw in unpacking.chunks(noted()):
-        yield Chunk(raw, taken.popleft() if taken else b"")
+    for raw in unpacking.steps(noted()):
+        if raw or taken:
+            yield Chunk(raw, taken.popleft() if taken else b"")
     for block in taken:
         yield Chunk(b"", block)
 

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -147,11 +148,64 @@ def test_a_broken_link_goes_on_where_it_broke_also_without_kept_downloads(tmp_pa
 def test_a_mirror_takes_over_when_the_first_address_gave_something_else(
     keep: str, tmp_path: Path
 ) -> None:
-    with fake_rig(tmp_path, noise_images(tmp_path, 8), keep) as rig:
-        rig.store.control(fault="corrupt", path="files/image")
+    """What was stored of the first is not what is installed, however far it had come."""
+    images = noise_images(tmp_path, 8)
+    with gzip.open(images / "image.gz") as file:
+        wanted = hashlib.sha256(file.read()).hexdigest()
+    for at in (1000, 8_300_000):
+        work = tmp_path / str(at)
+        work.mkdir()
+        with fake_rig(work, images, keep) as rig:
+            # Slow enough for a reader to have it all when the digest proves wrong.
+            rig.store.control(fault="slow", path="files/image", rate=20_000_000)
+            rig.store.control(fault="corrupt", path="files/image", at=at)
+            uri = rig.image(DISK)
+            rig.daemon.act(uri, "install")
+            assert rig.daemon.wait(uri, "installed", "uninstalled")["status"] == "installed"
+            assert [one["sha256"] for one in arrived(rig)] == [wanted]
+
+
+@pytest.mark.parametrize("form", ["", ".gz"])
+def test_a_complete_file_that_lies_there_wrong_is_not_what_is_installed(
+    form: str, tmp_path: Path
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / f"image{form}").write_bytes(gzip.compress(CONTENT) if form else CONTENT)
+    with fake_rig(tmp_path, images) as rig:
+        uri = rig.image(DISK)
+        # The end comes slowly: time to stop the daemon when all but that is there.
+        rig.store.control(fault="slow", path="files/image", rate=6_000_000)
+        rig.daemon.act(uri, "install")
+        whole = (images / f"image{form}").stat().st_size
+        wait_for("some bytes", lambda: sum(path.stat().st_size for path in rig.daemon.files()))
+        rig.daemon.end(signal.SIGKILL)
+        (path,) = (one for one in rig.daemon.files() if one.suffix != ".validator")
+        wrong = bytearray((images / f"image{form}").read_bytes())
+        wrong[len(wrong) // 3] ^= 1
+        path.write_bytes(wrong)
+        assert path.stat().st_size == whole
+        rig.store.control(fault="none")
+        rig.daemon.start()
+        assert rig.daemon.wait(uri, "installed", "uninstalled")["status"] == "installed"
+        assert [one["sha256"] for one in arrived(rig)] == [CONTENT_SHA256]
+
+
+def test_a_server_that_is_slow_to_give_the_end_of_a_file_is_not_waited_for(
+    tmp_path: Path,
+) -> None:
+    """It is asked for beside the download, only to know a size in advance."""
+    images = noise_images(tmp_path, 8)
+    size = (images / "image.gz").stat().st_size
+    with fake_rig(tmp_path, images) as rig:
+        rig.store.control(fault="silent", path="files/image", at=size - 1000, times=2)
         uri = rig.image(DISK)
         rig.daemon.act(uri, "install")
-        assert rig.daemon.wait(uri, "installed", "uninstalled")["status"] == "installed"
+        wait_for("all but the end", lambda: rig.daemon.state(uri).get("bytes-done", 0) > size / 2)
+        time.sleep(4)
+        assert rig.daemon.state(uri)["status"] == "downloading"
+        rig.daemon.act(uri, "cancel")
+        rig.daemon.wait(uri, "uninstalled", within_s=2)
 
 
 def test_bytes_that_a_power_cut_spoilt_are_fetched_anew_from_the_same_address(

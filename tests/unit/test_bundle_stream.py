@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import itertools
 import random
 import tarfile
 import zlib
@@ -228,6 +229,28 @@ def test_parts_are_aes_128_cbc_with_pkcs7_padding_and_full_but_the_last(
     unpadder = PKCS7(128).unpadder()
     padded = decryptor.update(b"".join(parts)) + decryptor.finalize()
     assert unpadder.update(padded) + unpadder.finalize() == b"".join(chunks)
+
+
+@given(CHUNKS, st.integers(1, 8))
+def test_there_is_room_for_each_part_once(chunks: list[bytes], blocks: int) -> None:
+    """Also where a few bytes, less than a block of the cipher, lie behind the end of a part."""
+    taken = 0
+
+    def lend() -> bytearray:
+        nonlocal taken
+        taken += 1
+        return room(blocks * 16)
+
+    parts = encrypted_parts(chunks, bytes(16), bytes(16), lend, blocks * 16)
+    assert taken == sum(1 for _ in parts)
+
+
+def test_a_gzip_with_an_endless_head_is_not_kept_in_memory() -> None:
+    head = b"\x1f\x8b\x08\x08" + bytes(6)
+    endless = itertools.chain([Chunk(b"", head)], itertools.repeat(Chunk(b"", b"n" * 2**18)))
+    with pytest.raises(UnpackError, match="head of more than"):
+        for _ in packed_archive("image-1", 512, endless, Tally(), has_gzip=True):
+            pass
 
 
 def test_streams_are_lazy_and_hold_at_most_a_part() -> None:

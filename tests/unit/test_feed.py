@@ -17,8 +17,9 @@ from imagestoreproxy.install.feed import (
     FileFeed,
     PipeFeed,
     RestartedError,
+    StarvedError,
 )
-from imagestoreproxy.model.errors import Cancelled, DigestError
+from imagestoreproxy.model.errors import DigestError, DiskError
 from tests.unit.memory import MemoryDisk, NeverStop
 
 CONTENT = bytes(range(256)) * 40
@@ -84,11 +85,50 @@ def test_a_download_that_begins_anew_is_told_to_who_follows(feed: Feed) -> None:
     next(following)
     feed.begin(resumed=False, validator='"2"')
     assert (feed.position, feed.beginning) == (0, 1)
-    with pytest.raises(RestartedError):
+    with pytest.raises(RestartedError if isinstance(feed, FileFeed) else ClosedError):
         for _ in following:
             pass
+    if isinstance(feed, FileFeed):
+        fill(feed)
+        assert b"".join(feed.follow(NeverStop())) == CONTENT
+    else:
+        with pytest.raises(ClosedError):
+            fill(feed)
+
+
+def test_a_download_that_begins_anew_before_anybody_followed_is_followed(feed: Feed) -> None:
+    feed.begin(resumed=False, validator='"1"')
+    feed.write(b"something else")
     fill(feed)
     assert b"".join(feed.follow(NeverStop())) == CONTENT
+
+
+def test_p3_who_follows_a_slow_download_gives_its_place_to_others_that_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagestoreproxy.install.feed.STARVED_S", 0.0)
+    wanted = False
+    disk = MemoryDisk(tmp_path)
+    held = disk.partial("token", "image", SIZE, NeverStop())
+    path = partial(disk.path, "token", "image")
+    feed = FileFeed(held, path, SIZE, lambda _size_bytes: None, lambda: wanted)
+    feed.begin(resumed=False, validator="")
+    feed.write(CONTENT[:100])
+    following = feed.follow(NeverStop())
+    assert next(following) == CONTENT[:100]
+    wanted = True
+    with pytest.raises(StarvedError):
+        next(following)
+
+
+def test_a_file_that_is_cut_off_under_the_reader_is_told(tmp_path: Path) -> None:
+    feed = file_feed(tmp_path, [])
+    fill(feed)
+    following = feed.follow(NeverStop())
+    (tmp_path / "empty").touch()
+    feed._path = lambda: tmp_path / "empty"
+    with pytest.raises(DiskError, match="was cut off"):
+        next(following)
 
 
 def test_a_download_that_goes_on_by_range_is_no_new_beginning(feed: Feed) -> None:
@@ -117,7 +157,7 @@ def test_closing_lets_go_of_a_transfer_that_waits_for_room() -> None:
     for _ in range(PIPE_BLOCKS):
         feed.write(b"x")
     feed.close()
-    with pytest.raises(Cancelled):
+    with pytest.raises(ClosedError):
         feed.write(b"x")
 
 

@@ -101,3 +101,39 @@ def test_who_comes_first_gets_the_next_place_and_a_cancel_gives_it_up() -> None:
     waits[0].deferred.errback(CloudError("fails"))
     clock.twisted.pump([0.05] * 5)
     assert order == [0, 1, 3, 4]
+
+
+def test_a_failure_in_the_first_turn_starts_none_of_the_others() -> None:
+    begun: list[str] = []
+
+    async def fails() -> int:
+        raise CloudError("no route to S3")
+
+    async def begins() -> int:
+        begun.append("second")
+        return 1
+
+    _, outcome = started(together(BACKGROUND, {"a": fails(), "b": begins()}))
+    assert [type(one) for one in outcome] == [CloudError]
+    assert not begun
+
+
+def test_how_one_ends_is_not_broken_off_by_the_end_of_another() -> None:
+    log: list[str] = []
+    last, ending = Waits(), Waits()
+
+    async def ends_slowly() -> int:
+        try:
+            return await Waits().run()
+        finally:
+            await ending.deferred
+            log.append("ended")
+
+    names = {"slow": ends_slowly(), "a": Waits().run(), "b": last.run()}
+    _, outcome = started(together(BACKGROUND, names))
+    last.deferred.errback(CloudError("no route to S3"))
+    assert not outcome
+    assert not log
+    ending.deferred.callback(0)
+    assert log == ["ended"]
+    assert [type(one) for one in outcome] == [CloudError]
