@@ -187,3 +187,15 @@ def test_p4_a_part_that_fails_for_good_leaves_the_others_for_the_next_try(
     between.seen.clear()
     bring(cloud, upload)
     assert parts_put(between) == sorted(set(range(4)) - set(there))
+
+
+def test_uploads_that_fail_leave_their_memory_to_the_next(
+    directory: EucarcDirectory, between: Interceptor
+) -> None:
+    upload, cloud = a_big_upload(NOISE[: 25 * MIB]), cloud_of(directory, between)
+    between.rule = lambda request: Answer(403, "") if ".part." in request.path else None
+    for _ in range(5):
+        with pytest.raises(CloudError):
+            bring(cloud, upload)
+    between.rule = lambda request: None
+    assert bring(cloud, upload)
