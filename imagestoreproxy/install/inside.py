@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from imagestoreproxy.install.actions import Actions
+from imagestoreproxy.install.contents import Contents
 from imagestoreproxy.install.conversion import Conversion
 from imagestoreproxy.install.download import Downloader
 from imagestoreproxy.install.installer import Installer
@@ -88,8 +89,12 @@ class Inside:
                 journal=journal,
                 max_downloads=limits.max_downloads,
             ),
-            tails=Tails(
-                fetcher=outside.fetcher, sources=sources, background=background, clock=clock
+            contents=Contents(
+                tails=Tails(
+                    fetcher=outside.fetcher, sources=sources, background=background, clock=clock
+                ),
+                background=background,
+                max_unpacked_bytes=limits.max_unpacked_bytes,
             ),
             conversion=Conversion(
                 disk=disk,
@@ -104,7 +109,6 @@ class Inside:
             clock=clock,
             keep_downloads=limits.keep_downloads,
             max_passes=limits.max_passes,
-            max_unpacked_bytes=limits.max_unpacked_bytes,
         )
         installer = Installer(
             sources=sources,

@@ -9,12 +9,10 @@ stored already are not sent twice.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from pathlib import Path
 
-from imagestoreproxy.codecs import ERRORS, decompressor
-from imagestoreproxy.install.archive import wanted_members
+from imagestoreproxy.install.contents import Bundles, Contents
 from imagestoreproxy.install.conversion import Conversion
 from imagestoreproxy.install.download import Downloader
 from imagestoreproxy.install.feed import (
@@ -27,24 +25,21 @@ from imagestoreproxy.install.feed import (
     StarvedError,
     WrongGuessError,
 )
-from imagestoreproxy.install.foresight import HEAD_BYTES, foreseen_bytes
 from imagestoreproxy.install.places import Places
 from imagestoreproxy.install.room import Room
-from imagestoreproxy.install.tail import Tails
 from imagestoreproxy.install.together import Beside
-from imagestoreproxy.install.unpack import Content, Unpacking, read_sparse, with_gzip
+from imagestoreproxy.install.unpack import Content
 from imagestoreproxy.install.work import Work
-from imagestoreproxy.model.bundles import Chunk, Stored, Stream
+from imagestoreproxy.model.bundles import Stored
 from imagestoreproxy.model.errors import NotHeldError, UnpackError
-from imagestoreproxy.model.images import Compression, FileFormat, ImageFile
-from imagestoreproxy.model.installs import Bundle, Step
+from imagestoreproxy.model.images import FileFormat, ImageFile
+from imagestoreproxy.model.installs import Step
 from imagestoreproxy.model.masking import masked
-from imagestoreproxy.model.plan import Part, download_name
+from imagestoreproxy.model.plan import download_name
 from imagestoreproxy.ports import Background, Clock, Cloud, Disk, Stop
 
 TURN_S = 0.01
 
-Bundles = Mapping[Part, Bundle]
 Verified = Callable[[], Awaitable[None]]
 
 
@@ -55,7 +50,6 @@ class OnePass:
         keep_downloads: downloads lie on the disk until the install is done, so that a restart goes
             on from there; else only what has to (a qcow2, or what a first try gave wrongly).
         max_passes: how many files are read and stored at a time; each takes memory.
-        max_unpacked_bytes: what one file may unpack to.
     """
 
     def __init__(
@@ -63,7 +57,7 @@ class OnePass:
         *,
         cloud: Cloud,
         downloader: Downloader,
-        tails: Tails,
+        contents: Contents,
         conversion: Conversion,
         disk: Disk,
         room: Room,
@@ -71,11 +65,10 @@ class OnePass:
         clock: Clock,
         keep_downloads: bool,
         max_passes: int,
-        max_unpacked_bytes: int,
     ) -> None:
         self._cloud = cloud
         self._downloader = downloader
-        self._tails = tails
+        self._contents = contents
         self._conversion = conversion
         self._disk = disk
         self._room = room
@@ -83,7 +76,6 @@ class OnePass:
         self._clock = clock
         self._keep_downloads = keep_downloads
         self._places = Places(max_passes, clock)
-        self._max_unpacked_bytes = max_unpacked_bytes
 
     async def bring(
         self, work: Work, file: ImageFile, bundles: Bundles, verified: Verified
@@ -160,7 +152,7 @@ class OnePass:
         await work.begin(Step.UNPACKING)
         path = await self._conversion.raw_disk(work, file)
         await work.begin(Step.UPLOADING)
-        streams = partial(self._disk_streams, work, file, path, bundles)
+        streams = partial(self._contents.disk_streams, work, file, path, bundles)
         for is_last in (False, True):
             try:
                 async with self._places.one():
@@ -175,10 +167,10 @@ class OnePass:
     ) -> Sequence[Stored]:
         """Store what comes through a pipe, if it is all as it was thought to be."""
         await self._begun(feed, download)
-        content = await self._foreseen(work, file, feed)
+        content = await self._contents.foreseen(work, file, feed)
         if content is None:
             raise WrongGuessError
-        streams = partial(self._streams, work, file, feed, content, bundles)
+        streams = partial(self._contents.streams, work, file, feed, content, bundles)
         try:
             return await self._cloud.store(streams)
         except UnpackError as error:
@@ -197,10 +189,10 @@ class OnePass:
             try:
                 await self._begun(feed, download)
                 if content is None and may_guess:
-                    content = await self._foreseen(work, file, feed)
-                content = content or await self._counted(file, feed)
+                    content = await self._contents.foreseen(work, file, feed)
+                content = content or await self._contents.counted(file, feed)
                 async with self._places.one():
-                    streams = partial(self._streams, work, file, feed, content, bundles)
+                    streams = partial(self._contents.streams, work, file, feed, content, bundles)
                     stored = await self._cloud.store(streams)
                 await download.outcome()
                 if feed.beginning == beginning:
@@ -227,124 +219,3 @@ class OnePass:
             await self._clock.sleep(TURN_S)
         if download.is_over:
             await download.outcome()
-
-    async def _foreseen(self, work: Work, file: ImageFile, feed: Feed) -> Content | None:
-        """Guess what the file holds from its ends; None where nothing tells."""
-        if file.compression is Compression.NONE or file.format is FileFormat.TAR:
-            return Content(file.size_bytes, is_plain=True)  # known, or told by the archive itself
-        tail = await self._tails.fetch(work, file, feed)
-
-        def look(stop: Stop) -> int | None:
-            start = feed.start(stop)
-            head = _head(file.compression, start)
-            return foreseen_bytes(file.compression, file.size_bytes, start, tail, head)
-
-        size_bytes = await self._background.run(look)
-        if size_bytes is None or size_bytes > self._max_unpacked_bytes:
-            return None
-        return Content(size_bytes, is_plain=True)
-
-    async def _counted(self, file: ImageFile, feed: Feed) -> Content:
-        """Go through the whole file for what it holds."""
-
-        def count(stop: Stop) -> Content:
-            return self._unpacking(file, stop).content(feed.follow(stop))
-
-        return await self._background.run(count)
-
-    def _unpacking(self, file: ImageFile, stop: Stop) -> Unpacking:
-        return Unpacking(file.compression, self._max_unpacked_bytes, stop)
-
-    def _streams(
-        self,
-        work: Work,
-        file: ImageFile,
-        feed: Feed,
-        content: Content,
-        bundles: Bundles,
-        stop: Stop,
-    ) -> Generator[Stream, None, None]:
-        """Open what the file holds: itself, or members of an archive."""
-        done = partial(work.meter.set_done, Step.UPLOADING, download_name(file))
-        if file.format is FileFormat.TAR:
-            by_member = {part.member: bundle for part, bundle in bundles.items()}
-
-            def unpacked(stop: Stop) -> Iterator[bytes]:
-                packed = _watched(feed.follow(stop), done)
-                if file.compression is Compression.NONE:
-                    return packed
-                return self._unpacking(file, stop).chunks(packed)
-
-            with self._background.ahead(unpacked, stop) as chunks:
-                for member in wanted_members(chunks, list(by_member)):
-                    pieces = map(Chunk, member.pieces)
-                    yield Stream(by_member[member.glob], member.size_bytes, pieces)
-            return
-        (bundle,) = bundles.values()
-        keeps_gzip = file.compression is Compression.GZIP and content.is_plain
-
-        def bytes_of_file(stop: Stop) -> Iterator[Chunk]:
-            packed = _watched(feed.follow(stop), done)
-            if file.compression is Compression.NONE:
-                return map(Chunk, packed)
-            return _as_guessed(self._unpacking(file, stop), packed, content, keeps_gzip=keeps_gzip)
-
-        with self._background.ahead(bytes_of_file, stop) as drawn:
-            yield Stream(bundle, content.size_bytes, drawn, has_gzip=keeps_gzip)
-
-    def _disk_streams(
-        self, work: Work, file: ImageFile, path: Path, bundles: Bundles, stop: Stop
-    ) -> Generator[Stream, None, None]:
-        (bundle,) = bundles.values()
-        size_bytes = path.stat().st_size
-        done = partial(work.meter.set_done, Step.UPLOADING, download_name(file))
-
-        def scaled(read_bytes: int) -> None:
-            done(file.size_bytes * read_bytes // max(1, size_bytes))
-
-        def read(stop: Stop) -> Iterator[Chunk]:
-            return map(Chunk, _watched(read_sparse(path, stop), scaled))
-
-        with self._background.ahead(read, stop) as chunks:
-            yield Stream(bundle, size_bytes, chunks)
-
-
-def _as_guessed(
-    unpacking: Unpacking, packed: Iterable[bytes], content: Content, *, keeps_gzip: bool
-) -> Iterator[Chunk]:
-    """Decompress, as long as it comes out as it was thought to.
-
-    Raises:
-        WrongGuessError: it does not.
-    """
-    raw = with_gzip(unpacking, packed) if keeps_gzip else map(Chunk, unpacking.chunks(packed))
-    for chunk in raw:
-        if unpacking.size_bytes > content.size_bytes or (keeps_gzip and not unpacking.is_plain):
-            raise WrongGuessError
-        yield chunk
-    if unpacking.size_bytes != content.size_bytes or (keeps_gzip and not unpacking.is_plain):
-        raise WrongGuessError
-
-
-def _watched(blocks: Iterable[bytes], done: Callable[[int], None]) -> Iterator[bytes]:
-    """Hand blocks on, and tell how many bytes that are in all."""
-    size_bytes = 0
-    for block in blocks:
-        yield block
-        size_bytes += len(block)
-        done(size_bytes)
-
-
-def _head(compression: Compression, start: bytes) -> bytes:
-    """Decompress the first bytes, as far as they are there."""
-    codec = decompressor(compression)
-    head = b""
-    try:
-        while len(head) < HEAD_BYTES and not codec.eof:
-            chunk = codec.decompress(start, HEAD_BYTES)
-            if not chunk:
-                break
-            head, start = head + chunk, b""
-    except ERRORS:
-        pass
-    return head
