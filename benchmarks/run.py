@@ -51,6 +51,7 @@ class Size:
     catalogue: int
     listeners: int
     forms: tuple[str, ...] = (*FORMS, NOISE)
+    large_forms: tuple[str, ...] = ("gzip", "raw", "qcow2")
 
 
 SIZES = {
@@ -120,8 +121,8 @@ def _plans(images: Images, size: Size) -> Iterator[Plan]:
             continue
         gzip_chains, moto = (size.gzip_chains, size.rounds) if form == "gzip" else (0, 0)
         yield Plan(images.ext4(size.mib, form), size.rounds, size.chains, gzip_chains, moto)
-    for form in size.forms if size.large_mib else ():
-        if form != NOISE:
+    for form in size.large_forms if size.large_mib else ():
+        if form in size.forms:
             yield Plan(images.ext4(size.large_mib, form), size.large_rounds, chains=1)
 
 
