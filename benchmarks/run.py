@@ -51,13 +51,13 @@ class Size:
     catalogue: int
     listeners: int
     forms: tuple[str, ...] = (*FORMS, NOISE)
-    large_forms: tuple[str, ...] = ("gzip", "raw", "qcow2")
+    large_forms: tuple[str, ...] = ("gzip",)
 
 
 SIZES = {
     "full": Size(
         mib=1024, large_mib=4096, rounds=5, chains=5, gzip_chains=3, large_rounds=3,
-        link={125: 7, 50: 5, 10: 5}, memory_mib=(256, 1024, 4096, 16384),
+        link={125: 7, 50: 5, 10: 3}, memory_mib=(256, 1024, 4096, 16384),
         busy=(1, 4, 8), api_s=10, installed=10_000, catalogue=50_000, listeners=1000,
     ),
     "small": Size(

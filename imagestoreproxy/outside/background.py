@@ -21,7 +21,7 @@ T = TypeVar("T")
 _log = Logger()
 
 # Items between two stages of a pass; each is up to 1 MiB of memory.
-AHEAD = 12
+AHEAD = 8
 
 
 class Reactor(Protocol):

@@ -44,7 +44,7 @@ class Limits:
     stall_s: int = 60
     get_s: float = 30.0
     redirects: int = 5
-    block_bytes: int = 1 << 20
+    block_bytes: int = 1 << 18
     queued_blocks: int = 4
     ca_cache_s: int = 10
 
