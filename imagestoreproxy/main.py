@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import resource
 import signal
@@ -18,6 +17,7 @@ from twisted.python.usage import Options, UsageError
 from zope.interface import implementer
 
 from imagestoreproxy.config import Settings, parse
+from imagestoreproxy.heap import keep_large_apart
 from imagestoreproxy.model.errors import SettingsError, StoreProxyError
 from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.outside.journal import begin_logging
@@ -25,9 +25,6 @@ from imagestoreproxy.service import Proxy, build, check
 
 PROGRAM = "image-store-proxy"
 
-# glibc's mallopt(3): numbers of its parameters in malloc.h.
-_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
-_LARGE_BYTES = 4 * 2**20
 
 OPEN_FILES = 4096
 # For one request the reactor lets go of the interpreter some ten times, and waits this long each
@@ -42,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     0 when all is well, 1 when something is not.
     """
     os.umask(0o077)
-    _give_memory_back()
+    keep_large_apart()
     _allow_open_files()
     try:
         settings = parse(sys.argv[1:] if arguments is None else arguments)
@@ -57,18 +54,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
-
-
-def _give_memory_back() -> None:
-    """Keep the parts of a bundle out of the heaps of many threads, where they would stay.
-
-    Measured on an install of 512 MiB: the peak falls from 150 to 133 MiB, and what stays resident
-    afterwards from 150 to 113.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_ARENA_MAX, 2)
-        mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
 def _allow_open_files() -> None:
