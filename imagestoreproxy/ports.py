@@ -109,12 +109,19 @@ class Fetched:
     Args:
         headers: names in lower case.
         from_local: whether the server that answered has a loopback, link-local or private address.
+        is_unchanged: it is still what the caller knows; ``body`` is empty.
     """
 
     url: str
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     from_local: bool = False
+    is_unchanged: bool = False
+
+    @property
+    def validator(self) -> str:
+        """``ETag`` or ``Last-Modified`` of the body, for the next ``get``; or empty."""
+        return self.headers.get("etag") or self.headers.get("last-modified", "")
 
 
 class Sink(Protocol):
@@ -146,8 +153,14 @@ class Fetcher(Protocol):
     link-local or private address unless ``allow_local``.
     """
 
-    def get(self, url: str, *, limit_bytes: int, allow_local: bool) -> Awaitable[Fetched]:
-        """Fetch a small body; more than ``limit_bytes`` is an error, as is any status but 200."""
+    def get(
+        self, url: str, *, limit_bytes: int, allow_local: bool, known: str = ""
+    ) -> Awaitable[Fetched]:
+        """Fetch a small body; more than ``limit_bytes`` is an error, as is any status but 200.
+
+        Args:
+            known: validator of what the caller has: when that is still so, nothing is fetched.
+        """
 
     def download(self, url: str, sink: Sink, *, allow_local: bool) -> Awaitable[None]:
         """Fetch what ``sink`` lacks, by range where the server can; ends when the server is done.
@@ -177,6 +190,13 @@ class Verifier(Protocol):
 
         Raises:
             DocumentError: unless exactly one good signature of a valid key covers the whole.
+        """
+
+    def verify_detached(self, content: bytes, signature: bytes) -> Awaitable[Signed]:
+        """Check a detached OpenPGP signature, armored or not; ``payload`` is then ``content``.
+
+        Raises:
+            DocumentError: unless it is exactly one good signature of a valid key over the content.
         """
 
 
@@ -322,6 +342,13 @@ class Sources(Protocol):
 
     def reread(self, source: str, image_uri: str, signed_text: bytes) -> Awaitable[ImageDocument]:
         """Verify a document again that was kept; raises ``DocumentError`` when it has expired."""
+
+    def fetcher(self, source: str) -> Fetcher:
+        """Give what the files of this source are fetched with: its own HTTP proxy, its own CAs.
+
+        Raises:
+            FetchError: there is no such source any more.
+        """
 
     def may_be_local(self, source: str, url: str) -> Awaitable[bool]:
         """Tell whether a file of this source may come from a local address."""

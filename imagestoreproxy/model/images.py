@@ -62,6 +62,13 @@ class ImageInfo:
     """What people are shown about an image. Unsigned unless it comes out of a document.
 
     ``description_html`` is as the store sent it: ``web/present.py`` sanitises it.
+
+    Args:
+        architecture: in the words of ``Architecture`` where it is one of them, else the source's.
+        releases: every word by which its release is known: ``noble``, ``24.04``, ``lts``.
+        support_ends: a day, ``2029-05-31``; empty where the source does not say.
+        refused: why it cannot be installed into this cloud, one plain sentence; empty if it can.
+        is_unsigned: nobody vouches for its bytes; only of sources that are configured so.
     """
 
     uri: str
@@ -73,6 +80,11 @@ class ImageInfo:
     icon_uri: str = ""
     tags: tuple[str, ...] = ()
     provider: Provider = Provider()
+    architecture: str = ""
+    releases: tuple[str, ...] = ()
+    support_ends: str = ""
+    refused: str = ""
+    is_unsigned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,23 @@
+"""What a cloud can run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imagestoreproxy.model.images import Architecture, Virtualization
+
+
+@dataclass(frozen=True, slots=True)
+class Taking:
+    """What the cloud takes; what it does not take is shown with the reason, and not offered.
+
+    Args:
+        virtualizations: Eucalyptus takes ``hvm`` from 3.4 on.
+        architectures: of its nodes.
+        needs_ramdisk: whether a paravirtual image without a ramdisk is refused, as by Eucalyptus
+            from 4.0 on.
+    """
+
+    virtualizations: frozenset[Virtualization] = frozenset(Virtualization)
+    architectures: frozenset[Architecture] = frozenset({Architecture.I386, Architecture.X86_64})
+    needs_ramdisk: bool = False
