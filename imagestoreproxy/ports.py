@@ -433,6 +433,9 @@ class Records(Protocol):
     def keep(self, source: str, kept: Kept) -> Awaitable[None]:
         """Keep a good answer, in the place of an earlier one from the same URL."""
 
+    def seen_again(self, source: str, url: str, fetched_at_s: float) -> Awaitable[None]:
+        """Note that an answer which is kept is still what the source says."""
+
     def drop(self, source: str, url: str) -> Awaitable[None]:
         """Forget an answer that the source no longer has."""
 

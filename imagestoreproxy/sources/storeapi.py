@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -85,7 +85,8 @@ class StoreApi:
         self._background = background
         self._clock = clock
         self._local: bool | None = None
-        self._kept: Kept | None = None
+        self._validator = ""
+        self._saved_at_s = 0.0
         self._digest = b""
         self.listing = Listing()
         self._is_static = False
@@ -104,30 +105,26 @@ class StoreApi:
         for kept in await self._records.kept(self.name):
             if kept.url == self._dashboard_url:
                 await self._show(kept.body)
-                self._kept = kept
-                self.fetched_at_s = kept.fetched_at_s
+                self._validator = kept.validator
+                self.fetched_at_s = self._saved_at_s = kept.fetched_at_s
 
     async def refresh(self) -> None:
         """Fetch the dashboard; as long as the store says the same, the same listing stays."""
-        known = self._kept.validator if self._kept else ""
+        url, now_s = self._dashboard_url, self._clock.now_s
         fetched = await self.fetcher.get(
-            self._dashboard_url, limit_bytes=DASHBOARD.size_bytes, allow_local=True, known=known
+            url, limit_bytes=DASHBOARD.size_bytes, allow_local=True, known=self._validator
         )
         self._local = fetched.from_local
-        now_s = self._clock.now_s()
-        kept = self._kept
-        if fetched.is_unchanged and kept:
-            kept = replace(kept, fetched_at_s=now_s)
-            is_new = False
-        else:
-            is_new = await _as_store(self._show(fetched.body), self._dashboard_url)
-            kept = Kept(self._dashboard_url, fetched.body, fetched.validator, now_s)
-        self.fetched_at_s = now_s
-        # Tens of MiB: what is the same is written anew only so that its age is right.
-        age_s = now_s - self._kept.fetched_at_s if self._kept else 0
-        if is_new or self._kept is None or age_s > SAVED_EVERY_S:
-            self._kept = kept
+        is_new = not fetched.is_unchanged and await _as_store(self._show(fetched.body), url)
+        self.fetched_at_s = now_s()
+        if is_new or not (self._saved_at_s or fetched.is_unchanged):
+            self._validator, self._saved_at_s = "", 0.0
+            kept = Kept(url, fetched.body, fetched.validator, self.fetched_at_s)
             await self._records.keep(self.name, kept)
+            self._validator, self._saved_at_s = fetched.validator, self.fetched_at_s
+        elif self.fetched_at_s - self._saved_at_s > SAVED_EVERY_S:
+            await self._records.seen_again(self.name, url, self.fetched_at_s)
+            self._saved_at_s = self.fetched_at_s
 
     async def _show(self, body: bytes) -> bool:
         """Take a dashboard up; tell whether it says anything else than before."""

@@ -32,6 +32,14 @@ def keep(db: sqlite3.Connection, source: str, kept: Kept) -> None:
     )
 
 
+def seen_again(db: sqlite3.Connection, source: str, url: str, fetched_at_s: float) -> None:
+    """Change only the time of an answer."""
+    db.execute(
+        "UPDATE kept SET fetched_at_s = ? WHERE source = ? AND url = ?",
+        (fetched_at_s, source, url),
+    )
+
+
 def drop(db: sqlite3.Connection, source: str, url: str) -> None:
     """Delete an answer."""
     db.execute("DELETE FROM kept WHERE source = ? AND url = ?", (source, url))

@@ -224,6 +224,9 @@ class Database:
     def keep(self, source: str, kept: Kept) -> Awaitable[None]:
         return self._run(lambda db: answers.keep(db, source, kept))
 
+    def seen_again(self, source: str, url: str, fetched_at_s: float) -> Awaitable[None]:
+        return self._run(lambda db: answers.seen_again(db, source, url, fetched_at_s))
+
     def drop(self, source: str, url: str) -> Awaitable[None]:
         return self._run(lambda db: answers.drop(db, source, url))
 

@@ -166,6 +166,9 @@ def test_the_last_good_answers_of_each_source_are_kept_by_url(records: Records) 
         Kept(index, b"new", '"2"', 2.0),
         Kept(products, b"\0" * 100_000, "", 3.0),
     ]
+    for url in (products, "http://one.example/never-kept"):
+        result(records.seen_again("one", url, 5.0))
+    assert [kept.fetched_at_s for kept in result(records.kept("one"))] == [2.0, 5.0]
     result(records.drop("one", products))
     assert [kept.url for kept in result(records.kept("one"))] == [index]
     assert [kept.body for kept in result(records.kept("two"))] == [b"other"]

@@ -307,6 +307,12 @@ class MemoryRecords:
         self.answers[source, kept.url] = kept
         return succeed(None)
 
+    def seen_again(self, source: str, url: str, fetched_at_s: float) -> Deferred[None]:
+        if (source, url) in self.answers:
+            kept = replace(self.answers[source, url], fetched_at_s=fetched_at_s)
+            self.answers[source, url] = kept
+        return succeed(None)
+
     def drop(self, source: str, url: str) -> Deferred[None]:
         self.answers.pop((source, url), None)
         return succeed(None)
