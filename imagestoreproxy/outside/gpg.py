@@ -137,7 +137,7 @@ class _BoundedGPG(gnupg.GPG):  # type: ignore[misc]
         self._timers: list[threading.Timer] = []
         try:
             super().__init__(
-                gpgbinary=_gpg_path(), gnupghome=str(home), options=_OPTIONS, env=ENVIRONMENT
+                gpgbinary=gpg_path(), gnupghome=str(home), options=_OPTIONS, env=ENVIRONMENT
             )
         except (OSError, ValueError) as error:
             raise OwnStateError(f"The program gpg cannot be run here: {error}.") from error
@@ -163,7 +163,12 @@ class _BoundedGPG(gnupg.GPG):  # type: ignore[misc]
         return opened
 
 
-def _gpg_path() -> str:
+def gpg_path() -> str:
+    """Give the path of the program gpg.
+
+    Raises:
+        OwnStateError: it is not installed.
+    """
     found = shutil.which("gpg", path=os.environ.get("PATH", "") + ":" + ENVIRONMENT["PATH"])
     if found is None:
         raise OwnStateError(
