@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagestoreproxy.model.errors import OwnStateError
-from imagestoreproxy.outside.gpg import gpg_path
+from imagestoreproxy.outside.gpgcall import gpg_path
 
 # Longer lines of a clear-signed text are cut off by GnuPG, with no more than a warning: MAX_LINELEN
 # in its g10/textfilter.c.

@@ -11,7 +11,7 @@ import pytest
 
 from imagestoreproxy import ports
 from imagestoreproxy.model.errors import DocumentError, OwnStateError
-from imagestoreproxy.outside import gpg as gpg_module
+from imagestoreproxy.outside import gpgcall
 from imagestoreproxy.outside.background import Threads
 from imagestoreproxy.outside.gpg import LIMIT_BYTES, GpgVerifier
 from tests.functional.gpg_home import TEXT, Signer, fresh_home
@@ -202,7 +202,7 @@ def test_a_keyring_without_keys_is_told_at_the_start(
 
 
 def test_a_missing_gpg_is_told(verifier: GpgVerifier, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpg_module, "ENVIRONMENT", {"PATH": "/nowhere"})
+    monkeypatch.setattr(gpgcall, "ENVIRONMENT", {"PATH": "/nowhere"})
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(OwnStateError, match="install the package gpg"):
         in_reactor(verifier.fingerprints)

@@ -201,7 +201,7 @@ def test_a_gpg_that_waits_for_ever_is_ended(
 
 
 def test_a_missing_gpg_is_told(signer: GpgSigner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imagestoreproxy.outside.gpg.ENVIRONMENT", {"PATH": "/nowhere"})
+    monkeypatch.setattr("imagestoreproxy.outside.gpgcall.ENVIRONMENT", {"PATH": "/nowhere"})
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(OwnStateError, match="install the package gpg"):
         signer.fingerprint()

@@ -54,6 +54,9 @@ class Trusting:
     def verify(self, message: bytes) -> Awaitable[Signed]:
         return succeed(Signed(message, "F" * 40))
 
+    def verify_detached(self, content: bytes, signature: bytes) -> Awaitable[Signed]:
+        return succeed(Signed(content, "F" * 40))
+
 
 class Shop:
     def __init__(
