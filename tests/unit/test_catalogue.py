@@ -57,7 +57,7 @@ class Trusting:
         return succeed(Signed(message, "F" * 40))
 
     def verify_detached(self, content: bytes, signature: bytes) -> Awaitable[Signed]:
-        raise AssertionError("not used")
+        return succeed(Signed(content, "F" * 40))
 
 
 class Shop:
