@@ -204,7 +204,7 @@ class Verifier(Protocol):
 class Partial(Sink, Protocol):
     """A file that is being downloaded; what it holds survives a restart."""
 
-    def sha256_hex(self) -> str:
+    def digest_hex(self) -> str:
         """Give the digest of all bytes held."""
 
     def discard(self) -> None:
@@ -217,8 +217,13 @@ class Disk(Protocol):
     def free_bytes(self) -> int:
         """Give what may still be written."""
 
-    def partial(self, token: str, name: str, limit_bytes: int, stop: Stop) -> Partial:
+    def partial(
+        self, token: str, name: str, limit_bytes: int, stop: Stop, algorithm: str = "sha256"
+    ) -> Partial:
         """Open (and re-read, for its digest) a download; more than ``limit_bytes`` is refused.
+
+        Args:
+            algorithm: of the digest, a word of ``hashlib``.
 
         Raises:
             DiskError: it cannot be opened or read.

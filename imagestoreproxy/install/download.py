@@ -8,6 +8,7 @@ from collections import deque
 from imagestoreproxy.install.feed import Feed
 from imagestoreproxy.install.places import Places
 from imagestoreproxy.install.work import Work
+from imagestoreproxy.model.digests import algorithm_name
 from imagestoreproxy.model.errors import DigestError, FetchError
 from imagestoreproxy.model.images import ImageFile
 from imagestoreproxy.model.masking import masked
@@ -118,7 +119,7 @@ class Downloader:
 
 
 def _is_right(feed: Feed, file: ImageFile) -> bool:
-    return feed.position == file.size_bytes and feed.sha256_hex() == file.sha256
+    return feed.position == file.size_bytes and feed.digest_hex() == file.digest
 
 
 def _wrong(url: str, feed: Feed, file: ImageFile) -> DigestError:
@@ -128,6 +129,6 @@ def _wrong(url: str, feed: Feed, file: ImageFile) -> DigestError:
             f" {file.size_bytes} bytes are signed."
         )
     return DigestError(
-        f"{masked(url)} gave a {file.kind} with another content than was signed (SHA-256"
-        f" {feed.sha256_hex()[:16]}…, signed {file.sha256[:16]}…)."
+        f"{masked(url)} gave a {file.kind} with another content than was signed"
+        f" ({algorithm_name(file.digest)} {feed.digest_hex()[:16]}…, signed {file.digest[:16]}…)."
     )

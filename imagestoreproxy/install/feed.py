@@ -48,7 +48,7 @@ class Feed(Sink, Protocol):
     def beginning(self) -> int:
         """How often the download has begun anew."""
 
-    def sha256_hex(self) -> str:
+    def digest_hex(self) -> str:
         """Give the digest of all bytes that came."""
 
     def discard(self) -> None:
@@ -160,8 +160,8 @@ class FileFeed(_Feed):
             self._changed.notify_all()
         self._count(self._partial.position)
 
-    def sha256_hex(self) -> str:
-        return self._partial.sha256_hex()
+    def digest_hex(self) -> str:
+        return self._partial.digest_hex()
 
     def _drop(self) -> None:
         self._partial.discard()
@@ -215,15 +215,21 @@ class PipeFeed(_Feed):
     """In memory, a few blocks of it: the transfer waits for who follows, and nothing is kept.
 
     What has been followed cannot be followed again; a download that then begins anew is ended.
+
+    Args:
+        algorithm: of the digest, a word of ``hashlib``.
     """
 
-    def __init__(self, size_bytes: int, count: Callable[[int], None]) -> None:
+    def __init__(
+        self, size_bytes: int, count: Callable[[int], None], algorithm: str = "sha256"
+    ) -> None:
         super().__init__(size_bytes, count)
+        self._algorithm = algorithm
         self._blocks: deque[bytes] = deque()
         self._is_followed = False
         self._position = 0
         self._validator = ""
-        self._digest = hashlib.sha256()
+        self._digest = hashlib.new(self._algorithm)
 
     @property
     def position(self) -> int:
@@ -252,14 +258,14 @@ class PipeFeed(_Feed):
             self._changed.notify_all()
         self._count(self._position)
 
-    def sha256_hex(self) -> str:
+    def digest_hex(self) -> str:
         return self._digest.hexdigest()
 
     def _drop(self) -> None:
         self._closed = self._closed or self._is_followed
         self._blocks.clear()
         self._position = 0
-        self._digest = hashlib.sha256()
+        self._digest = hashlib.new(self._algorithm)
 
     def follow(self, stop: Stop) -> Iterator[bytes]:
         beginning = self._beginning

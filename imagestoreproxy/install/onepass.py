@@ -31,6 +31,7 @@ from imagestoreproxy.install.together import Beside
 from imagestoreproxy.install.unpack import Content
 from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.bundles import Stored
+from imagestoreproxy.model.digests import algorithm_of
 from imagestoreproxy.model.errors import NotHeldError, UnpackError
 from imagestoreproxy.model.images import FileFormat, ImageFile
 from imagestoreproxy.model.installs import Step
@@ -90,7 +91,7 @@ class OnePass:
             InstallError: it could not be had, is not what was signed, or cannot be stored.
         """
         if not self._keep_downloads and file.format is not FileFormat.QCOW2:
-            pipe = PipeFeed(file.size_bytes, self._counter(work, file))
+            pipe = PipeFeed(file.size_bytes, self._counter(work, file), algorithm_of(file.digest))
             try:
                 async with self._places.one():
                     return await self._beside(work, file, pipe, verified, self._first_try, bundles)
@@ -109,7 +110,7 @@ class OnePass:
 
     def _on_disk(self, work: Work, file: ImageFile, stop: Stop) -> FileFeed:
         token, name = work.install.token, download_name(file)
-        held = self._disk.partial(token, name, file.size_bytes, stop)
+        held = self._disk.partial(token, name, file.size_bytes, stop, algorithm_of(file.digest))
         path = partial(self._disk.path, token, name)
         counter = self._counter(work, file)
         return FileFeed(held, path, file.size_bytes, counter, lambda: self._places.is_wanted)

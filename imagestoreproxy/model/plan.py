@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from imagestoreproxy.model.digests import algorithm_of
 from imagestoreproxy.model.images import (
     Architecture,
     Compression,
@@ -59,7 +60,11 @@ class Plan:
             {
                 "version": self.version,
                 "fetch": [
-                    {"url": masked(file.url), "bytes": file.size_bytes, "sha256": file.sha256}
+                    {
+                        "url": masked(file.url),
+                        "bytes": file.size_bytes,
+                        algorithm_of(file.digest): file.digest,
+                    }
                     for file in self.fetches
                 ],
                 "convert": [_conversion(part) for part in self.parts],
@@ -124,12 +129,12 @@ def _conversion(part: Part) -> str:
 
 def download_name(file: ImageFile) -> str:
     """Name a download on disk: another digest is another file."""
-    return f"{file.kind}-{file.sha256[:16]}"
+    return f"{file.kind}-{file.digest[:16]}"
 
 
 def content_name(part: Part, architecture: Architecture) -> str:
     """Name the content of a part, from what is signed: equal names are equal bytes."""
-    return f"{part.file.sha256}/{part.member}/{part.file.format}/{architecture}"
+    return f"{part.file.digest}/{part.member}/{part.file.format}/{architecture}"
 
 
 def bucket_name(token: str, kind: FileKind) -> str:

@@ -102,14 +102,21 @@ class DataDirectory:
             found = os.statvfs(self._path)
         return found.f_bavail * found.f_frsize
 
-    def partial(self, token: str, name: str, limit_bytes: int, stop: ports.Stop) -> PartialFile:
+    def partial(
+        self,
+        token: str,
+        name: str,
+        limit_bytes: int,
+        stop: ports.Stop,
+        algorithm: str = "sha256",
+    ) -> PartialFile:
         """Open a download, see ``ports.Disk``; the bytes of an earlier try are read again.
 
         Raises:
             DiskError: it cannot be opened or read.
             Cancelled: ``stop`` was set while reading.
         """
-        return PartialFile(self.path(token, name), limit_bytes, stop)
+        return PartialFile(self.path(token, name), limit_bytes, stop, algorithm)
 
     def path(self, token: str, name: str) -> Path:
         """Give the path of a file of the install ``token``; its directory is made (0700)."""
@@ -135,13 +142,16 @@ class DataDirectory:
 class PartialFile:
     """``ports.Partial``. Opened anew for each block, so none is ever left open."""
 
-    def __init__(self, path: Path, limit_bytes: int, stop: ports.Stop) -> None:
+    def __init__(
+        self, path: Path, limit_bytes: int, stop: ports.Stop, algorithm: str = "sha256"
+    ) -> None:
         self._path = path
+        self._algorithm = algorithm
         self._sidecar = path.with_name(path.name + _SIDECAR)
         self._limit_bytes = limit_bytes
         self._position = 0
         self._validator = ""
-        self._digest = hashlib.sha256()
+        self._digest = hashlib.new(self._algorithm)
         with _plain_words(path):
             self._read_again(stop)
 
@@ -189,7 +199,7 @@ class PartialFile:
         self._digest.update(block)
         self._position += len(block)
 
-    def sha256_hex(self) -> str:
+    def digest_hex(self) -> str:
         """Give the digest of all bytes held."""
         return self._digest.hexdigest()
 
@@ -201,7 +211,7 @@ class PartialFile:
             self._path.unlink(missing_ok=True)
         self._position = 0
         self._validator = ""
-        self._digest = hashlib.sha256()
+        self._digest = hashlib.new(self._algorithm)
 
     def _read_again(self, stop: ports.Stop) -> None:
         if not self._path.exists():

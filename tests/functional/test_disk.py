@@ -87,8 +87,21 @@ def test_p1_bytes_survive_a_restart_with_their_digest_and_validator(disk: DataDi
     assert (again.position, again.validator) == (3, '"v1"')
     again.begin(resumed=True, validator='"v1"')
     again.write(b"def")
-    assert again.sha256_hex() == hashlib.sha256(b"abcdef").hexdigest()
+    assert again.digest_hex() == hashlib.sha256(b"abcdef").hexdigest()
     assert disk.path("t1", "image.gz").read_bytes() == b"abcdef"
+
+
+def test_the_digest_is_the_one_that_was_asked_for_also_over_a_restart(
+    disk: DataDirectory,
+) -> None:
+    for already, block in ((0, b"abc"), (3, b"def")):
+        file = disk.partial("t1", "image.gz", LIMIT, StopFlag(), "sha512")
+        assert file.position == already
+        file.begin(resumed=True, validator='"v1"')
+        file.write(block)
+    assert file.digest_hex() == hashlib.sha512(b"abcdef").hexdigest()
+    file.discard()
+    assert file.digest_hex() == hashlib.sha512(b"").hexdigest()
 
 
 def test_bytes_of_a_server_that_names_no_version_are_still_held(disk: DataDirectory) -> None:
@@ -112,7 +125,7 @@ def test_a_start_from_the_first_byte_drops_what_was_held(disk: DataDirectory) ->
     file.write(b"abc")
     file.begin(resumed=False, validator='"v2"')
     file.write(b"xy")
-    assert file.sha256_hex() == hashlib.sha256(b"xy").hexdigest()
+    assert file.digest_hex() == hashlib.sha256(b"xy").hexdigest()
     assert (partial(disk).position, partial(disk).validator) == (2, '"v2"')
 
 

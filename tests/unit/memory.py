@@ -136,7 +136,10 @@ class InlineBackground:
 class MemoryPartial:
     """A download in memory; ``files`` is what the disk holds."""
 
-    def __init__(self, files: dict[str, bytes], name: str, limit_bytes: int) -> None:
+    def __init__(
+        self, files: dict[str, bytes], name: str, limit_bytes: int, algorithm: str
+    ) -> None:
+        self._algorithm = algorithm
         self._files = files
         self._name = name
         self._limit_bytes = limit_bytes
@@ -158,8 +161,8 @@ class MemoryPartial:
             raise DigestError("too much")
         self._files[self._name] = self._files.get(self._name, b"") + block
 
-    def sha256_hex(self) -> str:
-        return hashlib.sha256(self._files.get(self._name, b"")).hexdigest()
+    def digest_hex(self) -> str:
+        return hashlib.new(self._algorithm, self._files.get(self._name, b"")).hexdigest()
 
     def discard(self) -> None:
         self._files.pop(self._name, None)
@@ -176,8 +179,10 @@ class MemoryDisk:
     def free_bytes(self) -> int:
         return self.free
 
-    def partial(self, token: str, name: str, limit_bytes: int, stop: Stop) -> Partial:
-        return MemoryPartial(self.files.setdefault(token, {}), name, limit_bytes)
+    def partial(
+        self, token: str, name: str, limit_bytes: int, stop: Stop, algorithm: str = "sha256"
+    ) -> Partial:
+        return MemoryPartial(self.files.setdefault(token, {}), name, limit_bytes, algorithm)
 
     def path(self, token: str, name: str) -> Path:
         path = self.directory / f"{token}-{name}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from imagestoreproxy.model.errors import CallerError, CloudError, DiskError, Fet
 from imagestoreproxy.model.images import Compression, FileKind
 from imagestoreproxy.model.installs import Action, ImageState, Status
 from tests.unit.memory import (
+    LIMITS,
     URI,
     Daemon,
     MemoryDisk,
@@ -259,6 +262,24 @@ def test_p7_a_wrong_digest_tries_another_mirror_once_and_then_ends(world: World)
     assert "another content than was signed" in state(daemon).error_message
     assert not world.cloud.registered
     assert not world.cloud.stored
+
+
+@pytest.mark.parametrize("sha256", ["", "0" * 64], ids=["alone", "beside a sha256"])
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_sha512_is_what_is_checked_where_it_is_signed(
+    world: World, sha256: str, keep: bool
+) -> None:
+    file = make_file(world.fetcher, FileKind.IMAGE, b"right" * 100)
+    signed = replace(file, sha256=sha256, sha512=hashlib.sha512(b"right" * 100).hexdigest())
+    world.sources.offer(make_document([signed]))
+    limits = replace(LIMITS, keep_downloads=keep)
+    assert result(started(world, limits=limits).store.install(URI)).status is Status.INSTALLED
+    wrong = replace(file, sha512=hashlib.sha512(b"wrong" * 100).hexdigest())
+    world.sources.offer(make_document([wrong], version="2", serial=2))
+    daemon = started(world, limits=limits)
+    result(daemon.store.install(URI))
+    assert f"(SHA-512 {signed.sha512[:16]}…" in state(daemon).error_message
+    assert len(world.cloud.registered) == 1
 
 
 def test_a_mirror_stands_in_for_a_url_that_is_gone(world: World) -> None:

@@ -54,7 +54,7 @@ def test_who_follows_gets_every_byte_once(feed: Feed) -> None:
     fill(feed)
     assert feed.start(NeverStop())[:10] == CONTENT[:10]
     assert b"".join(feed.follow(NeverStop())) == CONTENT
-    assert feed.sha256_hex() == hashlib.sha256(CONTENT).hexdigest()
+    assert feed.digest_hex() == hashlib.sha256(CONTENT).hexdigest()
     assert (feed.position, feed.beginning) == (SIZE, 0)
 
 

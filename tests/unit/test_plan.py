@@ -10,8 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagestoreproxy.model.images import Compression, FileFormat, FileKind, ImageFile, is_newer
-from imagestoreproxy.model.plan import bucket_name, bundle_name, make_plan
+from imagestoreproxy.model.images import (
+    Architecture,
+    Compression,
+    FileFormat,
+    FileKind,
+    ImageFile,
+    is_newer,
+)
+from imagestoreproxy.model.plan import (
+    Part,
+    bucket_name,
+    bundle_name,
+    content_name,
+    download_name,
+    make_plan,
+)
 from tests.unit.memory import make_document
 
 
@@ -51,6 +65,21 @@ def test_the_plan_can_be_read_by_machines() -> None:
     text = json.loads(make_plan(make_document(TRIO)).as_text())
     assert text["fetch-bytes"] == 3120
     assert text["register"] == ["kernel", "ramdisk", "image"]
+
+
+def test_the_strongest_digest_that_is_signed_names_a_file_and_what_is_in_it() -> None:
+    weak = TRIO[0]
+    strong = replace(weak, sha512="1" * 128)
+    alone = replace(strong, sha256="")
+    assert weak.digest == "0" * 64
+    assert download_name(strong) == download_name(alone) == f"image-{'1' * 16}"
+    (name,) = {content_name(Part(FileKind.IMAGE, f), Architecture.I386) for f in (strong, alone)}
+    assert name.startswith("1" * 128)
+    plans = [json.loads(make_plan(make_document([file])).as_text()) for file in (weak, alone)]
+    assert [list(plan["fetch"][0]) for plan in plans] == [
+        ["url", "bytes", "sha256"],
+        ["url", "bytes", "sha512"],
+    ]
 
 
 @given(st.text(), st.text())
