@@ -82,7 +82,8 @@ class Contents:
                 return self._unpacking(file, stop).chunks(packed)
 
             with self._background.ahead(unpacked, stop) as chunks:
-                for member in wanted_members(chunks, list(by_member)):
+                limit_bytes = self._max_unpacked_bytes
+                for member in wanted_members(chunks, list(by_member), limit_bytes):
                     pieces = map(Chunk, member.pieces)
                     yield Stream(by_member[member.glob], member.size_bytes, pieces)
             return
