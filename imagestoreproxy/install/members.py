@@ -19,9 +19,10 @@ KERNEL, RAMDISK, IMAGE, LOADER = "*vmlinuz*", "*initrd*", "*.img", "*-loader"
 def found_members(names: Sequence[str]) -> dict[FileKind, str]:
     """Tell which file is which.
 
-    The first pattern that a name matches counts: an ``initrd.img`` is a ramdisk. Of several kernels,
-    ramdisks and loaders the first is taken, of several images the last. A loader (a kernel that
-    loads the one in the image) stands in for a kernel that is not there; a ramdisk need not be.
+    The first pattern that a name matches counts: an ``initrd.img`` is a ramdisk. Of several
+    kernels, ramdisks and loaders the first is taken, of several images the last. A loader (a kernel
+    that loads the one in the image) stands in for a kernel that is not there; a ramdisk may be
+    absent.
 
     Args:
         names: of the files, with their directories, in the order of the archive.

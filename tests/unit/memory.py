@@ -31,6 +31,7 @@ from imagestoreproxy.model.images import (
     Virtualization,
 )
 from imagestoreproxy.model.installs import Bundle, Install, Installation
+from imagestoreproxy.model.taking import Taking
 from imagestoreproxy.ports import Offer, Partial, Remembered, Sink, Stop, Streams, Task
 
 T = TypeVar("T")
@@ -313,6 +314,7 @@ class MemoryCloud:
     """A cloud in two dictionaries."""
 
     name = "memory"
+    taking = Taking()
 
     def __init__(self) -> None:
         self.stored: dict[str, bytes] = {}
