@@ -222,6 +222,8 @@ def _check(kind: bytes, name: str, size_bytes: int) -> bool:
     problem = ""
     if len(name) > NAME_CHARACTERS:
         problem = f"has a name of {len(name)} characters"
+    elif "\0" in name:
+        problem = "has a name that goes on after its end"
     elif path.is_absolute():
         problem = "has an absolute name"
     elif ".." in path.parts:
@@ -277,7 +279,7 @@ def _pax_records(content: bytes) -> Iterator[tuple[str, str]]:
         name, equals, value = record[:-1].partition(b"=")
         if end > len(content) or record[-1:] != b"\n" or not equals:
             raise _broken("an extended header is not understood")
-        yield _text(name), _text(value)
+        yield name.decode("utf-8", "replace"), value.decode("utf-8", "replace")
         start = end
 
 

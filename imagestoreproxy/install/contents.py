@@ -66,7 +66,7 @@ class Contents:
         """
 
         def look(stop: Stop) -> list[str]:
-            return member_names(self._unpacked(file, feed.follow(stop), stop))
+            return member_names(self._unpacked(file, _heedful(feed.follow(stop), stop), stop))
 
         return await self._background.run(look)
 
@@ -145,6 +145,13 @@ def _as_guessed(
         yield chunk
     if unpacking.size_bytes != content.size_bytes or (keeps_gzip and not unpacking.is_plain):
         raise WrongGuessError
+
+
+def _heedful(blocks: Iterable[bytes], stop: Stop) -> Iterator[bytes]:
+    """Hand blocks on until the work is to end."""
+    for block in blocks:
+        stop.check()
+        yield block
 
 
 def _watched(blocks: Iterable[bytes], done: Callable[[int], None]) -> Iterator[bytes]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 
-from imagestoreproxy.model.errors import CloudError
+from imagestoreproxy.install.contents import Contents
+from imagestoreproxy.install.feed import FileFeed
+from imagestoreproxy.install.tail import Tails
+from imagestoreproxy.model.errors import Cancelled, CloudError
 from imagestoreproxy.model.images import (
     Architecture,
     Compression,
@@ -24,10 +27,13 @@ from imagestoreproxy.model.images import (
 )
 from imagestoreproxy.model.installs import Status, Step
 from imagestoreproxy.model.taking import Taking
+from imagestoreproxy.ports import Stop
 from tests.unit.memory import (
     LIMITS,
     URI,
+    InlineBackground,
     MemoryDisk,
+    MemoryJournal,
     World,
     make_document,
     make_file,
@@ -37,6 +43,8 @@ from tests.unit.memory import (
 from tests.unit.test_actions import Mortal, _awaited, hold, nothing_is_left, started, state
 from tests.unit.test_sparse import sparse
 from tests.unit.test_unpack import make_tar, member
+
+T = TypeVar("T")
 
 IMAGE = bytes(512) + b"file system" * 300 + bytes(20_000)
 SPARSE_IMAGE = sparse("gnu", len(IMAGE), [(512, 3300)], b"file system" * 300, name="c-blank.img")
@@ -98,6 +106,49 @@ def test_a_tarball_signed_with_sha512_alone_is_looked_into(world: World) -> None
     daemon = started(world)
     assert result(daemon.store.install(URI)).status is Status.INSTALLED
     assert world.records.installations[0].bundles[0].content.startswith(f"{digest}/c-vmlinuz/")
+
+
+class OneWish:
+    """A stop that is set after the first block."""
+
+    def __init__(self) -> None:
+        self.checks = 0
+
+    def check(self) -> None:
+        self.checks += 1
+        if self.checks > 4:
+            raise Cancelled
+
+    def wait(self, seconds: float) -> None:
+        raise AssertionError("not used")
+
+
+@pytest.mark.parametrize("compression", [Compression.NONE, Compression.GZIP])
+def test_a_look_into_a_large_archive_ends_when_it_is_asked_to(
+    world: World, compression: Compression
+) -> None:
+    tar = make_tar(member("big", bytes(2**23)))
+    content = tar if compression is Compression.NONE else gzip.compress(tar, 0)
+    disk = MemoryDisk(world.disk.directory)
+    stop = OneWish()
+
+    class Background(InlineBackground):
+        def run(self, work: Callable[[Stop], T]) -> Deferred[T]:
+            try:
+                return succeed(work(stop))
+            except Cancelled as error:
+                return fail(error)
+
+    background = Background(MemoryJournal())
+    contents = Contents(tails=cast("Tails", None), background=background, max_unpacked_bytes=2**30)
+    held = disk.partial("token", "image", len(content), stop)
+    held.begin(resumed=False, validator="")
+    held.write(content)
+    feed = FileFeed(held, lambda: disk.path("token", "image"), len(content), lambda _: None)
+    file = replace(tarball(world, content).files[0], compression=compression)
+    with pytest.raises(Cancelled):
+        result(contents.member_names(file, feed))
+    assert stop.checks == 5
 
 
 def test_names_that_would_be_globs_are_taken_as_they_are(world: World) -> None:

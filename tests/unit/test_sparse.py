@@ -281,3 +281,25 @@ def test_holes_come_as_one_block_again_and_again() -> None:
     first = next(member.pieces)
     assert first == bytes(2**20)
     assert all(next(member.pieces) is first for _ in range(100))
+
+
+@given(
+    form=st.sampled_from(FORMS[1:]),
+    at=st.integers(0, 2**20),
+    value=st.one_of(st.sampled_from(b"0123456789,=.\n\0 _x"), st.integers(0, 255)),
+)
+@settings(max_examples=500)
+def test_what_one_changed_byte_makes_of_a_map_is_refused_or_read_as_tarfile_reads_it(
+    form: str, at: int, value: int
+) -> None:
+    """Nothing sums up what extended headers say."""
+    stored = random.Random(3).randbytes(1024 + 512 + 7)
+    archive = bytearray(sparse(form, 9000, [(0, 1024), (4096, 512), (8192, 7)], stored))
+    head = 512 if form != "1.0" else 1536 + at % 2 * -1024  # the records, or the map before data
+    archive[head + at % 200] = value
+    try:
+        content = read(bytes(archive))
+    except UnpackError as error:
+        assert error.message.isprintable()
+    else:
+        assert content == read_by_tarfile(bytes(archive))
