@@ -138,11 +138,12 @@ def test_what_is_registered_is_what_was_in_the_tarball(
     for name, content in files.items():
         (packing / name).write_bytes(content)
     image = file_system(packing / "server.img")
-    command = ["tar", "-S", *form, "-czf", tmp_path / "image.tar.gz", *files, "server.img"]
+    archive = tmp_path / "image.tar.gz"
+    command = ["tar", "-S", *form, "-czf", str(archive), *files, "server.img"]
     subprocess.run(command, cwd=packing, check=True, timeout=60)
 
     ground = Ground(tmp_path / "data", credentials)
-    after = ground.install((tmp_path / "image.tar.gz").read_bytes(), keep_downloads=keep)
+    after = ground.install(archive.read_bytes(), keep_downloads=keep)
     assert after.status is Status.INSTALLED, after.error_message
     options: Any = {
         "endpoint_url": moto,
