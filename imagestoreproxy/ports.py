@@ -33,6 +33,7 @@ from imagestoreproxy.model.installs import (
     Installation,
 )
 from imagestoreproxy.model.taking import Taking
+from imagestoreproxy.model.upstreams import SourceStatus
 
 T = TypeVar("T")
 
@@ -331,7 +332,7 @@ class Sources(Protocol):
         """Grows whenever ``info`` or ``source_of`` may give something else."""
 
     def dashboard(self) -> Awaitable[Offer]:
-        """Give all that is offered; what cannot be asked is served as it last was."""
+        """Give all that is offered, as last seen: this waits for no source."""
 
     def search(self, text: str) -> Awaitable[Offer]:
         """Give what matches."""
@@ -341,6 +342,12 @@ class Sources(Protocol):
 
     def source_of(self, image_uri: str) -> str:
         """Give the name of the source that answers for this URI, or empty."""
+
+    def versions(self, image_uri: str) -> Sequence[ImageInfo]:
+        """Give the versions of an image that can be installed by name, newest first."""
+
+    def statuses(self) -> Sequence[SourceStatus]:
+        """Tell how each source is, in the order in which they are configured."""
 
     def document(self, source: str, image_uri: str) -> Awaitable[ImageDocument]:
         """Fetch and verify the signed document of an image.
@@ -371,6 +378,21 @@ class Remembered:
     installs: Sequence[Install] = ()
     bundles: Sequence[Bundle] = ()
     installations: Sequence[Installation] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An answer of a source as it came.
+
+    Args:
+        validator: for the next ``Fetcher.get``.
+        fetched_at_s: Unix seconds.
+    """
+
+    url: str
+    body: bytes = field(repr=False)
+    validator: str
+    fetched_at_s: float
 
 
 class Records(Protocol):
@@ -415,11 +437,26 @@ class Records(Protocol):
     def remember_serial(self, source: str, image_uri: str, serial: int) -> Awaitable[None]:
         """Remember a serial; a lower one than before changes nothing."""
 
-    def listing(self, source: str) -> Awaitable[tuple[bytes, float] | None]:
-        """Give the last good dashboard of a source as it came, and when (Unix seconds)."""
+    def kept(self, source: str) -> Awaitable[Sequence[Kept]]:
+        """Give the last good answers of a source, by URL."""
+
+    def keep(self, source: str, kept: Kept) -> Awaitable[None]:
+        """Keep a good answer, in the place of an earlier one from the same URL."""
+
+    def seen_again(self, source: str, url: str, fetched_at_s: float) -> Awaitable[None]:
+        """Note that an answer which is kept is still what the source says."""
+
+    def drop(self, source: str, url: str) -> Awaitable[None]:
+        """Forget an answer that the source no longer has."""
+
+    def keep_evidence(self, sha256: str, message: bytes) -> Awaitable[None]:
+        """Keep a large signed text that documents of installs name by its digest.
+
+        It stays as long as an install or an installation names it, and for a day in any case.
+        """
+
+    def evidence(self, sha256: str) -> Awaitable[bytes | None]:
+        """Give a text that was kept, or None."""
 
     def keep_copy(self) -> Awaitable[None]:
         """Keep a copy of everything, for the day the original is damaged."""
-
-    def save_listing(self, source: str, body: bytes, fetched_at_s: float) -> Awaitable[None]:
-        """Keep a good dashboard."""

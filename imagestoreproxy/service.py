@@ -26,7 +26,7 @@ from imagestoreproxy.clouds.ec2 import Ec2Cloud
 from imagestoreproxy.clouds.fake import FakeCloud
 from imagestoreproxy.config import Settings
 from imagestoreproxy.install.inside import Inside, InstallLimits, Outside
-from imagestoreproxy.model.errors import InstallError, OwnStateError, SettingsError
+from imagestoreproxy.model.errors import OwnStateError, SettingsError
 from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.model.masking import masked
 from imagestoreproxy.outside.background import ReactorClock, Threads
@@ -43,6 +43,8 @@ from imagestoreproxy.storage.database import Database
 from imagestoreproxy.web.site import Limits, make_site
 
 STOP_S = 4.0
+# How long the doors stay closed for sources that have nothing to show yet.
+FIRST_S = 3.0
 # All pages that listen come back at once after a restart; Twisted lets 50 wait.
 BACKLOG = 128
 
@@ -108,7 +110,7 @@ class Proxy(Service):
             background=self._threads,
             clock=self._clock,
         )
-        self._catalogue = Catalogue([source], self._records, self._clock, self._journal)
+        self._catalogue = Catalogue([source], self._threads, self._clock, self._journal)
         outside = Outside(
             sources=self._catalogue,
             fetcher=self._fetcher,
@@ -151,6 +153,9 @@ class Proxy(Service):
         await self._catalogue.load()
         await self._inside.actions.resume()
         _settle()
+        self._catalogue.start()
+        # So that the first page has something to show, and a wrong HTTP proxy is in the log.
+        await self._catalogue.first(FIRST_S)
         await self._listen()
         self._journal.info(
             "the image store is {url}, {how}",
@@ -159,17 +164,7 @@ class Proxy(Service):
             if (proxy := self._fetcher.proxy_for(self._settings.api_url))
             else "asked without an HTTP proxy",
         )
-        # So that the first page has something to show, and a wrong HTTP proxy is in the log.
-        self._threads.start("first dashboard", self._look())
         self._reconciling = self._threads.start("reconcile", self._inside.reconciler.run())
-
-    async def _look(self) -> None:
-        try:
-            offer = await self._catalogue.dashboard()
-        except (InstallError, OwnStateError) as error:
-            self._journal.failure("the first look at the store failed", error)
-        else:
-            self._journal.info("{count} images on offer", count=len(offer.listing.images))
 
     async def _listen(self) -> None:
         site = make_site(
@@ -222,6 +217,7 @@ class Proxy(Service):
             await maybeDeferred(port.stopListening)
         if self._reconciling:
             self._reconciling.cancel()
+        await self._catalogue.close()
         await self._inside.runs.close()
         self._fetcher.close()
         self._cloud_threads.close(timeout_s=0.2)

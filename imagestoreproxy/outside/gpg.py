@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import threading
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-import gnupg
 
 from imagestoreproxy import ports
 from imagestoreproxy.model.errors import DocumentError, OwnStateError
-from imagestoreproxy.outside.process import ENVIRONMENT
-from imagestoreproxy.outside.statuslines import check_shape, signer
+from imagestoreproxy.model.fingerprints import normal_fingerprint
+from imagestoreproxy.outside.gpgcall import BoundedGPG
+from imagestoreproxy.outside.statuslines import check_shape, check_signature_shape, signer
 
 LIMIT_BYTES = 2 << 20
 _KEYRING_LIMIT_BYTES = 16 << 20
 _KEYBOX = b"KBXf"  # at offset 8: GnuPG's keybox, which gpg --import does not read
-_OPTIONS = [
-    "--no-options",  # whatever this user's own gpg.conf says
-    "--no-autostart",  # no agent
-    "--disable-dirmngr",
-    "--no-auto-key-retrieve",
-    "--no-auto-key-locate",
-    "--lock-never",  # the home is ours alone, and used by one gpg at a time
-    "--trust-model=always",  # the keyring itself says who is trusted
-    "--no-sig-cache",
-]
 
 
 class GpgVerifier:
@@ -38,15 +25,29 @@ class GpgVerifier:
         background: where gpg is waited for.
         keyring: binary, armored or a keybox; read again whenever it changes, never written.
         home: a directory for GnuPG's own files, 0700; made, emptied and filled by this object.
+        fingerprints: of the keyring's primary keys, those that are believed; empty: all of them.
+        limit_bytes: a larger document is refused unread.
         timeout_s: after which a gpg is ended.
+
+    Raises:
+        SettingsError: one of ``fingerprints`` is none.
     """
 
     def __init__(
-        self, background: ports.Background, keyring: Path, home: Path, *, timeout_s: float = 30.0
+        self,
+        background: ports.Background,
+        keyring: Path,
+        home: Path,
+        *,
+        fingerprints: Iterable[str] = (),
+        limit_bytes: int = LIMIT_BYTES,
+        timeout_s: float = 30.0,
     ) -> None:
         self._background = background
         self._keyring = keyring
         self._home = home
+        self._pinned = tuple(normal_fingerprint(one) for one in fingerprints)
+        self._limit_bytes = limit_bytes
         self._timeout_s = timeout_s
         self._turn = threading.Lock()  # one gpg at a time; also over what follows
         self._read: tuple[int, int, int] | None = None
@@ -59,38 +60,87 @@ class GpgVerifier:
             DocumentError: it is not to be believed.
             OwnStateError: gpg or the keyring cannot be used.
         """
-        if len(message) > LIMIT_BYTES:
-            raise DocumentError(
-                f"The document has {len(message)} bytes; at most {LIMIT_BYTES} are taken."
-            )
-        check_shape(message)
+        self._check_size(message)
         return await self._background.run(lambda stop: self._verify(message, stop))
 
-    async def fingerprints(self) -> tuple[str, ...]:
-        """Give the fingerprints of the keyring's primary keys; a check for the start.
+    async def verify_detached(self, content: bytes, signature: bytes) -> ports.Signed:
+        """Check a detached OpenPGP signature, armored or binary; see ``ports.Verifier``.
 
         Raises:
-            OwnStateError: gpg is missing, or the keyring is, or has no keys.
+            DocumentError: it is not to be believed.
+            OwnStateError: gpg or the keyring cannot be used.
+        """
+        self._check_size(content)
+        check_signature_shape(signature)
+        return await self._background.run(
+            lambda stop: self._verify_detached(content, signature, stop)
+        )
+
+    async def fingerprints(self) -> tuple[str, ...]:
+        """Give the fingerprints of the primary keys that are believed; a check for the start.
+
+        Raises:
+            OwnStateError: gpg is missing, or the keyring is, or has no keys, or lacks a pinned one.
         """
 
         def read(stop: ports.Stop) -> tuple[str, ...]:
             with self._turn:
                 self._refresh(stop)
-                return self._fingerprints
+                missing = [one for one in self._pinned if one not in self._fingerprints]
+                if missing:
+                    raise OwnStateError(
+                        f"The keyring {self._keyring} has no key {', '.join(missing)}, which alone "
+                        f"is to be believed; its keys are {', '.join(self._fingerprints[:20])}."
+                    )
+                return tuple(
+                    one for one in self._fingerprints if not self._pinned or one in self._pinned
+                )
 
         return await self._background.run(read)
 
+    def _check_size(self, document: bytes) -> None:
+        if len(document) > self._limit_bytes:
+            raise DocumentError(
+                f"The document has {len(document)} bytes; at most {self._limit_bytes} are taken."
+            )
+
     def _verify(self, message: bytes, stop: ports.Stop) -> ports.Signed:
+        check_shape(message)
         with self._turn:
             self._refresh(stop)
-            with _BoundedGPG(self._home, self._timeout_s) as gpg:
-                # The limit: what is signed cannot be larger than the message, unless it unpacks.
-                seen = gpg.decrypt(message, extra_args=["--max-output", str(LIMIT_BYTES)])
-            if gpg.was_ended:
-                raise DocumentError(f"GnuPG did not answer within {self._timeout_s:g} s.")
-        # Without a report where python-gnupg's reader came to grief: then nothing is believed.
-        report = getattr(seen, "stderr", None) or ""
-        return ports.Signed(bytes(seen.data), signer(report, str(self._keyring)))
+            with BoundedGPG(self._home, self._timeout_s) as gpg:
+                signed = gpg.signed_text(message, self._limit_bytes)
+        key = signer(gpg.report(), str(self._keyring))
+        return self._believed(gpg, signed, key)
+
+    def _verify_detached(self, content: bytes, signature: bytes, stop: ports.Stop) -> ports.Signed:
+        with self._turn:
+            self._refresh(stop)
+            beside = self._home.absolute() / "signature"
+            try:
+                beside.touch(mode=0o600)
+                beside.write_bytes(signature)
+            except OSError as error:
+                raise OwnStateError(
+                    f"The signature cannot be written to {beside}: {error.strerror}."
+                ) from error
+            with BoundedGPG(self._home, self._timeout_s) as gpg:
+                gpg.check_beside(content, beside)
+            beside.unlink(missing_ok=True)
+        key = signer(gpg.report(), str(self._keyring), is_detached=True)
+        return self._believed(gpg, content, key)
+
+    def _believed(self, gpg: BoundedGPG, payload: bytes, key: str) -> ports.Signed:
+        if gpg.status() != 0:
+            raise DocumentError(
+                f"GnuPG refuses the document: it ended with the exit status {gpg.status()}."
+            )
+        if self._pinned and key not in self._pinned:
+            raise DocumentError(
+                f"The document is signed by the key {key}, but only {' or '.join(self._pinned)} is "
+                "to be believed for it; it is refused."
+            )
+        return ports.Signed(payload, key)
 
     def _refresh(self, stop: ports.Stop) -> None:
         """Fill the home from the keyring if that has changed since."""
@@ -111,7 +161,7 @@ class GpgVerifier:
                 f"({error.filename}); give --keyring a file with the store's public key."
             ) from error
         stop.check()
-        with _BoundedGPG(self._home, self._timeout_s) as gpg:
+        with BoundedGPG(self._home, self._timeout_s) as gpg:
             if content[8:12] == _KEYBOX:
                 own = self._home / "pubring.kbx"
                 own.touch(mode=0o600)
@@ -126,48 +176,3 @@ class GpgVerifier:
             )
         self._fingerprints = tuple(key["fingerprint"] for key in keys)
         self._read = now
-
-
-class _BoundedGPG(gnupg.GPG):  # type: ignore[misc]
-    """python-gnupg with a time limit: it has none, and waits for its gpg without end."""
-
-    def __init__(self, home: Path, timeout_s: float) -> None:
-        self.was_ended = False
-        self._timeout_s = timeout_s
-        self._timers: list[threading.Timer] = []
-        try:
-            super().__init__(
-                gpgbinary=_gpg_path(), gnupghome=str(home), options=_OPTIONS, env=ENVIRONMENT
-            )
-        except (OSError, ValueError) as error:
-            raise OwnStateError(f"The program gpg cannot be run here: {error}.") from error
-
-    def __enter__(self) -> _BoundedGPG:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for timer in self._timers:
-            timer.cancel()
-
-    def _open_subprocess(self, *args: Any, **kwargs: Any) -> subprocess.Popen[bytes]:
-        opened: subprocess.Popen[bytes] = super()._open_subprocess(*args, **kwargs)
-
-        def end() -> None:
-            self.was_ended = True
-            opened.kill()
-
-        timer = threading.Timer(self._timeout_s, end)
-        timer.daemon = True
-        timer.start()
-        self._timers.append(timer)
-        return opened
-
-
-def _gpg_path() -> str:
-    found = shutil.which("gpg", path=os.environ.get("PATH", "") + ":" + ENVIRONMENT["PATH"])
-    if found is None:
-        raise OwnStateError(
-            "The program gpg, which checks the signatures of image stores, is not installed here; "
-            "install the package gpg."
-        )
-    return found

@@ -1,127 +1,288 @@
-"""All sources as one shop window: merged, searched, and remembered for when a store is away."""
+"""All sources as one shop window: kept fresh, merged, searched, and there when a store is away."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
-from imagestoreproxy.model.errors import DocumentError, FetchError, StoreProxyError
-from imagestoreproxy.model.images import ImageDocument, ImageInfo, Listing, Section
-from imagestoreproxy.ports import Clock, Journal, Offer, Records, Task
+from imagestoreproxy.model.errors import FetchError
+from imagestoreproxy.model.images import ImageDocument, ImageInfo, Listing, Section, is_newer
+from imagestoreproxy.model.upstreams import SourceStatus
+from imagestoreproxy.ports import Background, Clock, Fetcher, Journal, Offer, Stop
 from imagestoreproxy.sources.known import Known
-from imagestoreproxy.sources.storeapi import StoreApi
+from imagestoreproxy.sources.searching import Index, Query, parse
+from imagestoreproxy.sources.source import Source
+from imagestoreproxy.sources.watch import Watch
 
-FRESH_S = 60.0
-AWAY_S = 15.0
-SAVED_EVERY_S = 600.0
 # What is taken up between two turns of the reactor.
 AT_A_STRETCH = 500
 # What one store may have to answer at a time; a silent one would pile up more and more.
 SEARCHES = 4
+SEARCH_WAIT_S = 5.0
+FOUND = 20_000
+TURN_S = 0.02
+CARRIED = "carried"
 
 
-class _Shown:
-    """What is known of one source at the moment.
+@dataclass(frozen=True)
+class _Whole:
+    """What all sources together offer.
 
-    Attributes:
-        infos: of the listing, by URI.
-        saved_at_s: when the records got the dashboard; Unix seconds.
-        asked_at_s: monotonic; when its last answer, or the lack of one, was seen.
-        refresh: the dashboard being fetched, if ``asking``.
-        searches: how many are under way.
+    Args:
+        section_sources: whose each section of the listing is.
+        best: by URI: the source that answers for an image, and what it says of it.
     """
 
-    def __init__(self) -> None:
-        self.listing = Listing()
-        self.infos: dict[str, ImageInfo] = {}
-        self.fetched_at_s: float | None = None
-        self.saved_at_s = 0.0
-        self.asked_at_s = float("-inf")
-        self.asking = False
-        self.refresh: Task | None = None
-        self.searches = 0
-        self.problem = ""
-
-    def is_settled(self, now_s: float) -> bool:
-        """Tell whether there is no reason to ask again yet (``now_s`` is monotonic)."""
-        return now_s - self.asked_at_s < (AWAY_S if self.problem else FRESH_S)
+    listing: Listing = field(default_factory=Listing)
+    section_sources: tuple[str, ...] = ()
+    best: dict[str, tuple[str, ImageInfo]] = field(default_factory=dict)
 
 
 class Catalogue:
-    """``ports.Sources`` over any number of stores, all asked at once.
+    """``ports.Sources`` over any number of sources; each is asked, and fails, by itself.
 
-    A dashboard younger than a minute is served as it is; a store that did not answer is left in
-    peace for 15 seconds, and what it last said is served meanwhile. Nobody waits for a store that
-    is known to be away and has left something to show.
+    Pages are served from what is known; they never wait for a source. Each source is asked in the
+    background when its catalogue has become old, and when somebody looks at it.
 
     Attributes:
         revision: grows whenever what is known of an image has changed.
     """
 
     def __init__(
-        self, sources: Sequence[StoreApi], records: Records, clock: Clock, journal: Journal
+        self, sources: Sequence[Source], background: Background, clock: Clock, journal: Journal
     ) -> None:
-        self._sources = {source.name: source for source in sources}
-        self._shown = {source.name: _Shown() for source in sources}
-        self._searched = Known()
-        self.revision = 0
-        self._records = records
+        self._background = background
         self._clock = clock
         self._journal = journal
+        self._watches: dict[str, Watch] = {}
+        self._retired: dict[str, Watch] = {}
+        self._searched = Known()
+        self._whole = _Whole()
+        self._index = Index()
+        self._merging = self._is_stale = False
+        self._is_running = False
+        self.revision = 0
+        self._take(sources)
+
+    def _take(self, sources: Sequence[Source]) -> None:
+        before = {**self._retired, **self._watches}
+        kept = {name: watch for name, watch in before.items() if watch.source in sources}
+        self._watches = {
+            source.name: kept.get(source.name)
+            or Watch(source, self._background, self._clock, self._journal, self._merge)
+            for source in sources
+        }
+        self._retired = {n: w for n, w in before.items() if n not in self._watches}
 
     async def load(self) -> None:
-        """Take up the last good dashboards from the records."""
-        for name, source in self._sources.items():
-            kept = await self._records.listing(name)
-            if kept is None:
-                continue
-            body, fetched_at_s = kept
-            try:
-                self._show(name, await source.read(body), fetched_at_s)
-                self._shown[name].saved_at_s = fetched_at_s
-            except DocumentError as error:
-                self._journal.failure(
-                    "the kept dashboard of {source} is unreadable", error, source=name
-                )
+        """Take up what was last good from the records."""
+        for watch in self._watches.values():
+            await watch.load()
+        await self._merge()
+
+    def start(self) -> None:
+        """Begin to keep every source fresh."""
+        self._is_running = True
+        for watch in self._watches.values():
+            watch.start()
+
+    async def close(self) -> None:
+        """Ask no more."""
+        self._is_running = False
+        for watch in self._watches.values():
+            await watch.close()
+
+    async def replace(self, sources: Sequence[Source]) -> None:
+        """Go on with other sources; those among them that are the same objects are not disturbed.
+
+        Installs that run go on with the source they began with.
+        """
+        before = self._watches
+        self._take(sources)
+        for name, watch in before.items():
+            if self._watches.get(name) is not watch:
+                await watch.close()
+        new = [watch for name, watch in self._watches.items() if before.get(name) is not watch]
+        for watch in new:
+            await watch.load()
+        await self._merge()
+        for watch in new:
+            if self._is_running:
+                watch.start()
+
+    async def first(self, patience_s: float) -> None:
+        """Wait until every source that has nothing to show was asked once, but not for long."""
+        ends_s = self._clock.monotonic_s() + patience_s
+        while self._clock.monotonic_s() < ends_s:
+            if all(w.source.fetched_at_s is not None or w.problem for w in self._watches.values()):
+                return
+            await self._clock.sleep(TURN_S)
 
     async def dashboard(self) -> Offer:
-        for waiting in [self._refresh(name) for name in self._sources]:
-            if waiting is not None:
-                await waiting.ended()
-        listings = [self._dated(shown) for shown in self._shown.values()]
-        return Offer(_merged(listings), self._problems())
+        for watch in self._watches.values():
+            watch.look()
+        problems = (watch.said() for watch in self._watches.values())
+        return Offer(self._noted(self._whole.listing), " ".join(filter(None, problems)))
+
+    def _noted(self, listing: Listing) -> Listing:
+        """Add to the summaries of sections what one should know of their sources."""
+        now_s = self._clock.now_s()
+        notes = {name: watch.note(now_s) for name, watch in self._watches.items()}
+        if not any(notes.values()):
+            return listing
+        sections = (
+            replace(section, summary=_with_note(section.summary, notes.get(source, "")))
+            for section, source in zip(listing.sections, self._whole.section_sources, strict=True)
+        )
+        return Listing(listing.images, tuple(sections))
+
+    async def _merge(self) -> None:
+        """Put together what the sources show; again, if one of them changes meanwhile."""
+        self._is_stale = True
+        if self._merging:
+            return
+        self._merging = True
+        try:
+            while self._is_stale:
+                self._is_stale = False
+                shown = {watch.source: watch.source.listing for watch in self._watches.values()}
+                away = {name for name, watch in self._watches.items() if watch.problem}
+                await self._background.run(partial(self._put_together, shown, away))
+                self.revision += 1
+        finally:
+            self._merging = False
+
+    def _put_together(self, shown: dict[Source, Listing], away: set[str], stop: Stop) -> None:
+        best = _best(shown, away)
+        stop.check()
+        index = Index()
+        sections: list[Section] = []
+        section_sources: list[str] = []
+        for source, listing in shown.items():
+            index.learn(
+                source.name, [i for i in listing.images if best.get(i.uri) == (source.name, i)]
+            )
+            for section in listing.sections:
+                title = f"{source.title}: {section.title}" if len(shown) > 1 else section.title
+                sections.append(replace(section, title=title))
+                section_sources.append(source.name)
+        stop.check()
+        images = tuple(info for _, info in best.values())
+        whole = Listing(images, tuple(sections))
+        self._whole, self._index = _Whole(whole, tuple(section_sources), best), index
 
     async def search(self, text: str) -> Offer:
-        found: dict[str, Offer] = {}
+        query = parse(text)
+        wanted = [watch for name, watch in self._watches.items() if query.wants_source(name)]
+        offers: dict[str, Offer] = {}
 
-        async def ask(name: str) -> None:
-            found[name] = await self._search(name, text)
+        async def ask(watch: Watch) -> None:
+            offers[watch.source.name] = await self._search(watch, query, text)
 
         tasks = [
-            source.background.start(f"search of {name}", ask(name))
-            for name, source in self._sources.items()
+            self._background.start(f"search of {watch.source.name}", ask(watch)) for watch in wanted
         ]
         for task in tasks:
             await task.ended()
-        offers = [found[name] for name in self._sources if name in found]
-        problems = [offer.problem for offer in offers if offer.problem]
-        return Offer(_merged([offer.listing for offer in offers]), " ".join(problems))
+        found = [offers[watch.source.name] for watch in wanted if watch.source.name in offers]
+        images: dict[str, ImageInfo] = {}
+        for offer in found:
+            for info in offer.listing.images:
+                images.setdefault(info.uri, info)
+        sections = tuple(section for offer in found for section in offer.listing.sections)
+        problems = " ".join(offer.problem for offer in found if offer.problem)
+        return Offer(Listing(tuple(images.values()), sections), problems)
+
+    async def _search(self, watch: Watch, query: Query, text: str) -> Offer:
+        """Search one source: by itself if it can and answers, else in what it has shown."""
+        problem = ""
+        if watch.is_away():
+            problem = watch.problem
+        elif watch.searches >= SEARCHES:
+            problem = (
+                f"{watch.source.title} is still busy with {SEARCHES} other searches; this is what"
+                " it last showed. Try again in a moment."
+            )
+        else:
+            asking = _Asking()
+            task = self._background.start(
+                f"question to {watch.source.name}", self._ask(watch, text, asking)
+            )
+            await self._while(asking, SEARCH_WAIT_S)
+            if asking.listing is not None:
+                return Offer(asking.listing)
+            problem = asking.problem
+            if not asking.is_over:
+                task.cancel()
+                problem = (
+                    f"{watch.source.title} did not answer within {SEARCH_WAIT_S:g} seconds; this is"
+                    " what it last showed."
+                )
+        return Offer(await self._among_shown(watch, query), problem)
+
+    async def _while(self, asking: _Asking, patience_s: float) -> None:
+        ends_s = self._clock.monotonic_s() + patience_s
+        while not asking.is_over and self._clock.monotonic_s() < ends_s:
+            await self._clock.sleep(TURN_S)
+
+    async def _ask(self, watch: Watch, text: str, asking: _Asking) -> None:
+        watch.searches += 1
+        try:
+            listing = await watch.source.search(text)
+            if listing is not None:
+                await self._learn(watch.source.name, listing)
+            asking.listing = listing
+        except FetchError as error:
+            asking.problem = error.message
+            if not error.status:  # it was not the search that it refused
+                watch.fails(error)
+        finally:
+            watch.searches -= 1
+            asking.is_over = True
+
+    async def _learn(self, name: str, listing: Listing) -> None:
+        for begin in range(0, len(listing.images), AT_A_STRETCH):
+            if begin:
+                await self._clock.sleep(0)
+            self._searched.learn(name, listing.images[begin : begin + AT_A_STRETCH])
+        self.revision += 1
+
+    async def _among_shown(self, watch: Watch, query: Query) -> Listing:
+        index, name = self._index, watch.source.name
+        images = await self._background.run(lambda _stop: index.search(query, FOUND, source=name))
+        title = f"Found: {watch.source.title}" if len(self._watches) > 1 else "Found"
+        note = watch.note(self._clock.now_s())
+        section = Section(title, note, tuple(info.uri for info in images))
+        return Listing(tuple(images), (section,) if images else ())
 
     def info(self, image_uri: str) -> ImageInfo | None:
         known = self._find(image_uri)
         return known[1] if known else None
 
     def source_of(self, image_uri: str) -> str:
-        owners = (source.name for source in self._sources.values() if source.owns(image_uri))
-        known = self._find(image_uri)
-        return next(owners, known[0] if known else "")
+        best = self._whole.best.get(image_uri)
+        if best:
+            return best[0]
+        owners = (name for name, watch in self._watches.items() if watch.source.owns(image_uri))
+        known = self._searched.find(image_uri)
+        return next(owners, known[0] if known and known[0] in self._watches else "")
 
     def _find(self, image_uri: str) -> tuple[str, ImageInfo] | None:
-        for name, shown in self._shown.items():
-            info = shown.infos.get(image_uri)
-            if info is not None:
+        known = self._whole.best.get(image_uri) or self._searched.find(image_uri)
+        if known:
+            return known
+        for name, watch in self._watches.items():
+            if watch.source.owns(image_uri) and (info := watch.source.info(image_uri)):
                 return name, info
-        return self._searched.find(image_uri)
+        return None
+
+    def versions(self, image_uri: str) -> Sequence[ImageInfo]:
+        watch = self._watches.get(self.source_of(image_uri))
+        return watch.source.versions(image_uri) if watch else ()
+
+    def statuses(self) -> Sequence[SourceStatus]:
+        return [watch.status() for watch in self._watches.values()]
 
     async def document(self, source: str, image_uri: str) -> ImageDocument:
         return await self._source(source).document(image_uri)
@@ -132,136 +293,60 @@ class Catalogue:
     async def may_be_local(self, source: str, url: str) -> bool:
         return await self._source(source).may_be_local(url)
 
-    def _source(self, name: str) -> StoreApi:
-        try:
-            return self._sources[name]
-        except KeyError:
+    def fetcher(self, source: str) -> Fetcher:
+        return self._source(source).fetcher
+
+    def _source(self, name: str) -> Source:
+        watch = self._watches.get(name) or self._retired.get(name)
+        if watch is None:
             raise FetchError(
                 f"The source '{name}' is no longer configured, so its images cannot be fetched.",
                 retry_helps=False,
-            ) from None
-
-    def _refresh(self, name: str) -> Task | None:
-        """See to a fresh dashboard; gives what is to be waited for, if anything is."""
-        shown = self._shown[name]
-        if shown.is_settled(self._clock.monotonic_s()):
-            return None
-        if not shown.asking:
-            shown.asking = True
-            shown.refresh = self._sources[name].background.start(
-                f"dashboard of {name}", self._ask(name, shown)
             )
-        is_away = shown.problem and shown.fetched_at_s is not None
-        return None if is_away else shown.refresh
-
-    async def _ask(self, name: str, shown: _Shown) -> None:
-        try:
-            listing, body = await self._sources[name].dashboard()
-            fetched_at_s = self._clock.now_s()
-            shown.problem = ""
-            shown.asked_at_s = self._clock.monotonic_s()
-            is_new = listing is not shown.listing
-            self._show(name, listing, fetched_at_s)
-            # Tens of MiB: what is the same is written anew only so that its age is right.
-            if is_new or fetched_at_s - shown.saved_at_s > SAVED_EVERY_S:
-                await self._records.save_listing(name, body, fetched_at_s)
-                shown.saved_at_s = fetched_at_s
-        except FetchError as error:
-            self._is_away(name, shown, error)
-        except StoreProxyError as error:
-            self._journal.failure("the dashboard of {source} cannot be kept", error, source=name)
-        finally:
-            shown.asking = False
-
-    def _is_away(self, name: str, shown: _Shown, error: FetchError) -> None:
-        if not shown.problem:
-            self._journal.failure("source {source} cannot be asked", error, source=name)
-        shown.problem = error.message
-        shown.asked_at_s = self._clock.monotonic_s()
-
-    async def _search(self, name: str, text: str) -> Offer:
-        shown = self._shown[name]
-        problem = ""
-        if shown.problem and shown.is_settled(self._clock.monotonic_s()):
-            problem = shown.problem
-        elif shown.searches >= SEARCHES:
-            problem = (
-                f"The store at {self._sources[name].host} is still busy with {SEARCHES} other"
-                " searches; this is what it last showed. Try again in a moment."
-            )
-        if problem:
-            return Offer(await self._last_seen(name, text), problem)
-        shown.searches += 1
-        try:
-            listing = await self._sources[name].search(text)
-        except FetchError as error:
-            if not error.status:  # it was not the search that it refused
-                self._is_away(name, shown, error)
-            return Offer(await self._last_seen(name, text), error.message)
-        finally:
-            shown.searches -= 1
-        for begin in range(0, len(listing.images), AT_A_STRETCH):
-            if begin:
-                await self._clock.sleep(0)
-            self._searched.learn(name, listing.images[begin : begin + AT_A_STRETCH])
-        self.revision += 1
-        return Offer(listing)
-
-    async def _last_seen(self, name: str, text: str) -> Listing:
-        listing = self._shown[name].listing
-        return await self._sources[name].background.run(lambda _stop: _matching(listing, text))
-
-    def _show(self, name: str, listing: Listing, fetched_at_s: float) -> None:
-        shown = self._shown[name]
-        shown.fetched_at_s = fetched_at_s
-        # A store that says the same as before gives the same object: a comparison takes too long.
-        if listing is not shown.listing:
-            self.revision += 1
-            shown.listing = listing
-            shown.infos = {info.uri: info for info in listing.images}
-
-    def _dated(self, shown: _Shown) -> Listing:
-        if not shown.problem or shown.fetched_at_s is None:
-            return shown.listing
-        age = _age(self._clock.now_s() - shown.fetched_at_s)
-        note = f"As last seen {age} ago; the store cannot be asked right now."
-        sections = tuple(
-            replace(section, summary=f"{section.summary} ({note})" if section.summary else note)
-            for section in shown.listing.sections
-        )
-        return Listing(shown.listing.images, sections)
-
-    def _problems(self) -> str:
-        return " ".join(shown.problem for shown in self._shown.values() if shown.problem)
+        return watch.source
 
 
-def _merged(listings: Sequence[Listing]) -> Listing:
-    if len(listings) == 1:
-        return listings[0]
-    images: dict[str, ImageInfo] = {}
-    sections: list[Section] = []
-    for listing in listings:
+class _Asking:
+    """A question to a source while it is out."""
+
+    def __init__(self) -> None:
+        self.listing: Listing | None = None
+        self.problem = ""
+        self.is_over = False
+
+
+def _best(shown: dict[Source, Listing], away: set[str]) -> dict[str, tuple[str, ImageInfo]]:
+    """Decide which source answers for each image, and what is shown of it.
+
+    An image below the address of a source is that source's, whoever shows it; but those that only
+    carry what others have signed answer for it as well.
+    """
+    best: dict[str, tuple[str, ImageInfo]] = {}
+    shown_by_others: dict[str, tuple[str, ImageInfo]] = {}
+    for source, listing in shown.items():
+        rivals = [other for other in shown if other is not source]
         for info in listing.images:
-            images.setdefault(info.uri, info)
-        sections.extend(listing.sections)
-    return Listing(tuple(images.values()), tuple(sections))
+            is_own = source.kind == CARRIED or source.owns(info.uri)
+            owner = None if is_own else next((r for r in rivals if r.owns(info.uri)), None)
+            if owner:
+                shown_by_others.setdefault(info.uri, (owner.name, info))
+                continue
+            known = best.get(info.uri)
+            if known is None or _is_better((source.name, info), known, away):
+                best[info.uri] = source.name, info
+    return {**shown_by_others, **best}
 
 
-def _matching(listing: Listing, text: str) -> Listing:
-    words = text.casefold().split()
-
-    def matches(info: ImageInfo) -> bool:
-        haystack = f"{info.title} {info.summary} {' '.join(info.tags)}".casefold()
-        return all(word in haystack for word in words)
-
-    images = tuple(info for info in listing.images if matches(info))
-    uris = tuple(info.uri for info in images)
-    return Listing(images, (Section("Last seen here", image_uris=uris),) if uris else ())
+def _is_better(one: tuple[str, ImageInfo], other: tuple[str, ImageInfo], away: set[str]) -> bool:
+    (name, info), (other_name, other_info) = one, other
+    if bool(info.refused) != bool(other_info.refused):
+        return not info.refused
+    if (name in away) != (other_name in away):
+        return name not in away
+    return is_newer(info.version, other_info.version)
 
 
-def _age(seconds: float) -> str:
-    for unit, length_s in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        count = int(seconds // length_s)
-        if count >= 1:
-            return f"{count} {unit}{'s' if count > 1 else ''}"
-    return "less than a minute"
+def _with_note(summary: str, note: str) -> str:
+    if not note:
+        return summary
+    return f"{summary} ({note})" if summary else note

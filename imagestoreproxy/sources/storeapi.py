@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import TypeVar
 from urllib.parse import quote, urlsplit
 
 from imagestoreproxy.model.errors import DocumentError, FetchError
 from imagestoreproxy.model.images import ImageDocument, ImageInfo, Listing, Section
 from imagestoreproxy.model.masking import masked
-from imagestoreproxy.ports import Background, Clock, Fetcher, Records, Verifier
+from imagestoreproxy.ports import Background, Clock, Fetcher, Kept, Records, Verifier
 from imagestoreproxy.sources import fields
 from imagestoreproxy.sources.document import Same, check_serial, read_document, read_info
 from imagestoreproxy.sources.fields import Json
 
 DOCUMENT_LIMIT_BYTES = 2**20
 SECTIONS = 200
+SAVED_EVERY_S = 600.0
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +43,19 @@ SEARCH = Bounds(8 * 2**20, images=20_000, containers=100_000, values=500_000)
 
 
 class StoreApi:
-    """One store.
+    """One store; a ``Source``.
 
     Args:
         name: of the source, for people and for the records.
         api_url: ``http(s)://host:port/path``, without a slash at the end.
         verifier: holds the keyring of this source alone.
-        background: also for who asks several stores at once.
+        title: over its sections, where there are several sources.
+        interval_s: how long its dashboard is good.
     """
+
+    kind = "store"
+    published_s = 0
+    remark = ""
 
     def __init__(
         self,
@@ -57,58 +67,84 @@ class StoreApi:
         records: Records,
         background: Background,
         clock: Clock,
+        title: str = "",
+        interval_s: float = 600.0,
     ) -> None:
         self.name = name
         self.api_url = api_url.rstrip("/")
+        self.place = masked(self.api_url)
         self.host = urlsplit(api_url).hostname or ""
+        self.title = title or self.host
+        self.interval_s = interval_s
+        self.fetcher = fetcher
+        self.fetched_at_s: float | None = None
+        self._dashboard_url = f"{self.api_url}/dashboard"
         self._origin = _origin(api_url)
-        self._fetcher = fetcher
         self._verifier = verifier
         self._records = records
-        self.background = background
+        self._background = background
         self._clock = clock
         self._local: bool | None = None
-        self._last = (b"", Listing())
+        self._validator = ""
+        self._saved_at_s = 0.0
+        self._digest = b""
+        self.listing = Listing()
+        self._is_static = False
 
     def owns(self, image_uri: str) -> bool:
         """Tell whether a URI lies below this store's API."""
         return image_uri.startswith(self.api_url + "/")
 
-    async def dashboard(self) -> tuple[Listing, bytes]:
-        """Fetch the dashboard; gives it read, and as it came.
+    def info(self, image_uri: str) -> ImageInfo | None:
+        return None
 
-        As long as the store says the same, the same object is given.
-        """
-        return await self._listing(f"{self.api_url}/dashboard", DASHBOARD)
+    def versions(self, image_uri: str) -> tuple[ImageInfo, ...]:
+        return ()
 
-    async def search(self, text: str) -> Listing:
-        """Ask the store what matches."""
-        url = f"{self.api_url}/search?q={quote(text, safe='')}"
-        listing, _ = await self._listing(url, SEARCH)
-        return listing
+    async def load(self) -> None:
+        for kept in await self._records.kept(self.name):
+            if kept.url == self._dashboard_url:
+                await self._show(kept.body)
+                self._validator = kept.validator
+                self.fetched_at_s = self._saved_at_s = kept.fetched_at_s
 
-    async def read(self, body: bytes) -> Listing:
-        """Read a dashboard, off the reactor thread."""
-        return await self._read(body, DASHBOARD)
-
-    async def _read(self, body: bytes, bounds: Bounds) -> Listing:
-        if bounds is not DASHBOARD:
-            return await self.background.run(lambda _stop: read_listing(body, bounds))
-        digest, listing = self._last
-        self._last = await self.background.run(lambda _stop: _read_again(body, digest, listing))
-        return self._last[1]
-
-    async def _listing(self, url: str, bounds: Bounds) -> tuple[Listing, bytes]:
-        fetched = await self._fetcher.get(url, limit_bytes=bounds.size_bytes, allow_local=True)
+    async def refresh(self) -> None:
+        """Fetch the dashboard; as long as the store says the same, the same listing stays."""
+        url, now_s = self._dashboard_url, self._clock.now_s
+        fetched = await self.fetcher.get(
+            url, limit_bytes=DASHBOARD.size_bytes, allow_local=True, known=self._validator
+        )
         self._local = fetched.from_local
-        try:
-            return await self._read(fetched.body, bounds), fetched.body
-        except DocumentError as error:
-            raise FetchError(
-                f"{masked(url)} answered, but not as an image store does: {error} Check the API"
-                " URL.",
-                status=200,
-            ) from error
+        is_new = not fetched.is_unchanged and await _as_store(self._show(fetched.body), url)
+        self.fetched_at_s = now_s()
+        if is_new or not (self._saved_at_s or fetched.is_unchanged):
+            self._validator, self._saved_at_s = "", 0.0
+            kept = Kept(url, fetched.body, fetched.validator, self.fetched_at_s)
+            await self._records.keep(self.name, kept)
+            self._validator, self._saved_at_s = fetched.validator, self.fetched_at_s
+        elif self.fetched_at_s - self._saved_at_s > SAVED_EVERY_S:
+            await self._records.seen_again(self.name, url, self.fetched_at_s)
+            self._saved_at_s = self.fetched_at_s
+
+    async def _show(self, body: bytes) -> bool:
+        """Take a dashboard up; tell whether it says anything else than before."""
+        digest, listing = self._digest, self.listing
+        self._digest, self.listing = await self._background.run(
+            lambda _stop: _read_again(body, digest, listing)
+        )
+        return listing is not self.listing
+
+    async def search(self, text: str) -> Listing | None:
+        """Ask the store what matches; a store of static files has shown all there is."""
+        if self._is_static:
+            return None
+        url = f"{self.api_url}/search?q={quote(text, safe='')}"
+        fetched = await self.fetcher.get(url, limit_bytes=SEARCH.size_bytes, allow_local=True)
+        self._local = fetched.from_local
+        found, self._is_static = await _as_store(
+            self._background.run(lambda _stop: read_search(fetched.body)), url
+        )
+        return None if self._is_static else found
 
     async def document(self, image_uri: str) -> ImageDocument:
         """Fetch, verify and remember the signed document of an image.
@@ -117,7 +153,7 @@ class StoreApi:
             FetchError: it could not be had.
             DocumentError: it is not to be believed.
         """
-        fetched = await self._fetcher.get(
+        fetched = await self.fetcher.get(
             image_uri,
             limit_bytes=DOCUMENT_LIMIT_BYTES,
             allow_local=await self.may_be_local(image_uri),
@@ -127,13 +163,13 @@ class StoreApi:
         await self._records.remember_serial(self.name, image_uri, document.serial)
         return document
 
-    async def reread(self, image_uri: str, message: bytes) -> ImageDocument:
+    async def reread(self, image_uri: str, signed_text: bytes) -> ImageDocument:
         """Verify a message that was fetched, now or earlier."""
         try:
-            signed = await self._verifier.verify(message)
+            signed = await self._verifier.verify(signed_text)
             now_s = self._clock.now_s()
-            return await self.background.run(
-                lambda _stop: read_document(signed, message, image_uri, now_s)
+            return await self._background.run(
+                lambda _stop: read_document(signed, signed_text, image_uri, now_s)
             )
         except DocumentError as error:
             raise DocumentError(
@@ -148,8 +184,19 @@ class StoreApi:
         if _origin(url) == self._origin:
             return True
         if self._local is None:
-            await self.dashboard()
+            await self.refresh()
         return bool(self._local)
+
+
+async def _as_store(reading: Awaitable[T], url: str) -> T:
+    """Say which address answered what no store says."""
+    try:
+        return await reading
+    except DocumentError as error:
+        raise FetchError(
+            f"{masked(url)} answered, but not as an image store does: {error} Check the API URL.",
+            status=200,
+        ) from error
 
 
 def _origin(url: str) -> tuple[str, str]:
@@ -169,9 +216,26 @@ def read_listing(body: bytes, bounds: Bounds = DASHBOARD) -> Listing:
     Raises:
         DocumentError: the whole is not a listing.
     """
-    source = fields.parse_object(
+    return _listing(_parsed(body, bounds), bounds)
+
+
+def read_search(body: bytes) -> tuple[Listing, bool]:
+    """Read a search result, and tell whether it is a file that lists everything.
+
+    A store of static files cannot search: it says ``search-index`` in what it gives instead.
+    """
+    source = _parsed(body, SEARCH)
+    is_index = source.get("search-index") is True
+    return (Listing() if is_index else _listing(source, SEARCH)), is_index
+
+
+def _parsed(body: bytes, bounds: Bounds) -> Json:
+    return fields.parse_object(
         body, "The answer", containers=bounds.containers, values=bounds.values
     )
+
+
+def _listing(source: Json, bounds: Bounds) -> Listing:
     images, same = {}, Same()
     for entry in fields.objects(source, "images", limit=bounds.images):
         info = _info(entry, same)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 from imagestoreproxy.model.errors import DiskError, OwnStateError
 from imagestoreproxy.model.images import FileKind, ImageInfo, Provider
 from imagestoreproxy.model.installs import Bundle, Install, Installation, State
-from imagestoreproxy.ports import Background, Clock, Journal, Remembered
+from imagestoreproxy.ports import Background, Clock, Journal, Kept, Remembered
+from imagestoreproxy.storage import answers
 from imagestoreproxy.storage.rescue import connect_sound, keep_copy
 from imagestoreproxy.storage.schema import upgrade
 
@@ -217,18 +218,24 @@ class Database:
 
         return self._run(work)
 
-    def listing(self, source: str) -> Awaitable[tuple[bytes, float] | None]:
-        def work(db: sqlite3.Connection) -> tuple[bytes, float] | None:
-            row = db.execute(
-                "SELECT body, fetched_at_s FROM listings WHERE source = ?", (source,)
-            ).fetchone()
-            return None if row is None else (row["body"], row["fetched_at_s"])
+    def kept(self, source: str) -> Awaitable[Sequence[Kept]]:
+        return self._run(lambda db: answers.load(db, source))
 
-        return self._run(work)
+    def keep(self, source: str, kept: Kept) -> Awaitable[None]:
+        return self._run(lambda db: answers.keep(db, source, kept))
 
-    def save_listing(self, source: str, body: bytes, fetched_at_s: float) -> Awaitable[None]:
-        row = {"source": source, "body": body, "fetched_at_s": fetched_at_s}
-        return self._run(lambda db: _upsert(db, "listings", row, key=("source",)))
+    def seen_again(self, source: str, url: str, fetched_at_s: float) -> Awaitable[None]:
+        return self._run(lambda db: answers.seen_again(db, source, url, fetched_at_s))
+
+    def drop(self, source: str, url: str) -> Awaitable[None]:
+        return self._run(lambda db: answers.drop(db, source, url))
+
+    def keep_evidence(self, sha256: str, message: bytes) -> Awaitable[None]:
+        now_s = self._clock.now_s()
+        return self._run(lambda db: answers.keep_evidence(db, sha256, message, now_s))
+
+    def evidence(self, sha256: str) -> Awaitable[bytes | None]:
+        return self._run(lambda db: answers.evidence(db, sha256))
 
 
 @contextmanager
@@ -277,6 +284,7 @@ def _info(text: str) -> ImageInfo:
         **{
             **fields,
             "tags": tuple(fields["tags"]),
+            "releases": tuple(fields.get("releases", ())),
             "provider": Provider(**fields["provider"]),
         }
     )

@@ -81,6 +81,23 @@ STEPS: Sequence[str] = (
     ALTER TABLE installed_bundles ADD COLUMN content TEXT NOT NULL DEFAULT '';
     ALTER TABLE installations ADD COLUMN gone TEXT NOT NULL DEFAULT '';
     """,
+    # Several answers of one source, and signed texts too large to lie beside every install.
+    """
+    CREATE TABLE kept (
+        source TEXT NOT NULL,
+        url TEXT NOT NULL,
+        body BLOB NOT NULL,
+        validator TEXT NOT NULL,
+        fetched_at_s REAL NOT NULL,
+        PRIMARY KEY (source, url)
+    );
+    DROP TABLE listings;
+    CREATE TABLE evidence (
+        sha256 TEXT PRIMARY KEY,
+        message BLOB NOT NULL,
+        kept_at_s REAL NOT NULL
+    );
+    """,
 )
 
 

@@ -13,8 +13,9 @@ import pytest
 from imagestoreproxy.model.errors import OwnStateError
 from imagestoreproxy.model.images import FileKind, ImageInfo, Provider
 from imagestoreproxy.model.installs import Bundle, Install, Installation, State
-from imagestoreproxy.ports import Records
+from imagestoreproxy.ports import Kept, Records
 from imagestoreproxy.storage import schema
+from imagestoreproxy.storage.answers import EVIDENCE_S
 from imagestoreproxy.storage.database import LEASE_S, Database
 from tests.unit.memory import (
     NOW_S,
@@ -154,11 +155,30 @@ def test_the_highest_serial_never_goes_down(records: Records) -> None:
     assert result(records.highest_serial("another", URI)) == -1
 
 
-def test_the_last_dashboard_is_kept_for_each_source(records: Records) -> None:
-    assert result(records.listing("store")) is None
-    result(records.save_listing("store", b"old", 1.0))
-    result(records.save_listing("store", b"new", 2.0))
-    assert result(records.listing("store")) == (b"new", 2.0)
+def test_the_last_good_answers_of_each_source_are_kept_by_url(records: Records) -> None:
+    index, products = "http://one.example/index", "http://one.example/products"
+    assert result(records.kept("one")) == []
+    for kept in (Kept(index, b"old", "", 1.0), Kept(index, b"new", '"2"', 2.0)):
+        result(records.keep("one", kept))
+    result(records.keep("one", Kept(products, b"\0" * 100_000, "", 3.0)))
+    result(records.keep("two", Kept(index, b"other", "", 4.0)))
+    assert result(records.kept("one")) == [
+        Kept(index, b"new", '"2"', 2.0),
+        Kept(products, b"\0" * 100_000, "", 3.0),
+    ]
+    for url in (products, "http://one.example/never-kept"):
+        result(records.seen_again("one", url, 5.0))
+    assert [kept.fetched_at_s for kept in result(records.kept("one"))] == [2.0, 5.0]
+    result(records.drop("one", products))
+    assert [kept.url for kept in result(records.kept("one"))] == [index]
+    assert [kept.body for kept in result(records.kept("two"))] == [b"other"]
+
+
+def test_a_signed_text_is_kept_by_its_digest(records: Records) -> None:
+    assert result(records.evidence("a" * 64)) is None
+    for _ in range(2):
+        result(records.keep_evidence("a" * 64, b"signed"))
+    assert result(records.evidence("a" * 64)) == b"signed"
 
 
 # What only a file can do.
@@ -176,6 +196,23 @@ def test_everything_is_there_after_the_file_was_closed_and_opened(tmp_path: Path
 def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
     open_database(tmp_path / "state.db").close()
     assert stat.S_IMODE((tmp_path / "state.db").stat().st_mode) == 0o600
+
+
+def test_a_signed_text_stays_as_long_as_an_install_names_it(tmp_path: Path) -> None:
+    clock = MemoryClock()
+    database = open_database(tmp_path / "state.db", clock)
+    for letter in "abc":
+        result(database.keep_evidence(letter * 64, letter.encode()))
+    result(database.save_install(replace(INSTALL, document=b'{"document": "%s"}' % (b"a" * 64))))
+    clock.twisted.advance(EVIDENCE_S - 1)
+    result(database.keep_evidence("c" * 64, b"c"))
+    clock.twisted.advance(2)
+    result(database.keep_evidence("d" * 64, b"d"))
+    there = [letter for letter in "abcd" if result(database.evidence(letter * 64))]
+    assert there == ["a", "c", "d"]
+    result(database.remove_install(INSTALL.image_uri))
+    result(database.keep_evidence("d" * 64, b"d"))
+    assert result(database.evidence("a" * 64)) is None
 
 
 def test_another_owner_gets_an_install_only_when_its_lease_has_ended(tmp_path: Path) -> None:

@@ -38,8 +38,8 @@ from imagestoreproxy.sources.document import read_document
 from imagestoreproxy.sources.storeapi import read_listing
 from tests.faults import tally
 from tests.functional import test_gpg
+from tests.functional.gpg_home import TEXT, Signer
 from tests.functional.reactor_thread import in_reactor
-from tests.functional.test_gpg import TEXT, Signer
 from tests.unit.memory import NOW_S, URI, NeverStop
 from tests.unit.test_catalogue import DASHBOARD
 from tests.unit.test_document import DOCUMENT

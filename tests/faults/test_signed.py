@@ -21,8 +21,8 @@ from tests.faults.faulty_store import BODY, Fault, Turns, describe
 from tests.faults.ground import at_rest, fake_cloud, problems, said_500
 from tests.functional import test_gpg
 from tests.functional.faulty_server import FaultyServer, Page
+from tests.functional.gpg_home import Signer
 from tests.functional.rig import SECRET, Daemon
-from tests.functional.test_gpg import Signer
 
 pytestmark = pytest.mark.skipif(shutil.which("gpg") is None, reason="gpg is not installed")
 

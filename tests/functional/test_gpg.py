@@ -3,65 +3,30 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from imagestoreproxy import ports
 from imagestoreproxy.model.errors import DocumentError, OwnStateError
-from imagestoreproxy.outside import gpg as gpg_module
+from imagestoreproxy.outside import gpgcall
 from imagestoreproxy.outside.background import Threads
 from imagestoreproxy.outside.gpg import LIMIT_BYTES, GpgVerifier
+from tests.functional.gpg_home import TEXT, Signer, fresh_home
 from tests.functional.reactor_thread import in_reactor, running_reactor
 
 pytestmark = pytest.mark.skipif(shutil.which("gpg") is None, reason="gpg is not installed")
 
-TEXT = b'{"format": "image:1"}\n- with a dash\n'
-
-
-@dataclass(frozen=True)
-class Signer:
-    """A GnuPG home with secret keys, for one test run."""
-
-    home: Path
-
-    def run(self, *arguments: str, data: bytes = b"") -> bytes:
-        return subprocess.run(
-            ["gpg", "--batch", "--quiet", "--homedir", str(self.home), "--passphrase", "",
-             "--pinentry-mode", "loopback", "--no-tty", "--yes", *arguments],
-            input=data, capture_output=True, check=True, timeout=60,
-        ).stdout  # fmt: skip
-
-    def make(self, name: str, *options: str) -> None:
-        self.run(*options, "--quick-gen-key", name, "ed25519", "sign", "1y")
-
-    def sign(self, name: str, *options: str, text: bytes = TEXT) -> bytes:
-        return self.run("--local-user", name, *options, "--clear-sign", data=text)
-
-    def fingerprint(self, name: str) -> str:
-        listed = self.run("--with-colons", "--list-keys", name).decode()
-        return next(row.split(":")[9] for row in listed.splitlines() if row.startswith("fpr"))
-
-    def export(self, *names: str, armor: bool = False) -> bytes:
-        return self.run(*(["--armor"] if armor else []), "--export", *names)
-
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signer]:
-    # Not below tmp_path: the agent's socket must have a short name.
-    home = tmp_path_factory.getbasetemp().parent / f"g{time.monotonic_ns() % 10**9}"
-    home.mkdir(mode=0o700)
-    made = Signer(home)
-    made.make("good")
-    made.make("other")
-    made.make("revoked")
-    yield made
-    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], timeout=20, check=False)
-    shutil.rmtree(home, ignore_errors=True)
+    with fresh_home(tmp_path_factory.getbasetemp()) as made:
+        made.make("good")
+        made.make("other")
+        made.make("revoked")
+        yield made
 
 
 @pytest.fixture
@@ -161,8 +126,7 @@ def test_an_expired_signature_is_refused(verifier: GpgVerifier, keys: Signer) ->
 
 def test_a_revoked_key_is_refused(threads: Threads, tmp_path: Path, keys: Signer) -> None:
     message = keys.sign("revoked")
-    made = keys.home / "openpgp-revocs.d" / f"{keys.fingerprint('revoked')}.rev"
-    keys.run("--import", data=made.read_bytes().replace(b":-----BEGIN", b"-----BEGIN"))
+    keys.revoke("revoked")
     ring = tmp_path / "revoked.gpg"
     ring.write_bytes(keys.export("revoked"))
     with pytest.raises(DocumentError, match="revoked"):
@@ -238,7 +202,7 @@ def test_a_keyring_without_keys_is_told_at_the_start(
 
 
 def test_a_missing_gpg_is_told(verifier: GpgVerifier, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpg_module, "ENVIRONMENT", {"PATH": "/nowhere"})
+    monkeypatch.setattr(gpgcall, "ENVIRONMENT", {"PATH": "/nowhere"})
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(OwnStateError, match="install the package gpg"):
         in_reactor(verifier.fingerprints)

@@ -32,7 +32,8 @@ from imagestoreproxy.model.images import (
 )
 from imagestoreproxy.model.installs import Bundle, Install, Installation
 from imagestoreproxy.model.taking import Taking
-from imagestoreproxy.ports import Offer, Partial, Remembered, Sink, Stop, Streams, Task
+from imagestoreproxy.model.upstreams import SourceStatus
+from imagestoreproxy.ports import Kept, Offer, Partial, Remembered, Sink, Stop, Streams, Task
 
 T = TypeVar("T")
 
@@ -204,7 +205,9 @@ class MemoryFetcher:
         self.pages: dict[str, bytes | Exception] = {}
         self.asked: list[tuple[str, int]] = []
 
-    def get(self, url: str, *, limit_bytes: int, allow_local: bool) -> Awaitable[Any]:
+    def get(
+        self, url: str, *, limit_bytes: int, allow_local: bool, known: str = ""
+    ) -> Awaitable[Any]:
         raise AssertionError("not used")
 
     def download(self, url: str, sink: Sink, *, allow_local: bool) -> Deferred[None]:
@@ -231,7 +234,8 @@ class MemoryRecords:
         self.bundles: dict[tuple[str, FileKind], Bundle] = {}
         self.installations: list[Installation] = []
         self.serials: dict[tuple[str, str], int] = {}
-        self.listings: dict[str, tuple[bytes, float]] = {}
+        self.answers: dict[tuple[str, str], Kept] = {}
+        self.messages: dict[str, bytes] = {}
         self._number = 0
 
     def load(self) -> Deferred[Remembered]:
@@ -299,15 +303,32 @@ class MemoryRecords:
         self.serials[source, image_uri] = max(serial, self.serials.get((source, image_uri), -1))
         return succeed(None)
 
-    def listing(self, source: str) -> Deferred[tuple[bytes, float] | None]:
-        return succeed(self.listings.get(source))
-
     def keep_copy(self) -> Deferred[None]:
         return succeed(None)
 
-    def save_listing(self, source: str, body: bytes, fetched_at_s: float) -> Deferred[None]:
-        self.listings[source] = (body, fetched_at_s)
+    def kept(self, source: str) -> Deferred[Sequence[Kept]]:
+        return succeed([kept for (name, _), kept in sorted(self.answers.items()) if name == source])
+
+    def keep(self, source: str, kept: Kept) -> Deferred[None]:
+        self.answers[source, kept.url] = kept
         return succeed(None)
+
+    def seen_again(self, source: str, url: str, fetched_at_s: float) -> Deferred[None]:
+        if (source, url) in self.answers:
+            kept = replace(self.answers[source, url], fetched_at_s=fetched_at_s)
+            self.answers[source, url] = kept
+        return succeed(None)
+
+    def drop(self, source: str, url: str) -> Deferred[None]:
+        self.answers.pop((source, url), None)
+        return succeed(None)
+
+    def keep_evidence(self, sha256: str, message: bytes) -> Deferred[None]:
+        self.messages[sha256] = message
+        return succeed(None)
+
+    def evidence(self, sha256: str) -> Deferred[bytes | None]:
+        return succeed(self.messages.get(sha256))
 
 
 class MemoryCloud:
@@ -404,6 +425,10 @@ class MemorySources:
         self.offered: dict[str, ImageInfo] = {}
         self.problem = ""
         self.revision = 0
+        self.files = MemoryFetcher()
+
+    def fetcher(self, source: str) -> MemoryFetcher:
+        return self.files
 
     def offer(self, document: ImageDocument) -> None:
         self.revision += 1
@@ -429,6 +454,12 @@ class MemorySources:
 
     def reread(self, source: str, image_uri: str, signed_text: bytes) -> Deferred[ImageDocument]:
         return self.document(source, image_uri)
+
+    def versions(self, image_uri: str) -> Sequence[ImageInfo]:
+        return ()
+
+    def statuses(self) -> Sequence[SourceStatus]:
+        return [SourceStatus("store", "Store", "store", "http://store.example/api")]
 
     def may_be_local(self, source: str, url: str) -> Deferred[bool]:
         return succeed(True)

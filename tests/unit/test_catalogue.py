@@ -34,7 +34,9 @@ class Pages:
         self.asked: list[str] = []
         self.from_local = False
 
-    def get(self, url: str, *, limit_bytes: int, allow_local: bool) -> Awaitable[Fetched]:
+    def get(
+        self, url: str, *, limit_bytes: int, allow_local: bool, known: str = ""
+    ) -> Awaitable[Fetched]:
         self.asked.append(url)
         page = self.pages.get(url, FetchError(f"{url}: no address for store.example"))
         if isinstance(page, Exception):
@@ -54,6 +56,9 @@ class Trusting:
     def verify(self, message: bytes) -> Awaitable[Signed]:
         return succeed(Signed(message, "F" * 40))
 
+    def verify_detached(self, content: bytes, signature: bytes) -> Awaitable[Signed]:
+        return succeed(Signed(content, "F" * 40))
+
 
 class Shop:
     def __init__(
@@ -66,6 +71,7 @@ class Shop:
         self.clock = MemoryClock()
         self.records = records or MemoryRecords()
         self.journal = MemoryJournal()
+        background = InlineBackground(self.journal)
         sources = [
             StoreApi(
                 "store" if api == API else api,
@@ -73,13 +79,14 @@ class Shop:
                 fetcher=self.pages,
                 verifier=Trusting(),
                 records=self.records,
-                background=InlineBackground(self.journal),
+                background=background,
                 clock=self.clock,
             )
             for api in apis
         ]
+        self.sources = sources
         self.source = sources[0]
-        self.catalogue = Catalogue(sources, self.records, self.clock, self.journal)
+        self.catalogue = Catalogue(sources, background, self.clock, self.journal)
 
 
 def test_a_dashboard_is_shown_and_asked_for_again_only_after_a_while() -> None:
@@ -182,7 +189,7 @@ def test_only_a_store_found_on_the_local_net_may_send_there() -> None:
     assert result(shop.source.may_be_local("http://store.example/files/1"))
     assert not result(shop.source.may_be_local("http://127.0.0.1/files/1"))
     shop.pages.from_local = True
-    result(shop.source.dashboard())
+    result(shop.source.refresh())
     assert result(shop.source.may_be_local("http://127.0.0.1/files/1"))
 
 
@@ -193,28 +200,61 @@ def answered(shop: Shop, url: str) -> Fetched:
     return Fetched(url, json.dumps(DASHBOARD).encode())
 
 
-def test_p3_a_silent_store_does_not_keep_others_from_being_asked() -> None:
+def test_p3_a_page_never_waits_for_a_store() -> None:
     silent: Deferred[Fetched] = Deferred()
     pages = {f"{API}/dashboard": silent, f"{OTHER}/dashboard": DASHBOARD}
     shop = Shop(pages, apis=(API, OTHER))
-    waiting = Deferred.fromCoroutine(shop.catalogue.dashboard())
+    offer = result(shop.catalogue.dashboard())
     assert shop.pages.asked == [f"{API}/dashboard", f"{OTHER}/dashboard"]
-    assert shop.catalogue.info(str(IMAGE["uri"])) is not None
-    silent.errback(FetchError("no whole answer came within 30 s"))
-    offer = result(waiting)
     assert [info.title for info in offer.listing.images] == ["One"]
-    assert "within 30 s" in offer.problem
+    assert "store.example is being asked for the first time" in offer.problem
+    silent.errback(FetchError("no whole answer came within 30 s"))
+    assert "within 30 s" in result(shop.catalogue.dashboard()).problem
 
 
-def test_p3_many_who_wait_for_a_silent_store_ask_it_once() -> None:
+def test_p3_many_who_look_at_a_silent_store_ask_it_once() -> None:
     silent: Deferred[Fetched] = Deferred()
     shop = Shop({f"{API}/dashboard": silent})
-    waiting = [Deferred.fromCoroutine(shop.catalogue.dashboard()) for _ in range(50)]
-    waiting[7].cancel()  # who goes away takes nothing from the others
-    waiting[7].addErrback(lambda failure: None)
+    for _ in range(50):
+        assert not result(shop.catalogue.dashboard()).listing.images
     assert len(shop.pages.asked) == 1
     silent.callback(answered(shop, f"{API}/dashboard"))
-    assert all(result(one).listing.images for index, one in enumerate(waiting) if index != 7)
+    assert result(shop.catalogue.dashboard()).listing.images
+
+
+def test_a_source_is_asked_from_time_to_time_and_a_dead_one_ever_less_often() -> None:
+    shop = Shop({f"{API}/dashboard": DASHBOARD})
+    shop.catalogue.start()
+    for _ in range(60):
+        shop.clock.twisted.advance(60)
+    assert 5 <= len(shop.pages.asked) <= 8, "every ten minutes, more or less"
+    shop.pages.pages.clear()
+    shop.pages.asked.clear()
+    for _ in range(3600):
+        shop.clock.twisted.advance(1)
+    assert 8 <= len(shop.pages.asked) <= 16
+    (status,) = shop.catalogue.statuses()
+    assert "no address" in status.problem
+    assert 0 < status.next_at_s - shop.clock.now_s() <= 700
+    result(shop.catalogue.close())
+    shop.pages.asked.clear()
+    shop.clock.twisted.advance(3600)
+    assert not shop.pages.asked
+
+
+def test_other_sources_take_the_place_of_those_before_and_an_install_goes_on_with_its_own() -> None:
+    shop = Shop(
+        {f"{API}/dashboard": DASHBOARD, f"{OTHER}/dashboard": {"images": []}}, apis=(API, OTHER)
+    )
+    result(shop.catalogue.dashboard())
+    old, other = shop.sources
+    result(shop.catalogue.replace([other]))
+    assert [status.name for status in shop.catalogue.statuses()] == [OTHER]
+    assert shop.catalogue.info(str(IMAGE["uri"])) is None
+    assert shop.catalogue.source_of(str(IMAGE["uri"])) == ""
+    assert shop.catalogue.fetcher("store") is old.fetcher
+    with pytest.raises(FetchError, match="no longer configured"):
+        shop.catalogue.fetcher("unheard of")
 
 
 def test_p3_nobody_waits_for_a_store_that_is_known_to_be_away() -> None:
@@ -246,6 +286,7 @@ def test_p3_searches_of_a_silent_store_do_not_pile_up() -> None:
     shop.pages.pages[f"{API}/search?q=two"] = DASHBOARD
     for one in silent:
         one.errback(FetchError("no whole answer came within 30 s"))
+    shop.clock.twisted.advance(1)
     assert all(result(one).problem for one in waiting)
     shop.clock.twisted.advance(16)
     assert not result(shop.catalogue.search("two")).problem
@@ -263,10 +304,10 @@ def test_a_store_that_only_refuses_to_search_is_not_away() -> None:
 def test_a_dashboard_that_cannot_be_kept_is_shown_all_the_same() -> None:
     shop = Shop({f"{API}/dashboard": DASHBOARD})
     full = DiskError("the disk is full")
-    shop.records.save_listing = lambda *_: fail(full)  # type: ignore[method-assign]
+    shop.records.keep = lambda *_: fail(full)  # type: ignore[method-assign]
     offer = result(shop.catalogue.dashboard())
     assert offer.listing.images
-    assert shop.journal.failures == [("the dashboard of {source} cannot be kept", full)]
+    assert shop.journal.failures == [("the catalogue of {source} cannot be kept", full)]
 
 
 def test_an_image_below_the_url_of_a_store_is_of_that_store_whoever_shows_it() -> None:
@@ -361,14 +402,14 @@ def test_fifty_thousand_images_are_shown_and_what_they_have_in_common_is_kept_on
 def test_what_a_store_says_again_is_neither_read_nor_written_anew() -> None:
     shop = Shop({f"{API}/dashboard": DASHBOARD})
     listing = result(shop.catalogue.dashboard()).listing
-    revision, saved = shop.catalogue.revision, dict(shop.records.listings)
+    revision, saved = shop.catalogue.revision, dict(shop.records.answers)
     shop.clock.twisted.advance(61)
     assert result(shop.catalogue.dashboard()).listing is listing
     assert shop.catalogue.revision == revision
-    assert shop.records.listings == saved
+    assert shop.records.answers == saved
     shop.clock.twisted.advance(3600)
     result(shop.catalogue.dashboard())
-    assert shop.records.listings != saved, "its age would be wrong after a restart"
+    assert shop.records.answers != saved, "its age would be wrong after a restart"
 
 
 def test_what_a_search_may_find_is_bounded_more_tightly_than_a_dashboard() -> None:

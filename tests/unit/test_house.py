@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from imagestoreproxy.keys import UBUNTU
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "imagestoreproxy"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -75,6 +77,11 @@ def test_every_package_is_installed() -> None:
         ".".join(path.parent.relative_to(ROOT).parts) for path in PACKAGE.rglob("__init__.py")
     }
     assert packages <= set(project["tool"]["setuptools"]["packages"])
+
+
+def test_the_packaged_key_of_ubuntu_is_the_one_at_the_root() -> None:
+    assert UBUNTU.read_bytes() == (ROOT / "image-store-key.asc").read_bytes()
+    assert b"\n-----BEGIN PGP PUBLIC KEY BLOCK-----\n" in UBUNTU.read_bytes()
 
 
 def test_every_note_of_the_news_is_one_paragraph() -> None:
