@@ -32,6 +32,7 @@ from imagestoreproxy.model.installs import (
     Install,
     Installation,
 )
+from imagestoreproxy.model.taking import Taking
 from imagestoreproxy.model.upstreams import SourceStatus
 
 T = TypeVar("T")
@@ -264,6 +265,10 @@ class Cloud(Protocol):
     @property
     def name(self) -> str:
         """``ec2`` or ``fake``."""
+
+    @property
+    def taking(self) -> Taking:
+        """What it can run."""
 
     def check(self) -> Awaitable[None]:
         """Raise unless storage and registration can be reached and the credentials are taken."""

@@ -10,6 +10,7 @@ from imagestoreproxy.install.conversion import Conversion
 from imagestoreproxy.install.download import Downloader
 from imagestoreproxy.install.installer import Installer
 from imagestoreproxy.install.inventory import Inventory
+from imagestoreproxy.install.look import Look
 from imagestoreproxy.install.onepass import OnePass
 from imagestoreproxy.install.reconcile import Reconciler
 from imagestoreproxy.install.room import Room
@@ -79,23 +80,25 @@ class Inside:
             background=background,
         )
         room = Room(disk, background)
+        downloader = Downloader(
+            fetcher=outside.fetcher,
+            sources=sources,
+            background=background,
+            clock=clock,
+            journal=journal,
+            max_downloads=limits.max_downloads,
+        )
+        contents = Contents(
+            tails=Tails(
+                fetcher=outside.fetcher, sources=sources, background=background, clock=clock
+            ),
+            background=background,
+            max_unpacked_bytes=limits.max_unpacked_bytes,
+        )
         onepass = OnePass(
             cloud=cloud,
-            downloader=Downloader(
-                fetcher=outside.fetcher,
-                sources=sources,
-                background=background,
-                clock=clock,
-                journal=journal,
-                max_downloads=limits.max_downloads,
-            ),
-            contents=Contents(
-                tails=Tails(
-                    fetcher=outside.fetcher, sources=sources, background=background, clock=clock
-                ),
-                background=background,
-                max_unpacked_bytes=limits.max_unpacked_bytes,
-            ),
+            downloader=downloader,
+            contents=contents,
             conversion=Conversion(
                 disk=disk,
                 disk_images=outside.disk_images,
@@ -114,6 +117,7 @@ class Inside:
             sources=sources,
             inventory=self.inventory,
             room=room,
+            look=Look(downloader=downloader, contents=contents, disk=disk, background=background),
             onepass=onepass,
             cloud=cloud,
             undo=undo,

@@ -31,6 +31,7 @@ from imagestoreproxy.model.images import (
     Virtualization,
 )
 from imagestoreproxy.model.installs import Bundle, Install, Installation
+from imagestoreproxy.model.taking import Taking
 from imagestoreproxy.model.upstreams import SourceStatus
 from imagestoreproxy.ports import Kept, Offer, Partial, Remembered, Sink, Stop, Streams, Task
 
@@ -334,6 +335,7 @@ class MemoryCloud:
     """A cloud in two dictionaries."""
 
     name = "memory"
+    taking = Taking()
 
     def __init__(self) -> None:
         self.stored: dict[str, bytes] = {}
