@@ -9,6 +9,7 @@ import re
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Protocol
 
 from imagestoreproxy import ports
@@ -232,3 +233,23 @@ def validator(headers: Mapping[str, str]) -> str:
 def is_validator(name: str) -> bool:
     """Tell whether a text may stand in a header line."""
     return _PRINTABLE.fullmatch(name) is not None
+
+
+def unless_known(known: str) -> tuple[str, ...]:
+    """Give the header line that asks for a body only if it is no longer what is known.
+
+    RFC 9110, 13.1.2 and 13.1.3. A weak ``ETag`` is good enough for that: it promises that the
+    meaning is the same, and the server gets back exactly what it said.
+
+    Args:
+        known: an ``ETag`` or a date, as the server gave it; what is neither gives no line.
+    """
+    if not is_validator(known):
+        return ()
+    if known.startswith(('"', 'W/"')):
+        return (f"If-None-Match: {known}",)
+    try:
+        parsedate_to_datetime(known)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return ()
+    return (f"If-Modified-Since: {known}",)

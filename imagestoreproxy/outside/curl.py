@@ -21,6 +21,7 @@ from imagestoreproxy.outside.bodies import (
     Poured,
     RangesFailedError,
     is_validator,
+    unless_known,
 )
 from imagestoreproxy.outside.castore import ca_store
 from imagestoreproxy.outside.exchange import Answer, Exchange, Limits, Request
@@ -72,21 +73,26 @@ class CurlFetcher:
         """Give the HTTP proxy that ``url`` goes through, fit to be shown, or empty."""
         return masked(self._rules.proxy_for(url))
 
-    async def get(self, url: str, *, limit_bytes: int, allow_local: bool) -> ports.Fetched:
+    async def get(
+        self, url: str, *, limit_bytes: int, allow_local: bool, known: str = ""
+    ) -> ports.Fetched:
         """Fetch a small body; see ``ports.Fetcher``."""
         ends_s = self._reactor.seconds() + self._limits.get_s
         body = Gathered(limit_bytes)
-        request = Request(url, "", allow_local, self._ca, take_gzip=True)
+        headers = unless_known(known)
+        request = Request(url, "", allow_local, self._ca, headers, take_gzip=True)
 
         def within(one: Request) -> Request:
             body.content.clear()
             return replace(one, total_s=max(0.1, ends_s - self._reactor.seconds()))
 
         final, answer = await self._follow(request, lambda: body, within)
-        if answer.status != 200:
+        is_unchanged = answer.status == 304 and bool(headers)
+        if answer.status != 200 and not is_unchanged:
             raise status_error(final, answer)
         local = came_from_local(final, answer)
-        return ports.Fetched(final.url, bytes(body.content), answer.headers, local)
+        content = b"" if is_unchanged else bytes(body.content)
+        return ports.Fetched(final.url, content, answer.headers, local, is_unchanged)
 
     async def download(self, url: str, sink: ports.Sink, *, allow_local: bool) -> None:
         """Fetch what ``sink`` lacks; see ``ports.Fetcher``."""

@@ -34,6 +34,7 @@ class Page:
     Args:
         body: the whole file.
         status: other than 200 sends the body with that status, without looking at ranges.
+        knows: answers 304 to who knows what it is by ``If-None-Match`` or ``If-Modified-Since``.
         headers: added to the answer.
         etag: with its quotes; empty for none.
         ranges: False ignores ``Range``.
@@ -48,6 +49,7 @@ class Page:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     etag: str = '"v1"'
+    knows: bool = False
     ranges: bool = True
     cut_after_bytes: int | None = None
     silent_after_bytes: int | None = None
@@ -167,9 +169,11 @@ class _Answer(BaseHTTPRequestHandler):
             status, body = (206, body[start:]) if start < size else (416, b"")
             told = f"bytes {start}-{size - 1}/{size}" if status == 206 else f"bytes */{size}"
             headers["Content-Range"] = page.claims_range or told
-        if page.length:
+        elif status == 200 and page.knows and self._is_known(headers):
+            status, body = 304, b""
+        if page.length and status != 304:
             headers.setdefault("Content-Length", str(len(body)))
-        else:
+        elif status != 304:
             self.close_connection = True
         self.send_response(status)
         for name, value in headers.items():
@@ -197,6 +201,11 @@ class _Answer(BaseHTTPRequestHandler):
             back.start()
             _copy(self.connection, far)
             back.join(5)
+
+    def _is_known(self, headers: Mapping[str, str]) -> bool:
+        tag = self.headers.get("If-None-Match")
+        date = self.headers.get("If-Modified-Since")
+        return tag == headers.get("ETag") if tag else date == headers.get("Last-Modified", "-")
 
     def _note(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}

@@ -198,7 +198,9 @@ class MemoryFetcher:
         self.pages: dict[str, bytes | Exception] = {}
         self.asked: list[tuple[str, int]] = []
 
-    def get(self, url: str, *, limit_bytes: int, allow_local: bool) -> Awaitable[Any]:
+    def get(
+        self, url: str, *, limit_bytes: int, allow_local: bool, known: str = ""
+    ) -> Awaitable[Any]:
         raise AssertionError("not used")
 
     def download(self, url: str, sink: Sink, *, allow_local: bool) -> Deferred[None]:

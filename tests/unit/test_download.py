@@ -63,7 +63,9 @@ class Bench:
         path = partial(self.disk.path, "token", "image")
         self.feed = FileFeed(held, path, self.file.size_bytes, lambda _size_bytes: None)
 
-    def get(self, url: str, *, limit_bytes: int, allow_local: bool) -> Awaitable[Any]:
+    def get(
+        self, url: str, *, limit_bytes: int, allow_local: bool, known: str = ""
+    ) -> Awaitable[Any]:
         raise AssertionError("not used")
 
     def download(self, url: str, sink: Sink, *, allow_local: bool) -> Deferred[None]:
