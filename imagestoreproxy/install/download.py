@@ -12,7 +12,7 @@ from imagestoreproxy.model.errors import DigestError, FetchError
 from imagestoreproxy.model.images import ImageFile
 from imagestoreproxy.model.masking import masked
 from imagestoreproxy.model.retry import DOWNLOAD, WRONG_DIGESTS
-from imagestoreproxy.ports import Background, Clock, Fetcher, Journal, Sources
+from imagestoreproxy.ports import Background, Clock, Journal, Sources
 
 # A try that brings less than this has brought nothing.
 PROGRESS_BYTES = 4096
@@ -28,14 +28,12 @@ class Downloader:
     def __init__(
         self,
         *,
-        fetcher: Fetcher,
         sources: Sources,
         background: Background,
         clock: Clock,
         journal: Journal,
         max_downloads: int,
     ) -> None:
-        self._fetcher = fetcher
         self._sources = sources
         self._background = background
         self._clock = clock
@@ -94,8 +92,9 @@ class Downloader:
         while True:
             try:
                 allow_local = await self._sources.may_be_local(work.install.source, url)
+                fetcher = self._sources.fetcher(work.install.source)
                 async with self._places.one():
-                    await self._fetcher.download(url, feed, allow_local=allow_local)
+                    await fetcher.download(url, feed, allow_local=allow_local)
                 return
             except DigestError:
                 raise DigestError(

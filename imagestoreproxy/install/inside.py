@@ -23,7 +23,6 @@ from imagestoreproxy.ports import (
     Cloud,
     Disk,
     DiskImages,
-    Fetcher,
     Journal,
     Records,
     Sources,
@@ -35,7 +34,6 @@ class Outside:
     """What stands behind each port."""
 
     sources: Sources
-    fetcher: Fetcher
     cloud: Cloud
     disk: Disk
     disk_images: DiskImages
@@ -82,7 +80,6 @@ class Inside:
         onepass = OnePass(
             cloud=cloud,
             downloader=Downloader(
-                fetcher=outside.fetcher,
                 sources=sources,
                 background=background,
                 clock=clock,
@@ -90,9 +87,7 @@ class Inside:
                 max_downloads=limits.max_downloads,
             ),
             contents=Contents(
-                tails=Tails(
-                    fetcher=outside.fetcher, sources=sources, background=background, clock=clock
-                ),
+                tails=Tails(sources=sources, background=background, clock=clock),
                 background=background,
                 max_unpacked_bytes=limits.max_unpacked_bytes,
             ),

@@ -7,7 +7,7 @@ from imagestoreproxy.install.together import Beside
 from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.errors import FetchError
 from imagestoreproxy.model.images import ImageFile
-from imagestoreproxy.ports import Background, Clock, Fetcher, Sources
+from imagestoreproxy.ports import Background, Clock, Sources
 
 TAIL_BYTES = 2**14
 WAIT_S = 2.0
@@ -17,10 +17,7 @@ TURN_S = 0.01
 class Tails:
     """Asks for them by range, beside the download. They are not verified."""
 
-    def __init__(
-        self, *, fetcher: Fetcher, sources: Sources, background: Background, clock: Clock
-    ) -> None:
-        self._fetcher = fetcher
+    def __init__(self, *, sources: Sources, background: Background, clock: Clock) -> None:
         self._sources = sources
         self._background = background
         self._clock = clock
@@ -44,7 +41,8 @@ class Tails:
     async def _ask(self, work: Work, file: ImageFile, validator: str) -> bytes:
         sink = _Tail(file.size_bytes - TAIL_BYTES, validator)
         allow_local = await self._sources.may_be_local(work.install.source, file.url)
-        await self._fetcher.download(file.url, sink, allow_local=allow_local)
+        fetcher = self._sources.fetcher(work.install.source)
+        await fetcher.download(file.url, sink, allow_local=allow_local)
         return bytes(sink.content)
 
 

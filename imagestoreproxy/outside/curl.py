@@ -45,6 +45,7 @@ class CurlFetcher:
         http_proxy: URL, above the environment's; empty for the environment's.
         ca_bundle: file or directory of trusted certificates; empty for the system's.
         environment: where ``http_proxy``, ``https_proxy`` and ``no_proxy`` are looked for.
+        thread: of another fetcher, which closes it; None for one of its own.
 
     Raises:
         SettingsError: the HTTP proxy or the CA bundle cannot be used.
@@ -58,16 +59,35 @@ class CurlFetcher:
         http_proxy: str = "",
         ca_bundle: str = "",
         environment: Mapping[str, str] = os.environ,
+        thread: TransferThread | None = None,
     ) -> None:
         self._reactor = reactor
         self._limits = limits or Limits()
+        self._environment = environment
         self._rules = proxy_rules(environment, http_proxy)
         self._ca = ca_store(ca_bundle)
-        self._thread = TransferThread()
+        self._is_owner = thread is None
+        self._thread = thread or TransferThread()
+
+    def sibling(self, *, http_proxy: str = "", ca_bundle: str = "") -> CurlFetcher:
+        """Give a fetcher with another HTTP proxy and CA bundle, in the same transfer thread.
+
+        Raises:
+            SettingsError: the HTTP proxy or the CA bundle cannot be used.
+        """
+        return CurlFetcher(
+            self._reactor,
+            limits=self._limits,
+            http_proxy=http_proxy,
+            ca_bundle=ca_bundle,
+            environment=self._environment,
+            thread=self._thread,
+        )
 
     def close(self) -> None:
-        """End all transfers, with ``Cancelled``, and the thread."""
-        self._thread.close()
+        """End all transfers, those of siblings too, with ``Cancelled``; a sibling ends nothing."""
+        if self._is_owner:
+            self._thread.close()
 
     def proxy_for(self, url: str) -> str:
         """Give the HTTP proxy that ``url`` goes through, fit to be shown, or empty."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from imagestoreproxy.model.errors import DocumentError, FetchError, StoreProxyError
 from imagestoreproxy.model.images import ImageDocument, ImageInfo, Listing, Section
-from imagestoreproxy.ports import Clock, Journal, Offer, Records, Task
+from imagestoreproxy.ports import Clock, Fetcher, Journal, Offer, Records, Task
 from imagestoreproxy.sources.known import Known
 from imagestoreproxy.sources.storeapi import StoreApi
 
@@ -128,6 +128,10 @@ class Catalogue:
 
     async def reread(self, source: str, image_uri: str, signed_text: bytes) -> ImageDocument:
         return await self._source(source).reread(image_uri, signed_text)
+
+    def fetcher(self, source: str) -> Fetcher:
+        """Give what the files of this source are fetched with; see ``ports.Sources``."""
+        return self._source(source).fetcher
 
     async def may_be_local(self, source: str, url: str) -> bool:
         return await self._source(source).may_be_local(url)

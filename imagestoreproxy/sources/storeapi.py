@@ -62,7 +62,7 @@ class StoreApi:
         self.api_url = api_url.rstrip("/")
         self.host = urlsplit(api_url).hostname or ""
         self._origin = _origin(api_url)
-        self._fetcher = fetcher
+        self.fetcher = fetcher
         self._verifier = verifier
         self._records = records
         self.background = background
@@ -99,7 +99,7 @@ class StoreApi:
         return self._last[1]
 
     async def _listing(self, url: str, bounds: Bounds) -> tuple[Listing, bytes]:
-        fetched = await self._fetcher.get(url, limit_bytes=bounds.size_bytes, allow_local=True)
+        fetched = await self.fetcher.get(url, limit_bytes=bounds.size_bytes, allow_local=True)
         self._local = fetched.from_local
         try:
             return await self._read(fetched.body, bounds), fetched.body
@@ -117,7 +117,7 @@ class StoreApi:
             FetchError: it could not be had.
             DocumentError: it is not to be believed.
         """
-        fetched = await self._fetcher.get(
+        fetched = await self.fetcher.get(
             image_uri,
             limit_bytes=DOCUMENT_LIMIT_BYTES,
             allow_local=await self.may_be_local(image_uri),

@@ -31,7 +31,17 @@ from imagestoreproxy.model.images import (
     Virtualization,
 )
 from imagestoreproxy.model.installs import Bundle, Install, Installation
-from imagestoreproxy.ports import Offer, Partial, Remembered, Sink, Stop, Streams, Task
+from imagestoreproxy.ports import (
+    Fetcher,
+    Offer,
+    Partial,
+    Remembered,
+    Sink,
+    Sources,
+    Stop,
+    Streams,
+    Task,
+)
 
 T = TypeVar("T")
 
@@ -394,7 +404,8 @@ class MemoryCloud:
 class MemorySources:
     """One source named ``store``, with documents that need no verifying."""
 
-    def __init__(self) -> None:
+    def __init__(self, fetcher: Fetcher | None = None) -> None:
+        self._fetcher = fetcher or MemoryFetcher()
         self.documents: dict[str, ImageDocument] = {}
         self.offered: dict[str, ImageInfo] = {}
         self.problem = ""
@@ -425,8 +436,25 @@ class MemorySources:
     def reread(self, source: str, image_uri: str, signed_text: bytes) -> Deferred[ImageDocument]:
         return self.document(source, image_uri)
 
+    def fetcher(self, source: str) -> Fetcher:
+        return self._fetcher
+
     def may_be_local(self, source: str, url: str) -> Deferred[bool]:
         return succeed(True)
+
+
+class Fetching:
+    """Sources, whatever they are, whose files come by way of ``fetcher``."""
+
+    def __init__(self, sources: Any, fetcher: Fetcher) -> None:
+        self._sources = sources
+        self._fetcher = fetcher
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sources, name)
+
+    def fetcher(self, source: str) -> Fetcher:
+        return self._fetcher
 
 
 class NoDiskImages:
@@ -466,8 +494,7 @@ def boot(
     """Wire the inside to a world; ``around`` may wrap each port that leaves something behind."""
     journal, clock = MemoryJournal(), MemoryClock()
     outside = Outside(
-        sources=world.sources,
-        fetcher=around(world.fetcher),
+        sources=cast(Sources, Fetching(world.sources, around(world.fetcher))),
         cloud=around(world.cloud),
         disk=world.disk,
         disk_images=NoDiskImages(),

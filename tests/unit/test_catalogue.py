@@ -34,7 +34,9 @@ class Pages:
         self.asked: list[str] = []
         self.from_local = False
 
-    def get(self, url: str, *, limit_bytes: int, allow_local: bool) -> Awaitable[Fetched]:
+    def get(
+        self, url: str, *, limit_bytes: int, allow_local: bool, known: str = ""
+    ) -> Awaitable[Fetched]:
         self.asked.append(url)
         page = self.pages.get(url, FetchError(f"{url}: no address for store.example"))
         if isinstance(page, Exception):

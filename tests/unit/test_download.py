@@ -41,7 +41,7 @@ class Bench:
     """One download, from servers that are functions."""
 
     def __init__(self, directory: Path, servers: dict[str, Server], mirrors: int = 0) -> None:
-        self.sources = MemorySources()
+        self.sources = MemorySources(self)
         self.clock = MemoryClock()
         self.disk = MemoryDisk(directory)
         self.asked: list[tuple[str, int, float]] = []
@@ -52,7 +52,6 @@ class Bench:
         self._work = Work(install, MemoryRecords(), self.clock)
         journal = MemoryJournal()
         self._downloader = Downloader(
-            fetcher=self,
             sources=self.sources,
             background=InlineBackground(journal),
             clock=self.clock,
