@@ -162,11 +162,26 @@ class Fetcher(Protocol):
             known: validator of what the caller has: when that is still so, nothing is fetched.
         """
 
-    def download(self, url: str, sink: Sink, *, allow_local: bool) -> Awaitable[None]:
+    def download(
+        self, url: str, sink: Sink, *, allow_local: bool, patience_s: float = 0.0
+    ) -> Awaitable[None]:
         """Fetch what ``sink`` lacks, by range where the server can; ends when the server is done.
 
         The bytes are handed over as they come; size and digest are the caller's business.
+
+        Args:
+            patience_s: how long the server may be slow; 0 for as long as any server may.
         """
+
+
+class Bandwidth(Protocol):
+    """How fast all downloads together may be. To be used in the reactor's thread, at any time.
+
+    Attributes:
+        limit_bytes_per_s: 0 for as fast as they can.
+    """
+
+    limit_bytes_per_s: int
 
 
 @dataclass(frozen=True, slots=True)

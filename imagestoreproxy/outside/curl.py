@@ -89,6 +89,15 @@ class CurlFetcher:
         if self._is_owner:
             self._thread.close()
 
+    @property
+    def limit_bytes_per_s(self) -> int:
+        """See ``ports.Bandwidth``; one for all siblings, and small answers do not count."""
+        return self._thread.limit_bytes_per_s
+
+    @limit_bytes_per_s.setter
+    def limit_bytes_per_s(self, limit: int) -> None:
+        self._thread.limit_bytes_per_s = limit
+
     def proxy_for(self, url: str) -> str:
         """Give the HTTP proxy that ``url`` goes through, fit to be shown, or empty."""
         return masked(self._rules.proxy_for(url))
@@ -114,9 +123,11 @@ class CurlFetcher:
         content = b"" if is_unchanged else bytes(body.content)
         return ports.Fetched(final.url, content, answer.headers, local, is_unchanged)
 
-    async def download(self, url: str, sink: ports.Sink, *, allow_local: bool) -> None:
+    async def download(
+        self, url: str, sink: ports.Sink, *, allow_local: bool, patience_s: float = 0.0
+    ) -> None:
         """Fetch what ``sink`` lacks; see ``ports.Fetcher``."""
-        request = Request(url, "", allow_local, self._ca)
+        request = Request(url, "", allow_local, self._ca, is_capped=True, patience_s=patience_s)
         if sink.position and is_validator(sink.validator):
             ranges = (f"Range: bytes={sink.position}-", f"If-Range: {sink.validator}")
             try:

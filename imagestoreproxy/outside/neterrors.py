@@ -212,9 +212,10 @@ def _unreached(os_errno: int, said: str, peer: str) -> str:
 
 def _too_slow(request: Request, answer: Answer, limits: Limits, name: str, peer: str) -> str:
     if "too slow" in answer.text.lower():
+        bytes_per_s, for_s = limits.stall(request.patience_s)
         return (
-            f"{peer} sent less than {limits.stall_bytes_per_s} bytes a second for "
-            f"{limits.stall_s} s, the transfer has stalled"
+            f"{peer} sent less than {bytes_per_s} bytes a second for {for_s:g} s, the transfer has "
+            "stalled"
         )
     if not answer.looked_up:
         return (

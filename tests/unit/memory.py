@@ -213,7 +213,9 @@ class MemoryFetcher:
     ) -> Awaitable[Any]:
         raise AssertionError("not used")
 
-    def download(self, url: str, sink: Sink, *, allow_local: bool) -> Deferred[None]:
+    def download(
+        self, url: str, sink: Sink, *, allow_local: bool, patience_s: float = 0.0
+    ) -> Deferred[None]:
         page = self.pages.get(url, FetchError(f"{url}: 404", retry_helps=False))
         self.asked.append((url, sink.position))
         try:

@@ -48,7 +48,9 @@ class Pages:
         body = page if isinstance(page, bytes) else json.dumps(page).encode()
         return succeed(Fetched(url, body, from_local=self.from_local))
 
-    def download(self, url: str, sink: Any, *, allow_local: bool) -> Awaitable[None]:
+    def download(
+        self, url: str, sink: Any, *, allow_local: bool, patience_s: float = 0.0
+    ) -> Awaitable[None]:
         raise AssertionError("not used")
 
 

@@ -67,7 +67,9 @@ class Bench:
     ) -> Awaitable[Any]:
         raise AssertionError("not used")
 
-    def download(self, url: str, sink: Sink, *, allow_local: bool) -> Deferred[None]:
+    def download(
+        self, url: str, sink: Sink, *, allow_local: bool, patience_s: float = 0.0
+    ) -> Deferred[None]:
         self.asked.append((url, sink.position, self.clock.monotonic_s()))
         server = self._servers["any" if "any" in self._servers else url]
         try:
