@@ -146,6 +146,26 @@ class Sink(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Which part of a file a download is to bring, and how strictly.
+
+    Args:
+        end: bytes of the file before which to stop; 0 for its end. A server that does not give
+            exactly this part is refused with ``RangesFailedError``.
+        size_bytes: of the whole file, where another size is another file; 0 for any.
+        any_version: ask for the rest by range without naming a version, too: whoever asks checks
+            the bytes, or has some of them from elsewhere.
+    """
+
+    end: int = 0
+    size_bytes: int = 0
+    any_version: bool = False
+
+
+WHOLE = Span()
+
+
 class Fetcher(Protocol):
     """HTTP. Both calls raise ``FetchError`` with URL, address, HTTP proxy and cause in the text.
 
@@ -163,7 +183,13 @@ class Fetcher(Protocol):
         """
 
     def download(
-        self, url: str, sink: Sink, *, allow_local: bool, patience_s: float = 0.0
+        self,
+        url: str,
+        sink: Sink,
+        *,
+        allow_local: bool,
+        patience_s: float = 0.0,
+        span: Span = WHOLE,
     ) -> Awaitable[None]:
         """Fetch what ``sink`` lacks, by range where the server can; ends when the server is done.
 
@@ -171,6 +197,10 @@ class Fetcher(Protocol):
 
         Args:
             patience_s: how long the server may be slow; 0 for as long as any server may.
+            span: the part that is wanted, when it is not all that the sink lacks.
+
+        Raises:
+            RangesFailedError: the server does not give the part that ends where ``span`` says.
         """
 
 

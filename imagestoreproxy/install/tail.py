@@ -28,7 +28,7 @@ class Tails:
             return await self._background.run(lambda _stop: feed.end(TAIL_BYTES))
         if file.size_bytes <= TAIL_BYTES or not feed.validator:
             return b""
-        asking = Beside(self._background, "end of a file", self._ask(work, file, feed.validator))
+        asking = Beside(self._background, "end of a file", self._ask(work, file, feed))
         ends_s = self._clock.monotonic_s() + WAIT_S
         try:
             while not asking.is_over and self._clock.monotonic_s() < ends_s:
@@ -38,11 +38,12 @@ class Tails:
         # Whatever went wrong: it was only worth a try.
         return b"" if asking.error else await asking.outcome()
 
-    async def _ask(self, work: Work, file: ImageFile, validator: str) -> bytes:
-        sink = _Tail(file.size_bytes - TAIL_BYTES, validator)
-        allow_local = await self._sources.may_be_local(work.install.source, file.url)
+    async def _ask(self, work: Work, file: ImageFile, feed: Feed) -> bytes:
+        sink = _Tail(file.size_bytes - TAIL_BYTES, feed.validator)
+        url = feed.came_from or file.url
+        allow_local = await self._sources.may_be_local(work.install.source, url)
         fetcher = self._sources.fetcher(work.install.source)
-        await fetcher.download(file.url, sink, allow_local=allow_local)
+        await fetcher.download(url, sink, allow_local=allow_local)
         return bytes(sink.content)
 
 

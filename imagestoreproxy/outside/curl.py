@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from twisted.logger import Logger
 
 from imagestoreproxy import ports
-from imagestoreproxy.model.errors import Cancelled, FetchError
+from imagestoreproxy.model.errors import Cancelled, FetchError, RangesFailedError
 from imagestoreproxy.model.masking import masked
 from imagestoreproxy.outside.addresses import is_local, is_local_host
 from imagestoreproxy.outside.background import Patient, Reactor
@@ -19,7 +19,6 @@ from imagestoreproxy.outside.bodies import (
     Gathered,
     Nothing,
     Poured,
-    RangesFailedError,
     is_validator,
     unless_known,
 )
@@ -124,20 +123,35 @@ class CurlFetcher:
         return ports.Fetched(final.url, content, answer.headers, local, is_unchanged)
 
     async def download(
-        self, url: str, sink: ports.Sink, *, allow_local: bool, patience_s: float = 0.0
+        self,
+        url: str,
+        sink: ports.Sink,
+        *,
+        allow_local: bool,
+        patience_s: float = 0.0,
+        span: ports.Span = ports.WHOLE,
     ) -> None:
         """Fetch what ``sink`` lacks; see ``ports.Fetcher``."""
         request = Request(url, "", allow_local, self._ca, is_capped=True, patience_s=patience_s)
-        if sink.position and is_validator(sink.validator):
-            ranges = (f"Range: bytes={sink.position}-", f"If-Range: {sink.validator}")
+        is_named = is_validator(sink.validator)
+        if span.end or (sink.position and (is_named or span.any_version)):
+            last = str(span.end - 1) if span.end else ""
+            ranges = [f"Range: bytes={sink.position}-{last}"]
+            if is_named:
+                ranges.append(f"If-Range: {sink.validator}")
+            partly = replace(request, headers=tuple(ranges))
             try:
-                if await self._pour(replace(request, headers=ranges), sink, sink.position):
+                if await self._pour(partly, sink, sink.position, span):
                     return
             except RangesFailedError as error:
+                if span.end:
+                    raise
                 _log.info("No resuming: {error}", error=error.message)
-        await self._pour(request, sink, 0)
+        await self._pour(request, sink, 0, ports.WHOLE)
 
-    async def _pour(self, request: Request, sink: ports.Sink, position: int) -> bool:
+    async def _pour(
+        self, request: Request, sink: ports.Sink, position: int, span: ports.Span
+    ) -> bool:
         """Fetch into a sink; False if the server has nothing from ``position`` on."""
         limits = self._limits
 
@@ -145,13 +159,16 @@ class CurlFetcher:
             return Poured(
                 sink,
                 position,
+                span,
                 block_bytes=limits.block_bytes,
                 queued_blocks=limits.queued_blocks,
             )
 
         final, answer = await self._follow(request, body)
-        if answer.status == 416 and position:
+        if answer.status == 416 and position and not span.end and not span.any_version:
             return False
+        if answer.status == 416 and span.end:
+            raise RangesFailedError(status_error(final, answer).message)
         if answer.status not in (200, 206):
             raise status_error(final, answer)
         return True

@@ -116,6 +116,7 @@ _HINTS = {
           False),
     408: ("; it waited too long for the request, check this machine's network", True),
     410: ("; the file was withdrawn, refresh the list", False),
+    416: ("; its file is shorter than what was to come from it", False),
     425: ("; it wants to be asked again", True),
     429: ("; it says that it is asked too often, try again later", True),
     451: ("; it may not give the file for legal reasons", False),

@@ -32,12 +32,14 @@ from imagestoreproxy.model.images import (
 )
 from imagestoreproxy.model.installs import Bundle, Install, Installation
 from imagestoreproxy.ports import (
+    WHOLE,
     Fetcher,
     Offer,
     Partial,
     Remembered,
     Sink,
     Sources,
+    Span,
     Stop,
     Streams,
     Task,
@@ -214,7 +216,13 @@ class MemoryFetcher:
         raise AssertionError("not used")
 
     def download(
-        self, url: str, sink: Sink, *, allow_local: bool, patience_s: float = 0.0
+        self,
+        url: str,
+        sink: Sink,
+        *,
+        allow_local: bool,
+        patience_s: float = 0.0,
+        span: Span = WHOLE,
     ) -> Deferred[None]:
         page = self.pages.get(url, FetchError(f"{url}: 404", retry_helps=False))
         self.asked.append((url, sink.position))
@@ -222,8 +230,8 @@ class MemoryFetcher:
             if isinstance(page, Exception):
                 raise page
             resumed = sink.position > 0
-            rest = page[sink.position :]
-            sink.begin(resumed=resumed, validator='"1"')
+            rest = page[sink.position : span.end or None]
+            sink.begin(resumed=resumed or span.end > 0, validator='"1"')
             for start in range(0, len(rest), 1000):
                 sink.write(rest[start : start + 1000])
         except Exception as error:

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 
-from imagestoreproxy.install.download import PROGRESS_BYTES, Downloader
+from imagestoreproxy.install.download import Downloader
 from imagestoreproxy.install.feed import FileFeed
+from imagestoreproxy.install.filling import PROGRESS_BYTES
 from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.errors import DigestError, FetchError
 from imagestoreproxy.model.images import FileKind, ImageFile, ImageInfo
 from imagestoreproxy.model.installs import Install, State
-from imagestoreproxy.ports import Sink
+from imagestoreproxy.ports import WHOLE, Sink, Span
 from tests.unit.memory import (
     NOW_S,
     URI,
@@ -45,6 +46,7 @@ class Bench:
         self.clock = MemoryClock()
         self.disk = MemoryDisk(directory)
         self.asked: list[tuple[str, int, float]] = []
+        self.spans: list[tuple[str, Span, float]] = []
         self._servers = servers
         names = [f"http://mirror.example/{number}" for number in range(mirrors)]
         self.file: ImageFile = make_file(MemoryFetcher(), FileKind.IMAGE, CONTENT, mirrors=names)
@@ -68,9 +70,16 @@ class Bench:
         raise AssertionError("not used")
 
     def download(
-        self, url: str, sink: Sink, *, allow_local: bool, patience_s: float = 0.0
+        self,
+        url: str,
+        sink: Sink,
+        *,
+        allow_local: bool,
+        patience_s: float = 0.0,
+        span: Span = WHOLE,
     ) -> Deferred[None]:
         self.asked.append((url, sink.position, self.clock.monotonic_s()))
+        self.spans.append((sink.validator, span, patience_s))
         server = self._servers["any" if "any" in self._servers else url]
         try:
             problem = server(sink)
