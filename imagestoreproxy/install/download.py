@@ -7,6 +7,7 @@ from imagestoreproxy.install.feed import Feed
 from imagestoreproxy.install.filling import Filling
 from imagestoreproxy.install.mirrors import Mirrors
 from imagestoreproxy.install.places import Places
+from imagestoreproxy.install.segments import SEGMENT_BYTES
 from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.images import ImageFile
 from imagestoreproxy.ports import Background, Clock, Journal, Sources
@@ -17,6 +18,8 @@ class Downloader:
 
     Args:
         max_downloads: files at a time, of all installs together; more wait.
+        connections: for each large file; 1 never asks for parts of a file side by side.
+        segment_bytes: how large such parts are; so many for each connection are in memory.
     """
 
     def __init__(
@@ -27,12 +30,16 @@ class Downloader:
         clock: Clock,
         journal: Journal,
         max_downloads: int,
+        connections: int = 1,
+        segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
         self._sources = sources
         self._background = background
         self._clock = clock
         self._journal = journal
         self._places = Places(max_downloads, clock)
+        self._connections = connections
+        self._segment_bytes = segment_bytes
         self._mirrors = Mirrors()
 
     async def fetch(self, work: Work, file: ImageFile, feed: Feed) -> None:
@@ -58,6 +65,9 @@ class Downloader:
             places=self._places,
             background=self._background,
             clock=self._clock,
+            journal=self._journal,
+            connections=self._connections,
+            segment_bytes=self._segment_bytes,
         )
         if not filling.is_right:
             await filling.run()

@@ -8,18 +8,19 @@ from collections import deque
 from imagestoreproxy.install.addresses import Addresses
 from imagestoreproxy.install.feed import Feed
 from imagestoreproxy.install.places import Places
+from imagestoreproxy.install.segments import Segments
 from imagestoreproxy.model.errors import DigestError, FetchError
 from imagestoreproxy.model.images import ImageFile
 from imagestoreproxy.model.masking import masked
 from imagestoreproxy.model.retry import DOWNLOAD, WRONG_DIGESTS
-from imagestoreproxy.ports import Background, Clock, Span
+from imagestoreproxy.ports import Background, Clock, Journal, Span
 
 # A try that brings less than this has brought nothing.
 PROGRESS_BYTES = 4096
 
 
 class Filling:
-    """Fills one feed, over one connection.
+    """Fills one feed.
 
     What comes is checked against the signed digest at the end, so bytes of several servers may
     stand behind one another. If they are wrong, nobody can be blamed: then the file is fetched
@@ -35,6 +36,9 @@ class Filling:
         places: Places,
         background: Background,
         clock: Clock,
+        journal: Journal,
+        connections: int,
+        segment_bytes: int,
     ) -> None:
         self._file = file
         self._feed = feed
@@ -42,11 +46,22 @@ class Filling:
         self._places = places
         self._background = background
         self._clock = clock
+        self._journal = journal
         # Whom the bytes that are here came from; "" is an earlier process.
-        self.origins = {""} if feed.position else set[str]()
+        self._origins = {""} if feed.position else set[str]()
         self._may_mix = True
         self._wrong = 0
         self._farthest_bytes = feed.position
+        self._segments = Segments(
+            file,
+            feed,
+            addresses,
+            self._origins,
+            background=background,
+            clock=clock,
+            connections=connections,
+            segment_bytes=segment_bytes,
+        )
 
     @property
     def is_right(self) -> bool:
@@ -60,6 +75,8 @@ class Filling:
         Raises:
             FetchError, DigestError: none of them has; each is named.
         """
+        if self._segments.are_worth_it:
+            await self._side_by_side()
         failures = 0
         self._farthest_bytes = self._feed.position
         while True:
@@ -80,6 +97,17 @@ class Filling:
             if DOWNLOAD.is_over(failures):
                 raise self._addresses.told()
             await self._clock.sleep(DOWNLOAD.pause_s(failures, random.random(), min(asked_s)))
+
+    async def _side_by_side(self) -> None:
+        try:
+            async with self._places.one():
+                await self._segments.run()
+        except FetchError as error:
+            self._journal.info(
+                "{kind}: one connection instead of several: {error}",
+                kind=self._file.kind.value,
+                error=error.message,
+            )
 
     async def _round(self, asked_s: list[float]) -> bool:
         """Ask each address once; True if the file is here.
@@ -114,7 +142,7 @@ class Filling:
         is_same = feed.came_from == url or (not feed.came_from and not self._addresses.are_many)
         if feed.position and not is_same and not self._may_mix:
             await self._discard()
-        sink = _From(url, feed, self.origins, is_same=is_same)
+        sink = _From(url, feed, self._origins, is_same=is_same)
         span = Span(any_version=not is_same and self._may_mix)
         try:
             async with self._places.one():
@@ -138,7 +166,7 @@ class Filling:
         Raises:
             DigestError: enough addresses have given wrong bytes.
         """
-        is_mixed = self.origins != {url}
+        is_mixed = self._origins != {url}
         await self._discard()
         if is_mixed and self._may_mix:
             self._may_mix = False
@@ -152,7 +180,7 @@ class Filling:
 
     async def _discard(self) -> None:
         await self._background.run(lambda _stop: self._feed.discard())
-        self.origins.clear()
+        self._origins.clear()
 
 
 class _From:

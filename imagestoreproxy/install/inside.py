@@ -52,6 +52,7 @@ class InstallLimits:
         max_passes: files that are read and stored at a time; each takes memory.
         max_unpacked_bytes: what one file may unpack to.
         keep_downloads: whether downloads lie on the disk until their install is done.
+        connections: for each large file; each takes 4 MiB of memory, 1 is the thriftiest.
     """
 
     max_installs: int = 2
@@ -59,6 +60,7 @@ class InstallLimits:
     max_passes: int = 3
     max_unpacked_bytes: int = 64 * 2**30
     keep_downloads: bool = True
+    connections: int = 1
 
 
 class Inside:
@@ -85,6 +87,7 @@ class Inside:
                 clock=clock,
                 journal=journal,
                 max_downloads=limits.max_downloads,
+                connections=limits.connections,
             ),
             contents=Contents(
                 tails=Tails(sources=sources, background=background, clock=clock),
