@@ -113,7 +113,6 @@ class Proxy(Service):
         self._catalogue = Catalogue([source], self._threads, self._clock, self._journal)
         outside = Outside(
             sources=self._catalogue,
-            fetcher=self._fetcher,
             cloud=(cloud := _cloud(settings, cloud_keys, self._cloud_threads)),
             disk=self._disk,
             disk_images=QemuImg(self._threads),

@@ -24,7 +24,6 @@ from imagestoreproxy.ports import (
     Cloud,
     Disk,
     DiskImages,
-    Fetcher,
     Journal,
     Records,
     Sources,
@@ -36,7 +35,6 @@ class Outside:
     """What stands behind each port."""
 
     sources: Sources
-    fetcher: Fetcher
     cloud: Cloud
     disk: Disk
     disk_images: DiskImages
@@ -55,6 +53,7 @@ class InstallLimits:
         max_passes: files that are read and stored at a time; each takes memory.
         max_unpacked_bytes: what one file may unpack to.
         keep_downloads: whether downloads lie on the disk until their install is done.
+        connections: for each large file; each takes 4 MiB of memory, 1 is the thriftiest.
     """
 
     max_installs: int = 2
@@ -62,6 +61,7 @@ class InstallLimits:
     max_passes: int = 3
     max_unpacked_bytes: int = 64 * 2**30
     keep_downloads: bool = True
+    connections: int = 1
 
 
 class Inside:
@@ -81,17 +81,15 @@ class Inside:
         )
         room = Room(disk, background)
         downloader = Downloader(
-            fetcher=outside.fetcher,
             sources=sources,
             background=background,
             clock=clock,
             journal=journal,
             max_downloads=limits.max_downloads,
+            connections=limits.connections,
         )
         contents = Contents(
-            tails=Tails(
-                fetcher=outside.fetcher, sources=sources, background=background, clock=clock
-            ),
+            tails=Tails(sources=sources, background=background, clock=clock),
             background=background,
             max_unpacked_bytes=limits.max_unpacked_bytes,
         )

@@ -77,8 +77,8 @@ class Ground:
     """The inside between a store in memory, a real data directory and a cloud of moto."""
 
     def __init__(self, directory: Path, credentials: EucarcDirectory) -> None:
-        self.sources = memory.MemorySources()
         self.fetcher = memory.MemoryFetcher()
+        self.sources = memory.MemorySources(self.fetcher)
         self.records = memory.MemoryRecords()
         self._disk = DataDirectory(directory)
         self._cloud = Ec2Cloud(
@@ -98,7 +98,6 @@ class Ground:
         journal = memory.MemoryJournal()
         outside = Outside(
             sources=self.sources,
-            fetcher=self.fetcher,
             cloud=self._cloud,
             disk=self._disk,
             disk_images=memory.NoDiskImages(),
