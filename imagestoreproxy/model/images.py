@@ -109,9 +109,12 @@ class ImageFile:
     """One file of an image, as signed.
 
     Args:
-        sha256: 64 lower-case hex digits, of the bytes as downloaded.
+        sha256: 64 lower-case hex digits, of the bytes as downloaded; empty where only ``sha512``
+            is known.
         size_bytes: of the bytes as downloaded.
         members: for a tar: which member (a glob) is which kind; empty for other formats.
+        sha512: 128 lower-case hex digits, or empty.
+        find_members: members are found by rule once the file is here.
     """
 
     kind: FileKind
@@ -122,6 +125,13 @@ class ImageFile:
     compression: Compression = Compression.NONE
     format: FileFormat = FileFormat.RAW
     members: tuple[tuple[FileKind, str], ...] = ()
+    sha512: str = ""
+    find_members: bool = False
+
+    @property
+    def digest(self) -> str:
+        """The strongest digest that is signed, lower-case hex; it alone is checked."""
+        return self.sha512 or self.sha256
 
 
 @dataclass(frozen=True, slots=True)
