@@ -36,6 +36,8 @@ class Settings:
         max_installs, max_downloads: that run at a time.
         keep_downloads: on the disk, until their install is done.
         max_unpacked_bytes: what one file may unpack to.
+        cache_bytes: what stays of downloads once their install is done; 0: nothing.
+        share_cache: let other proxies have it.
     """
 
     data_dir: Path
@@ -59,6 +61,8 @@ class Settings:
     max_downloads: int = 6
     keep_downloads: bool = True
     max_unpacked_bytes: int = 64 * GIB
+    cache_bytes: int = 0
+    share_cache: bool = False
 
     def __repr__(self) -> str:
         url = masked(self.api_url)
@@ -96,6 +100,8 @@ def parse(arguments: Sequence[str]) -> Settings:
         max_downloads=options.max_downloads,
         keep_downloads=bool(options.keep_downloads),
         max_unpacked_bytes=options.max_unpacked_size * GIB,
+        cache_bytes=options.cache_size * GIB,
+        share_cache=options.share_cache,
     )
 
 
@@ -204,7 +210,23 @@ def _parser() -> argparse.ArgumentParser:
         "--max-unpacked-size", type=_from(1, 2**20), default=64, metavar="GIB",
         help="what one file may unpack to, in GiB",
     )  # fmt: skip
+    _add_cache(parser)
     return parser
+
+
+def _add_cache(parser: argparse.ArgumentParser) -> None:
+    cache = parser.add_argument_group("the cache of verified files")
+    cache.add_argument(
+        "--cache-size", type=_from(0, 2**20), default=0, metavar="GIB",
+        help="how much stays of downloads once their install is done, in GiB, so that nothing is"
+        " downloaded twice; 0: nothing. With --keep-downloads=0 hardly anything lies on the disk"
+        " that could stay. It is given up where an install needs the room",
+    )  # fmt: skip
+    cache.add_argument(
+        "--share-cache", action="store_true",
+        help="give it to everybody who asks, below /cache/ and unsigned: a source for other"
+        " proxies, which verify the original signatures",
+    )  # fmt: skip
 
 
 class _from:  # noqa: N801 - reads as a word where it is used

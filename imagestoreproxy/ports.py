@@ -27,16 +27,8 @@ from imagestoreproxy.fetching import Fetcher as Fetcher
 from imagestoreproxy.fetching import Sink as Sink
 from imagestoreproxy.fetching import Span as Span
 from imagestoreproxy.model.bundles import Stored, Stream, Upload
-from imagestoreproxy.model.images import (
-    ImageDocument,
-    ImageInfo,
-    Listing,
-)
-from imagestoreproxy.model.installs import (
-    Bundle,
-    Install,
-    Installation,
-)
+from imagestoreproxy.model.images import ImageDocument, ImageInfo, Listing
+from imagestoreproxy.model.installs import Bundle, Install, Installation
 from imagestoreproxy.model.taking import Taking
 from imagestoreproxy.model.upstreams import SourceStatus
 
@@ -170,6 +162,9 @@ class Disk(Protocol):
 
     def path(self, token: str, name: str) -> Path:
         """Give the path of a file of the install ``token``; its directory is made (0700)."""
+
+    def adopt(self, token: str, name: str, source: Path) -> bool:
+        """Take a file that lies elsewhere for a complete download; False where that cannot be."""
 
     def remove(self, token: str) -> None:
         """Remove all files of the install ``token``; none is fine."""

@@ -19,6 +19,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
+from imagestoreproxy.carriage import Carriage
 from imagestoreproxy.checks import Parts, make_preflight
 from imagestoreproxy.clouds import credentials as sources_of_credentials
 from imagestoreproxy.clouds.credentials import Credentials
@@ -38,6 +39,7 @@ from imagestoreproxy.outside.qemu import QemuImg
 from imagestoreproxy.ports import Background, Cloud, Task
 from imagestoreproxy.shop import Keys
 from imagestoreproxy.sources.catalogue import Catalogue
+from imagestoreproxy.sources.source import Source
 from imagestoreproxy.sources.storeapi import StoreApi
 from imagestoreproxy.storage.database import Database
 from imagestoreproxy.web.site import Limits, make_site
@@ -110,11 +112,23 @@ class Proxy(Service):
             background=self._threads,
             clock=self._clock,
         )
-        self._catalogue = Catalogue([source], self._threads, self._clock, self._journal)
+        self._sources: list[Source] = [source]
+        self._carriage = Carriage(
+            settings.data_dir,
+            sources=lambda: self._sources,
+            verifier=self._verifier,
+            records=self._records,
+            background=self._threads,
+            clock=self._clock,
+        )
+        self._catalogue = Catalogue(
+            self._carriage.with_carried(), self._threads, self._clock, self._journal
+        )
         outside = Outside(
             sources=self._catalogue,
             cloud=(cloud := _cloud(settings, cloud_keys, self._cloud_threads)),
             disk=self._disk,
+            depot=self._carriage.depot,
             disk_images=QemuImg(self._threads),
             records=self._records,
             background=self._threads,
@@ -126,6 +140,7 @@ class Proxy(Service):
             max_downloads=settings.max_downloads,
             max_unpacked_bytes=settings.max_unpacked_bytes,
             keep_downloads=settings.keep_downloads,
+            cache_bytes=settings.cache_bytes,
         )
         self._inside = Inside(outside, limits)
         self._preflight = make_preflight(
@@ -164,6 +179,9 @@ class Proxy(Service):
             else "asked without an HTTP proxy",
         )
         self._reconciling = self._threads.start("reconcile", self._inside.reconciler.run())
+        self._inside.cache.start()
+        self._inside.fetches.start()
+        self._carriage.start(self._catalogue.replace)
 
     async def _listen(self) -> None:
         site = make_site(
@@ -174,6 +192,8 @@ class Proxy(Service):
             external_url=self._settings.external_url,
             checks=self._preflight,
             limits=Limits.within(_open_files()),
+            lending=self._carriage.lending,
+            share_cache=self._settings.share_cache,
         )
         for description in self._settings.listen:
             self._ports.append(await self._listen_at(description, site))
@@ -218,6 +238,9 @@ class Proxy(Service):
             self._reconciling.cancel()
         await self._catalogue.close()
         await self._inside.runs.close()
+        await self._carriage.close()
+        await self._inside.fetches.close()
+        await self._inside.cache.close()
         self._fetcher.close()
         self._cloud_threads.close(timeout_s=0.2)
         self._threads.close(timeout_s=0.2)

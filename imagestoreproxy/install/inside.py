@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from imagestoreproxy.depots import Depot
 from imagestoreproxy.install.actions import Actions
+from imagestoreproxy.install.cache import Cache
 from imagestoreproxy.install.contents import Contents
 from imagestoreproxy.install.conversion import Conversion
 from imagestoreproxy.install.download import Downloader
+from imagestoreproxy.install.fetches import Fetches
 from imagestoreproxy.install.installer import Installer
 from imagestoreproxy.install.inventory import Inventory
 from imagestoreproxy.install.look import Look
@@ -37,6 +40,7 @@ class Outside:
     sources: Sources
     cloud: Cloud
     disk: Disk
+    depot: Depot
     disk_images: DiskImages
     records: Records
     background: Background
@@ -53,6 +57,7 @@ class InstallLimits:
         max_passes: files that are read and stored at a time; each takes memory.
         max_unpacked_bytes: what one file may unpack to.
         keep_downloads: whether downloads lie on the disk until their install is done.
+        cache_bytes: what stays of them after that.
         connections: for each large file; each takes 4 MiB of memory, 1 is the thriftiest.
     """
 
@@ -62,6 +67,7 @@ class InstallLimits:
     max_unpacked_bytes: int = 64 * 2**30
     keep_downloads: bool = True
     connections: int = 1
+    cache_bytes: int = 0
 
 
 class Inside:
@@ -79,7 +85,16 @@ class Inside:
             records=records,
             background=background,
         )
-        room = Room(disk, background)
+        self.cache = Cache(
+            outside.depot,
+            disk=disk,
+            records=records,
+            background=background,
+            clock=clock,
+            journal=journal,
+            limit_bytes=limits.cache_bytes,
+        )
+        room = Room(disk, self.cache, background)
         downloader = Downloader(
             sources=sources,
             background=background,
@@ -105,6 +120,7 @@ class Inside:
                 max_unpacked_bytes=limits.max_unpacked_bytes,
             ),
             disk=disk,
+            cache=self.cache,
             room=room,
             background=background,
             clock=clock,
@@ -115,11 +131,18 @@ class Inside:
             sources=sources,
             inventory=self.inventory,
             room=room,
-            look=Look(downloader=downloader, contents=contents, disk=disk, background=background),
+            look=Look(
+                downloader=downloader,
+                contents=contents,
+                disk=disk,
+                cache=self.cache,
+                background=background,
+            ),
             onepass=onepass,
             cloud=cloud,
             undo=undo,
             disk=disk,
+            cache=self.cache,
             records=records,
             background=background,
             clock=clock,
@@ -145,6 +168,17 @@ class Inside:
             background=background,
             clock=clock,
         )
+        self.fetches = Fetches(
+            sources=sources,
+            downloader=downloader,
+            cache=self.cache,
+            room=room,
+            disk=disk,
+            records=records,
+            background=background,
+            clock=clock,
+            journal=journal,
+        )
         self.reconciler = Reconciler(
             inventory=self.inventory,
             undo=undo,
@@ -159,5 +193,6 @@ class Inside:
             inventory=self.inventory,
             actions=self.actions,
             reconciler=self.reconciler,
+            fetches=self.fetches,
             clock=clock,
         )

@@ -160,6 +160,27 @@ class StoreRequest(Request):
         headers.setRawHeaders(b"connection", [b"close"])
         channel.writeHeaders(self.clientproto, b"200", b"OK", headers)
 
+    def begin_file(self, status: int, size_bytes: int, headers: Mapping[bytes, bytes]) -> None:
+        """Begin an answer of so many bytes, which are then written by a producer.
+
+        The connection stays until they are sent, and ends with them. Who repeats a signed request
+        does not get them, but a refusal.
+        """
+        on_answer, self.on_answer = self.on_answer, None
+        if on_answer is not None:
+            on_answer(_ONLY_ONE_STREAM)
+        channel = cast(Any, self.channel)
+        channel.is_busy()
+        channel.persistent = False
+        self.setResponseCode(status)
+        for name, value in headers.items():
+            self.responseHeaders.setRawHeaders(name, [value])
+        set_header = self.responseHeaders.setRawHeaders
+        set_header(b"content-type", [b"application/octet-stream"])
+        set_header(b"content-length", [b"%d" % size_bytes])
+        set_header(b"x-content-type-options", [b"nosniff"])
+        set_header(b"connection", [b"close"])
+
 
 # Small, and kept like that of something done: no repeat may find that nothing is known of it.
 _ONLY_ONE_STREAM = refusal(

@@ -24,6 +24,7 @@ from imagestoreproxy.web.answers import (
     refusal,
 )
 from imagestoreproxy.web.auth import host_of
+from imagestoreproxy.web.carrying import CARRYING, SharedCache
 from imagestoreproxy.web.present import (
     NO_BASE,
     base_url,
@@ -132,6 +133,8 @@ class Image(StorePage):
 
     def getChild(self, path: bytes, request: IRequest) -> JsonResource:
         """Give the action of this name."""
+        if path in CARRYING:
+            return CARRYING[path](self.store, self._name)
         try:
             action = Action(path.decode("ascii", "replace"))
         except ValueError:
@@ -240,8 +243,12 @@ def make_tree(
     ready: ReadyStates,
     streams: Streams,
     checks: Checks | None = None,
+    cache: SharedCache | None = None,
+    *,
+    share_cache: bool = False,
 ) -> Folder:
     """Build the pages; ``web/auth.py`` puts its guard round them."""
+    carried = {"cache": cache} if cache else {}
     api = Folder(
         dashboard=Dashboard(store, external_url),
         search=Search(store, external_url),
@@ -249,5 +256,7 @@ def make_tree(
         events=Events(store, external_url, streams),
         images=Images(store, external_url),
         reconcile=Reconcile(store, external_url),
+        **carried,
     )
-    return Folder(api=api, healthz=Health(), readyz=Ready(checks))
+    shared = carried if share_cache else {}
+    return Folder(api=api, healthz=Health(), readyz=Ready(checks), **shared)

@@ -19,14 +19,16 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from imagestoreproxy.ports import Clock
-from imagestoreproxy.shop import Checks, Keys, Store
+from imagestoreproxy.shop import Checks, Keys, Lending, Store
 from imagestoreproxy.web.answers import StoreRequest, refusal
 from imagestoreproxy.web.api import STATES_AT_ONCE, make_tree
 from imagestoreproxy.web.auth import SignedTree
+from imagestoreproxy.web.carrying import SharedCache
 from imagestoreproxy.web.connections import Connections, client_of
 from imagestoreproxy.web.nonces import Nonces
 from imagestoreproxy.web.present import checked_external_url
 from imagestoreproxy.web.ready import ReadyStates
+from imagestoreproxy.web.sending import Sendings
 from imagestoreproxy.web.streams import Streams
 
 log = Logger()
@@ -274,6 +276,8 @@ def make_site(
     external_url: str = "",
     checks: Checks | None = None,
     limits: Limits | None = None,
+    lending: Lending | None = None,
+    share_cache: bool = False,
 ) -> StoreSite:
     """Build the whole server, to be given to a listening endpoint.
 
@@ -281,6 +285,8 @@ def make_site(
         external_url: ``http(s)://host[:port]`` as clients reach this proxy, when that is not what
             their ``Host`` header says; action URIs begin with it.
         checks: what ``/readyz`` tells; without any it is always ready.
+        lending: the cache of verified files.
+        share_cache: give it to everybody who asks, unsigned, below ``/cache/``.
 
     Raises:
         SettingsError: ``external_url`` is something else.
@@ -288,7 +294,9 @@ def make_site(
     bounds = limits or Limits()
     ready = ReadyStates(store)
     streams = Streams(store, ready, reactor, most=bounds.streams)
-    tree = make_tree(store, checked_external_url(external_url), ready, streams, checks)
+    cache = SharedCache(lending, Sendings(reactor)) if lending else None
+    url = checked_external_url(external_url)
+    tree = make_tree(store, url, ready, streams, checks, cache, share_cache=share_cache)
     nonces = Nonces(max_entries=bounds.remembered_requests, max_bytes=bounds.remembered_bytes)
     guard = SignedTree(tree, keys, clock, nonces, max_parameters=bounds.parameters)
     return StoreSite(guard, clock, reactor, bounds, streams)

@@ -33,6 +33,7 @@ from imagestoreproxy.model.images import (
 from imagestoreproxy.model.installs import Bundle, Install, Installation
 from imagestoreproxy.model.taking import Taking
 from imagestoreproxy.model.upstreams import SourceStatus
+from imagestoreproxy.outside.depot import DepotDirectory
 from imagestoreproxy.ports import (
     WHOLE,
     Fetcher,
@@ -203,6 +204,10 @@ class MemoryDisk:
         if name in self.files.get(token, {}):
             path.write_bytes(self.files[token][name])
         return path
+
+    def adopt(self, token: str, name: str, source: Path) -> bool:
+        self.files.setdefault(token, {})[name] = source.read_bytes()
+        return True
 
     def remove(self, token: str) -> None:
         self.files.pop(token, None)
@@ -540,6 +545,7 @@ def boot(
         sources=cast(Sources, Fetching(world.sources, around(world.fetcher))),
         cloud=around(world.cloud),
         disk=world.disk,
+        depot=DepotDirectory(world.disk.directory / "cache"),
         disk_images=NoDiskImages(),
         records=around(world.records),
         background=InlineBackground(journal),

@@ -18,6 +18,7 @@ from twisted.internet.task import Clock as ReactorClock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
+from imagestoreproxy.model.carrying import Fetch
 from imagestoreproxy.model.errors import CallerError
 from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.model.images import ImageInfo, Listing, Provider, Section
@@ -72,6 +73,7 @@ class MemoryStore:
         self.gate: Deferred[None] | None = None
         self.trouble: BaseException | None = None
         self.found = Reconciliation(checked=len(self.images))
+        self.fetched = Fetch(error="No net.")
         self._settled: dict[str, ImageState] = {}
         self._revision = 0
 
@@ -164,6 +166,15 @@ class MemoryStore:
         return self._act(
             "uninstall", image_uri, ImageState(image_uri, Status.UNINSTALLED, (Action.INSTALL,))
         )
+
+    def fetch(self, image_uri: str) -> Fetch:
+        self.acted.append(("fetch", image_uri))
+        if image_uri not in self.images:
+            raise CallerError(f"No store offers {image_uri}.", 404)
+        return self.fetched
+
+    async def release(self, image_uri: str) -> None:
+        self.acted.append(("release", image_uri))
 
     async def reconcile(self) -> Reconciliation:
         self.acted.append(("reconcile", ""))

@@ -1,0 +1,149 @@
+"""What is carried here and away, put together: the source of carried images, and what is lent."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from imagestoreproxy.install.lending import Lending
+from imagestoreproxy.model.carrying import STORE
+from imagestoreproxy.outside.depot import DepotDirectory
+from imagestoreproxy.outside.localfiles import DirectoryFetcher
+from imagestoreproxy.ports import Background, Clock, Fetcher, Records, Task, Verifier
+from imagestoreproxy.sources.carried import Carried, Here, Reader, Sibling
+from imagestoreproxy.sources.catalogue import CARRIED
+from imagestoreproxy.sources.source import Source
+from imagestoreproxy.sources.storereader import StoreReader
+
+CACHE = "cache"
+TITLE = "Carried here"
+# How soon what was carried here is seen.
+LOOK_S = 5.0
+
+
+class Carriage:
+    """The directories ``cache`` and ``carried`` of the data directory.
+
+    Args:
+        sources: gives those that are configured now.
+        verifier: for images of sources that are not configured.
+
+    Attributes:
+        depot: the cache.
+        lending: what others may have.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        sources: Callable[[], Sequence[Source]],
+        verifier: Verifier,
+        records: Records,
+        background: Background,
+        clock: Clock,
+    ) -> None:
+        self.depot = DepotDirectory(data_dir / CACHE)
+        self._here = DepotDirectory((data_dir / CARRIED).absolute())
+        self.lending = Lending([self.depot, self._here], background)
+        self._sources = sources
+        self._records = records
+        self._background = background
+        self._clock = clock
+        self._carried = self.directory(CARRIED, self._here.path, verifier, title=TITLE)
+        self._looking: Task | None = None
+
+    def directory(self, name: str, path: Path, verifier: Verifier, *, title: str = "") -> Carried:
+        """Give the source of what lies in a directory.
+
+        Args:
+            path: absolute.
+            verifier: for images of sources that are not configured.
+        """
+        fetcher = DirectoryFetcher(self._background, path)
+        here = Here(
+            DepotDirectory(path),
+            str(path),
+            fetcher=fetcher,
+            base_url=fetcher.base_url,
+            background=self._background,
+        )
+        return Carried(
+            name,
+            here,
+            owner=self._owner,
+            readers=self._readers(verifier),
+            records=self._records,
+            clock=self._clock,
+            title=title,
+            interval_s=LOOK_S,
+        )
+
+    def sibling(
+        self,
+        name: str,
+        url: str,
+        verifier: Verifier,
+        *,
+        fetcher: Fetcher,
+        title: str = "",
+        interval_s: float = 600.0,
+    ) -> Carried:
+        """Give the source of what another proxy shares.
+
+        Args:
+            url: ``http(s)://host:port/cache/``.
+            verifier: for images of sources that are not configured.
+        """
+        shared = Sibling(
+            name,
+            url,
+            fetcher=fetcher,
+            records=self._records,
+            background=self._background,
+            clock=self._clock,
+        )
+        return Carried(
+            name,
+            shared,
+            owner=self._owner,
+            readers=self._readers(verifier),
+            records=self._records,
+            clock=self._clock,
+            title=title,
+            interval_s=interval_s,
+        )
+
+    def with_carried(self) -> list[Source]:
+        """Give the sources that are configured, and what was carried here if anything was."""
+        return [*self._sources(), *([self._carried] if self._here.exists() else [])]
+
+    def start(self, replace: Callable[[Sequence[Source]], Awaitable[None]]) -> None:
+        """Begin to look whether something is carried here.
+
+        Args:
+            replace: called and awaited with all sources when the first thing has come.
+        """
+        self._looking = self._background.start("carried", self._look(replace))
+
+    async def close(self) -> None:
+        """Look no more."""
+        if self._looking:
+            self._looking.cancel()
+            await self._looking.ended()
+
+    async def _look(self, replace: Callable[[Sequence[Source]], Awaitable[None]]) -> None:
+        is_there = self._here.exists()
+        while not is_there:
+            await self._clock.sleep(LOOK_S)
+            is_there = await self._background.run(lambda _stop: self._here.exists())
+            if is_there:
+                await replace(self.with_carried())
+
+    def _owner(self, image_uri: str) -> Source | None:
+        """Give the source whose image this is by itself, whoever carries it."""
+        others = (source for source in self._sources() if source.kind != CARRIED)
+        return next((source for source in others if source.owns(image_uri)), None)
+
+    def _readers(self, verifier: Verifier) -> dict[str, Reader]:
+        return {STORE: StoreReader(verifier, self._background, self._clock)}
