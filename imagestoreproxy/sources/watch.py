@@ -137,7 +137,7 @@ class Watch:
     def _pause_s(self) -> float:
         if not self._failures:
             return self.source.interval_s
-        return min(AWAY_S * 2 ** min(self._failures - 1, 10), self.source.interval_s)
+        return min(AWAY_S * 2.0 ** min(self._failures - 1, 10), self.source.interval_s)
 
     async def _refresh(self) -> None:
         if self._is_asking:
