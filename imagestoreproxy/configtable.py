@@ -159,7 +159,7 @@ class Table:
         if not lowest <= value <= highest:
             self.wrong(key, f"must be from {lowest} to {highest}, not {value}")
             return None
-        return value  # type: ignore[no-any-return]
+        return value
 
     def flag(self, key: str) -> bool:
         """Give true or false; false where there is none."""
