@@ -36,6 +36,8 @@ class SourcesPage(JsonResource):
 class BandwidthPage(JsonResource):
     """``GET /api/bandwidth``, and ``POST`` with ``limit-mb-per-s``, 0 for none."""
 
+    acts = True
+
     def __init__(self, supply: Supply) -> None:
         super().__init__()
         self._supply = supply
@@ -53,6 +55,7 @@ class BandwidthPage(JsonResource):
 
 class _ChangeBandwidth(JsonResource):
     method = "POST"
+    acts = True
 
     def __init__(self, supply: Supply) -> None:
         super().__init__()
