@@ -148,7 +148,9 @@ def test_every_command_answers_in_json(server: Server) -> None:
     shapes = {
         ("list",): {"images", "states", "sections"},
         ("search", "ubuntu"): {"images", "states", "sections"},
-        ("show", KARMIC): {"image", "state"},
+        ("show", KARMIC): {"image", "state", "versions"},
+        ("sources",): {"sources"},
+        ("bandwidth",): {"limit-mb-per-s"},
         ("status",): {"states"},
         ("install", "karmic", "--no-wait"): {"state"},
         ("cancel", "karmic"): {"state"},
