@@ -13,7 +13,6 @@ from collections.abc import (
     Generator,
     Iterable,
     Iterator,
-    Mapping,
     Sequence,
 )
 from contextlib import AbstractContextManager
@@ -21,6 +20,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from imagestoreproxy.fetching import WHOLE as WHOLE
+from imagestoreproxy.fetching import Bandwidth as Bandwidth
+from imagestoreproxy.fetching import Fetched as Fetched
+from imagestoreproxy.fetching import Fetcher as Fetcher
+from imagestoreproxy.fetching import Sink as Sink
+from imagestoreproxy.fetching import Span as Span
 from imagestoreproxy.model.bundles import Stored, Stream, Upload
 from imagestoreproxy.model.images import (
     ImageDocument,
@@ -32,6 +37,7 @@ from imagestoreproxy.model.installs import (
     Install,
     Installation,
 )
+from imagestoreproxy.model.taking import Taking
 from imagestoreproxy.model.upstreams import SourceStatus
 
 T = TypeVar("T")
@@ -100,73 +106,6 @@ class Background(Protocol):
 
         To be called in a worker thread, whose ``stop`` ends both. What ``items`` raises is raised
         to who takes; when the context has been left, the thread has left ``items``.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """A small answer, whole in memory.
-
-    Args:
-        headers: names in lower case.
-        from_local: whether the server that answered has a loopback, link-local or private address.
-        is_unchanged: it is still what the caller knows; ``body`` is empty.
-    """
-
-    url: str
-    body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
-    from_local: bool = False
-    is_unchanged: bool = False
-
-    @property
-    def validator(self) -> str:
-        """``ETag`` or ``Last-Modified`` of the body, for the next ``get``; or empty."""
-        return self.headers.get("etag") or self.headers.get("last-modified", "")
-
-
-class Sink(Protocol):
-    """Where a download goes. Called from one worker thread of the fetcher at a time."""
-
-    @property
-    def position(self) -> int:
-        """Bytes held already; the transfer asks for what follows."""
-
-    @property
-    def validator(self) -> str:
-        """``ETag`` (strong) or ``Last-Modified`` of the bytes held, for ``If-Range``; or empty."""
-
-    def begin(self, *, resumed: bool, validator: str) -> None:
-        """The server has answered: ``resumed``, or from the first byte (drop the rest)."""
-
-    def write(self, block: bytes) -> None:
-        """Take the next bytes.
-
-        Raises:
-            InstallError: ends the transfer, and is what the download raises (too much, disk full).
-        """
-
-
-class Fetcher(Protocol):
-    """HTTP. Both calls raise ``FetchError`` with URL, address, HTTP proxy and cause in the text.
-
-    Redirects are followed at most five times, only to http and https, and never to a loopback,
-    link-local or private address unless ``allow_local``.
-    """
-
-    def get(
-        self, url: str, *, limit_bytes: int, allow_local: bool, known: str = ""
-    ) -> Awaitable[Fetched]:
-        """Fetch a small body; more than ``limit_bytes`` is an error, as is any status but 200.
-
-        Args:
-            known: validator of what the caller has: when that is still so, nothing is fetched.
-        """
-
-    def download(self, url: str, sink: Sink, *, allow_local: bool) -> Awaitable[None]:
-        """Fetch what ``sink`` lacks, by range where the server can; ends when the server is done.
-
-        The bytes are handed over as they come; size and digest are the caller's business.
         """
 
 
@@ -264,6 +203,10 @@ class Cloud(Protocol):
     @property
     def name(self) -> str:
         """``ec2`` or ``fake``."""
+
+    @property
+    def taking(self) -> Taking:
+        """What it can run."""
 
     def check(self) -> Awaitable[None]:
         """Raise unless storage and registration can be reached and the credentials are taken."""

@@ -20,6 +20,7 @@ from imagestoreproxy.clouds.storing import key_and_iv, store_manifest, store_par
 from imagestoreproxy.model.bundles import Stored, Stream, Upload
 from imagestoreproxy.model.errors import CloudError
 from imagestoreproxy.model.installs import Bundle
+from imagestoreproxy.model.taking import Taking
 from imagestoreproxy.ports import Background, Stop, Streams
 from imagestoreproxy.stops import Within
 
@@ -39,6 +40,7 @@ class Ec2Cloud:
         public_read_fallback: whether bundles (they are encrypted) may be readable by all where S3
             does not know how to let only EC2 read them.
         patience: how long and how often the services are asked.
+        taking: what this cloud can run.
     """
 
     name = "ec2"
@@ -52,7 +54,9 @@ class Ec2Cloud:
         ca_bundle: str = "",
         public_read_fallback: bool = False,
         patience: Patience | None = None,
+        taking: Taking | None = None,
     ) -> None:
+        self.taking = taking or Taking()
         self._background = background
         self._credentials = credentials
         self._clients = Clients(

@@ -17,8 +17,9 @@ from typing import TypeVar
 
 from imagestoreproxy.model.bundles import Stored, Stream, Upload
 from imagestoreproxy.model.errors import CloudError, UnpackError
-from imagestoreproxy.model.images import FileKind
+from imagestoreproxy.model.images import Architecture, FileKind
 from imagestoreproxy.model.installs import Bundle
+from imagestoreproxy.model.taking import Taking
 from imagestoreproxy.ports import Background, Stop, Streams
 
 T = TypeVar("T")
@@ -37,6 +38,7 @@ class FakeCloud:
     """
 
     name = "fake"
+    taking = Taking(architectures=frozenset(Architecture))
 
     def __init__(self, background: Background, state_file: Path) -> None:
         self._background = background

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from imagestoreproxy.codecs import ERRORS, decompressor
-from imagestoreproxy.install.archive import wanted_members
+from imagestoreproxy.install.archive import member_names, wanted_members
 from imagestoreproxy.install.feed import Feed, WrongGuessError
 from imagestoreproxy.install.foresight import HEAD_BYTES, foreseen_bytes
 from imagestoreproxy.install.tail import Tails
@@ -58,6 +58,23 @@ class Contents:
 
         return await self._background.run(count)
 
+    async def member_names(self, file: ImageFile, feed: Feed) -> list[str]:
+        """Name the files of an archive that is here, in its order.
+
+        Raises:
+            UnpackError: broken, unsafe, or more than may come out of it.
+        """
+
+        def look(stop: Stop) -> list[str]:
+            return member_names(self._unpacked(file, _heedful(feed.follow(stop), stop), stop))
+
+        return await self._background.run(look)
+
+    def _unpacked(self, file: ImageFile, packed: Iterator[bytes], stop: Stop) -> Iterator[bytes]:
+        if file.compression is Compression.NONE:
+            return packed
+        return self._unpacking(file, stop).chunks(packed)
+
     def _unpacking(self, file: ImageFile, stop: Stop) -> Unpacking:
         return Unpacking(file.compression, self._max_unpacked_bytes, stop)
 
@@ -76,13 +93,11 @@ class Contents:
             by_member = {part.member: bundle for part, bundle in bundles.items()}
 
             def unpacked(stop: Stop) -> Iterator[bytes]:
-                packed = _watched(feed.follow(stop), done)
-                if file.compression is Compression.NONE:
-                    return packed
-                return self._unpacking(file, stop).chunks(packed)
+                return self._unpacked(file, _watched(feed.follow(stop), done), stop)
 
             with self._background.ahead(unpacked, stop) as chunks:
-                for member in wanted_members(chunks, list(by_member)):
+                limit_bytes = self._max_unpacked_bytes
+                for member in wanted_members(chunks, list(by_member), limit_bytes):
                     pieces = map(Chunk, member.pieces)
                     yield Stream(by_member[member.glob], member.size_bytes, pieces)
             return
@@ -130,6 +145,13 @@ def _as_guessed(
         yield chunk
     if unpacking.size_bytes != content.size_bytes or (keeps_gzip and not unpacking.is_plain):
         raise WrongGuessError
+
+
+def _heedful(blocks: Iterable[bytes], stop: Stop) -> Iterator[bytes]:
+    """Hand blocks on until the work is to end."""
+    for block in blocks:
+        stop.check()
+        yield block
 
 
 def _watched(blocks: Iterable[bytes], done: Callable[[int], None]) -> Iterator[bytes]:

@@ -42,7 +42,13 @@ class WrongGuessError(AgainError):
 
 
 class Feed(Sink, Protocol):
-    """The file that is being fetched."""
+    """The file that is being fetched.
+
+    Attributes:
+        came_from: the address whose version ``validator`` names; empty where nobody knows.
+    """
+
+    came_from: str
 
     @property
     def beginning(self) -> int:
@@ -83,6 +89,7 @@ class _Feed(ABC):
     """
 
     def __init__(self, size_bytes: int, count: Callable[[int], None]) -> None:
+        self.came_from = ""
         self._size_bytes = size_bytes
         self._count = count
         self._changed = threading.Condition()  # over the two that follow
@@ -102,6 +109,7 @@ class _Feed(ABC):
         with self._changed:
             # Both at once: who begins to follow must not take what goes for what comes.
             self._beginning += 1
+            self.came_from = ""
             self._drop()
             self._changed.notify_all()
         self._count(0)

@@ -10,6 +10,7 @@ from imagestoreproxy.install.conversion import Conversion
 from imagestoreproxy.install.download import Downloader
 from imagestoreproxy.install.installer import Installer
 from imagestoreproxy.install.inventory import Inventory
+from imagestoreproxy.install.look import Look
 from imagestoreproxy.install.onepass import OnePass
 from imagestoreproxy.install.reconcile import Reconciler
 from imagestoreproxy.install.room import Room
@@ -23,7 +24,6 @@ from imagestoreproxy.ports import (
     Cloud,
     Disk,
     DiskImages,
-    Fetcher,
     Journal,
     Records,
     Sources,
@@ -35,7 +35,6 @@ class Outside:
     """What stands behind each port."""
 
     sources: Sources
-    fetcher: Fetcher
     cloud: Cloud
     disk: Disk
     disk_images: DiskImages
@@ -54,6 +53,7 @@ class InstallLimits:
         max_passes: files that are read and stored at a time; each takes memory.
         max_unpacked_bytes: what one file may unpack to.
         keep_downloads: whether downloads lie on the disk until their install is done.
+        connections: for each large file; each takes 4 MiB of memory, 1 is the thriftiest.
     """
 
     max_installs: int = 2
@@ -61,6 +61,7 @@ class InstallLimits:
     max_passes: int = 3
     max_unpacked_bytes: int = 64 * 2**30
     keep_downloads: bool = True
+    connections: int = 1
 
 
 class Inside:
@@ -79,23 +80,23 @@ class Inside:
             background=background,
         )
         room = Room(disk, background)
+        downloader = Downloader(
+            sources=sources,
+            background=background,
+            clock=clock,
+            journal=journal,
+            max_downloads=limits.max_downloads,
+            connections=limits.connections,
+        )
+        contents = Contents(
+            tails=Tails(sources=sources, background=background, clock=clock),
+            background=background,
+            max_unpacked_bytes=limits.max_unpacked_bytes,
+        )
         onepass = OnePass(
             cloud=cloud,
-            downloader=Downloader(
-                fetcher=outside.fetcher,
-                sources=sources,
-                background=background,
-                clock=clock,
-                journal=journal,
-                max_downloads=limits.max_downloads,
-            ),
-            contents=Contents(
-                tails=Tails(
-                    fetcher=outside.fetcher, sources=sources, background=background, clock=clock
-                ),
-                background=background,
-                max_unpacked_bytes=limits.max_unpacked_bytes,
-            ),
+            downloader=downloader,
+            contents=contents,
             conversion=Conversion(
                 disk=disk,
                 disk_images=outside.disk_images,
@@ -114,6 +115,7 @@ class Inside:
             sources=sources,
             inventory=self.inventory,
             room=room,
+            look=Look(downloader=downloader, contents=contents, disk=disk, background=background),
             onepass=onepass,
             cloud=cloud,
             undo=undo,

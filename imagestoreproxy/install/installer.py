@@ -9,7 +9,9 @@ from dataclasses import replace
 from functools import partial
 
 from imagestoreproxy.install.inventory import Inventory
+from imagestoreproxy.install.look import Look
 from imagestoreproxy.install.onepass import OnePass
+from imagestoreproxy.install.refusal import refuse
 from imagestoreproxy.install.room import Room
 from imagestoreproxy.install.together import together
 from imagestoreproxy.install.undo import Undo
@@ -25,6 +27,7 @@ from imagestoreproxy.model.plan import (
     bundle_name,
     content_name,
     download_name,
+    has_unknown_members,
     make_plan,
     parts_of,
 )
@@ -42,6 +45,7 @@ class Installer:
         sources: Sources,
         inventory: Inventory,
         room: Room,
+        look: Look,
         onepass: OnePass,
         cloud: Cloud,
         undo: Undo,
@@ -55,6 +59,7 @@ class Installer:
         self._sources = sources
         self._inventory = inventory
         self._room = room
+        self._look = look
         self._onepass = onepass
         self._cloud = cloud
         self._undo = undo
@@ -73,22 +78,31 @@ class Installer:
         """
         await work.begin(Step.CHECKING)
         document = await self._document(work)
-        await self._drop_others(work, document)
-        await self._share(work, document)
-        stored = {kind for kind, bundle in work.bundles.items() if bundle.location}
-        plan = make_plan(document, without=stored, keep_downloads=self._keep_downloads)
-        self._journal.info("plan for {image}: {plan}", image=plan.image_uri, plan=plan.as_text())
-        await work.decided(document.signed_text, plan.as_text())
-        work.meter.plan({download_name(file): file.size_bytes for file in plan.fetches})
+        refuse(document, self._cloud.taking)
         try:
-            # Fail before the first byte where it would fail after the last.
-            await self._room.take(work, plan)
-            await self._cloud.check()
+            if any(has_unknown_members(file) for file in document.files):
+                await self._prepared(work, document)
+                document = await self._look.into(work, document)
+                refuse(document, self._cloud.taking)
+            await self._drop_others(work, document)
+            await self._share(work, document)
+            plan = await self._prepared(work, document)
             brought = await self._bring(work, document, plan)
         finally:
             self._room.give_back(work)
         await self._register_all(work, document, brought)
         return await self._complete(work, document)
+
+    async def _prepared(self, work: Work, document: ImageDocument) -> Plan:
+        """Decide what is to do, and fail before the first byte where it would after the last."""
+        stored = {kind for kind, bundle in work.bundles.items() if bundle.location}
+        plan = make_plan(document, without=stored, keep_downloads=self._keep_downloads)
+        self._journal.info("plan for {image}: {plan}", image=plan.image_uri, plan=plan.as_text())
+        await work.decided(document.signed_text, plan.as_text())
+        work.meter.plan({download_name(file): file.size_bytes for file in plan.fetches})
+        await self._room.take(work, plan)
+        await self._cloud.check()
+        return plan
 
     async def _document(self, work: Work) -> ImageDocument:
         install = work.install
@@ -147,7 +161,8 @@ class Installer:
 
         This is the gate: it gives something only when every file of the image is what was signed.
         """
-        await work.begin(Step.DOWNLOADING)
+        if not all(file.find_members for file in plan.fetches):
+            await work.begin(Step.DOWNLOADING)  # else the look has fetched all
         missing = {download_name(file) for file in plan.fetches}
 
         async def verified(file: ImageFile) -> None:

@@ -19,12 +19,12 @@ from imagestoreproxy.install.feed import (
     AgainError,
     ClosedError,
     Feed,
-    FileFeed,
     PipeFeed,
     RestartedError,
     StarvedError,
     WrongGuessError,
 )
+from imagestoreproxy.install.ondisk import counter, on_disk
 from imagestoreproxy.install.places import Places
 from imagestoreproxy.install.room import Room
 from imagestoreproxy.install.together import Beside
@@ -36,8 +36,8 @@ from imagestoreproxy.model.errors import NotHeldError, UnpackError
 from imagestoreproxy.model.images import FileFormat, ImageFile
 from imagestoreproxy.model.installs import Step
 from imagestoreproxy.model.masking import masked
-from imagestoreproxy.model.plan import download_name
-from imagestoreproxy.ports import Background, Clock, Cloud, Disk, Stop
+from imagestoreproxy.model.plan import needs_disk
+from imagestoreproxy.ports import Background, Clock, Cloud, Disk
 
 TURN_S = 0.01
 
@@ -49,7 +49,7 @@ class OnePass:
 
     Args:
         keep_downloads: downloads lie on the disk until the install is done, so that a restart goes
-            on from there; else only what has to (a qcow2, or what a first try gave wrongly).
+            on from there; else only what has to (``needs_disk``, or what a first try gave wrongly).
         max_passes: how many files are read and stored at a time; each takes memory.
     """
 
@@ -90,15 +90,16 @@ class OnePass:
         Raises:
             InstallError: it could not be had, is not what was signed, or cannot be stored.
         """
-        if not self._keep_downloads and file.format is not FileFormat.QCOW2:
-            pipe = PipeFeed(file.size_bytes, self._counter(work, file), algorithm_of(file.digest))
+        if not self._keep_downloads and not needs_disk(file):
+            pipe = PipeFeed(file.size_bytes, counter(work, file), algorithm_of(file.digest))
             try:
                 async with self._places.one():
                     return await self._beside(work, file, pipe, verified, self._first_try, bundles)
             except (AgainError, NotHeldError):
                 # What has gone by cannot be looked at again: so by way of the disk.
                 await self._room.take_more(work, file.size_bytes)
-        feed = await self._background.run(partial(self._on_disk, work, file))
+        opened = partial(on_disk, self._disk, work, file, is_wanted=lambda: self._places.is_wanted)
+        feed = await self._background.run(opened)
         follow = self._converted if file.format is FileFormat.QCOW2 else self._followed
         try:
             return await self._beside(work, file, feed, verified, follow, bundles)
@@ -107,16 +108,6 @@ class OnePass:
             raise UnpackError(f"{what}: {error.message}") from error
         finally:
             await self._conversion.clean(work, file)
-
-    def _on_disk(self, work: Work, file: ImageFile, stop: Stop) -> FileFeed:
-        token, name = work.install.token, download_name(file)
-        held = self._disk.partial(token, name, file.size_bytes, stop, algorithm_of(file.digest))
-        path = partial(self._disk.path, token, name)
-        counter = self._counter(work, file)
-        return FileFeed(held, path, file.size_bytes, counter, lambda: self._places.is_wanted)
-
-    def _counter(self, work: Work, file: ImageFile) -> Callable[[int], None]:
-        return partial(work.meter.set_done, Step.DOWNLOADING, download_name(file))
 
     async def _beside(
         self,

@@ -7,7 +7,7 @@ from imagestoreproxy.install.together import Beside
 from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.errors import FetchError
 from imagestoreproxy.model.images import ImageFile
-from imagestoreproxy.ports import Background, Clock, Fetcher, Sources
+from imagestoreproxy.ports import Background, Clock, Sources
 
 TAIL_BYTES = 2**14
 WAIT_S = 2.0
@@ -17,10 +17,7 @@ TURN_S = 0.01
 class Tails:
     """Asks for them by range, beside the download. They are not verified."""
 
-    def __init__(
-        self, *, fetcher: Fetcher, sources: Sources, background: Background, clock: Clock
-    ) -> None:
-        self._fetcher = fetcher
+    def __init__(self, *, sources: Sources, background: Background, clock: Clock) -> None:
         self._sources = sources
         self._background = background
         self._clock = clock
@@ -31,7 +28,7 @@ class Tails:
             return await self._background.run(lambda _stop: feed.end(TAIL_BYTES))
         if file.size_bytes <= TAIL_BYTES or not feed.validator:
             return b""
-        asking = Beside(self._background, "end of a file", self._ask(work, file, feed.validator))
+        asking = Beside(self._background, "end of a file", self._ask(work, file, feed))
         ends_s = self._clock.monotonic_s() + WAIT_S
         try:
             while not asking.is_over and self._clock.monotonic_s() < ends_s:
@@ -41,10 +38,12 @@ class Tails:
         # Whatever went wrong: it was only worth a try.
         return b"" if asking.error else await asking.outcome()
 
-    async def _ask(self, work: Work, file: ImageFile, validator: str) -> bytes:
-        sink = _Tail(file.size_bytes - TAIL_BYTES, validator)
-        allow_local = await self._sources.may_be_local(work.install.source, file.url)
-        await self._fetcher.download(file.url, sink, allow_local=allow_local)
+    async def _ask(self, work: Work, file: ImageFile, feed: Feed) -> bytes:
+        sink = _Tail(file.size_bytes - TAIL_BYTES, feed.validator)
+        url = feed.came_from or file.url
+        allow_local = await self._sources.may_be_local(work.install.source, url)
+        fetcher = self._sources.fetcher(work.install.source)
+        await fetcher.download(url, sink, allow_local=allow_local)
         return bytes(sink.content)
 
 

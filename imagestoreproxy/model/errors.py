@@ -79,6 +79,10 @@ class FetchError(InstallError):
         self.retry_after_s = retry_after_s
 
 
+class RangesFailedError(FetchError):
+    """The server does not give the part that was asked for; asking for the whole file may help."""
+
+
 class DocumentError(InstallError):
     """A signed document is not to be believed. A retry does not help until the store changes."""
 

@@ -67,7 +67,14 @@ class Plan:
                     }
                     for file in self.fetches
                 ],
-                "convert": [_conversion(part) for part in self.parts],
+                "convert": [
+                    *(_conversion(part) for part in self.parts),
+                    *(
+                        f"members of {_steps(file)}: found once it is here"
+                        for file in self.fetches
+                        if has_unknown_members(file)
+                    ),
+                ],
                 "register": [part.kind.value for part in self.parts],
                 "fetch-bytes": self.fetch_bytes,
                 "peak-disk-bytes": self.peak_disk_bytes,
@@ -88,15 +95,19 @@ def make_plan(
         keep_downloads: whether downloads lie on the disk until the install is done.
 
     A stream that is decompressed or taken out of a tar goes straight into its bundle; only a qcow2
-    needs room for its raw form. So the peak on disk is the downloads, where they are kept, and
-    that.
+    needs room for its raw form. So the peak on disk is the downloads, where they are kept or have
+    to be there whole, and that.
     """
     parts = [part for part in parts_of(document) if part.kind not in without]
-    files = [file for file in document.files if any(part.file is file for part in parts)]
+    files = [
+        file
+        for file in document.files
+        if has_unknown_members(file) or any(part.file is file for part in parts)
+    ]
     fetch_bytes = sum(file.size_bytes for file in files)
     disks = [file for file in files if file.format is FileFormat.QCOW2]
     unpacked_bytes = sum(file.size_bytes * QCOW2_GROWTH for file in disks)
-    kept_bytes = sum(file.size_bytes for file in (files if keep_downloads else disks))
+    kept_bytes = sum(file.size_bytes for file in files if keep_downloads or needs_disk(file))
     return Plan(
         image_uri=document.uri,
         version=document.version,
@@ -108,7 +119,10 @@ def make_plan(
 
 
 def parts_of(document: ImageDocument) -> list[Part]:
-    """Give what an image consists of, in the order in which it is registered."""
+    """Give what an image consists of, in the order in which it is registered.
+
+    Of a file with members that are not known yet there is nothing.
+    """
     order = list(FileKind)
     parts = [part for file in document.files for part in _parts(file)]
     return sorted(parts, key=lambda part: order.index(part.kind))
@@ -120,11 +134,25 @@ def _parts(file: ImageFile) -> list[Part]:
     return [Part(file.kind, file)]
 
 
+def has_unknown_members(file: ImageFile) -> bool:
+    """Tell whether a tar has to be looked into for what is in it."""
+    return file.format is FileFormat.TAR and file.find_members and not file.members
+
+
+def needs_disk(file: ImageFile) -> bool:
+    """Tell whether a file has to be there whole before anything can be done with it."""
+    return file.format is FileFormat.QCOW2 or file.find_members
+
+
 def _conversion(part: Part) -> str:
-    steps = [] if part.file.compression is Compression.NONE else [part.file.compression.value]
-    if part.file.format is not FileFormat.RAW:
-        steps.append(part.file.format.value)
-    return f"{part.kind}: {' of '.join(reversed(steps)) or 'as it is'}"
+    return f"{part.kind}: {_steps(part.file) or 'as it is'}"
+
+
+def _steps(file: ImageFile) -> str:
+    steps = [] if file.compression is Compression.NONE else [file.compression.value]
+    if file.format is not FileFormat.RAW:
+        steps.append(file.format.value)
+    return " of ".join(reversed(steps))
 
 
 def download_name(file: ImageFile) -> str:

@@ -9,19 +9,16 @@ import re
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Protocol
 
 from imagestoreproxy import ports
-from imagestoreproxy.model.errors import Cancelled, FetchError
+from imagestoreproxy.model.errors import Cancelled, FetchError, RangesFailedError
 
-_RANGE = re.compile(r"bytes\s+(\d+)-(\d+)/(?:\d+|\*)\s*", re.IGNORECASE)
+_RANGE = re.compile(r"bytes\s+(\d+)-(\d+)/(\d+|\*)\s*", re.IGNORECASE)
 _PRINTABLE = re.compile(r"[\x20-\x7e]{1,1000}")
 
 Finished = Callable[[Exception | None], None]
-
-
-class RangesFailedError(FetchError):
-    """The server does not give the rest of the file; asking for all of it may help."""
 
 
 class Flow(Protocol):
@@ -111,6 +108,7 @@ class Poured:
     Args:
         sink: called only in that thread, which begins with the body and ends with it.
         position: bytes the sink holds and that were not asked for; 0 if all was asked for.
+        span: where the range that was asked for ends, and what is known of the whole.
         block_bytes: how much is gathered before the sink is called.
         queued_blocks: how many blocks may wait for the sink before the transfer is paused.
     """
@@ -119,12 +117,14 @@ class Poured:
         self,
         sink: ports.Sink,
         position: int,
+        span: ports.Span,
         *,
         block_bytes: int,
         queued_blocks: int,
     ) -> None:
         self._sink = sink
         self._position = position
+        self._span = span
         self._block_bytes = block_bytes
         self._queued_blocks = queued_blocks
         self._gathered = bytearray()
@@ -140,19 +140,32 @@ class Poured:
         if status not in (200, 206):
             return False
         resumed = status == 206
-        if resumed:
-            found = _RANGE.fullmatch(headers.get("content-range", ""))
-            if not self._position or not found or int(found[1]) != self._position:
-                asked = f"bytes from {self._position} on" if self._position else "the whole file"
+        if resumed or self._span.end:
+            told = headers.get("content-range", "")
+            found = _RANGE.fullmatch(told)
+            if not resumed or not found or not self._is_asked(found):
                 raise RangesFailedError(
-                    f"the server was asked for {asked} and answered with others "
-                    f"({headers.get('content-range', 'no Content-Range')[:100]})"
+                    f"the server was asked for {self._asked()} and answered with others "
+                    f"({told[:100] or 'no Content-Range'})"
                 )
         threading.Thread(
             target=self._pour, args=(flow, resumed, validator(headers)), name="sink", daemon=True
         ).start()
         self._started = True
         return True
+
+    def _is_asked(self, found: re.Match[str]) -> bool:
+        start, last, size = int(found[1]), int(found[2]), found[3]
+        if self._span.size_bytes and size not in ("*", str(self._span.size_bytes)):
+            return False
+        if self._span.end:
+            return (start, last + 1) == (self._position, self._span.end)
+        return 0 < self._position == start
+
+    def _asked(self) -> str:
+        if self._span.end:
+            return f"bytes {self._position} to {self._span.end - 1}"
+        return f"bytes from {self._position} on" if self._position else "the whole file"
 
     def take(self, data: bytes) -> bool:
         """Gather bytes; False when the sink is behind."""
@@ -232,3 +245,23 @@ def validator(headers: Mapping[str, str]) -> str:
 def is_validator(name: str) -> bool:
     """Tell whether a text may stand in a header line."""
     return _PRINTABLE.fullmatch(name) is not None
+
+
+def unless_known(known: str) -> tuple[str, ...]:
+    """Give the header line that asks for a body only if it is no longer what is known.
+
+    RFC 9110, 13.1.2 and 13.1.3. A weak ``ETag`` is good enough for that: it promises that the
+    meaning is the same, and the server gets back exactly what it said.
+
+    Args:
+        known: an ``ETag`` or a date, as the server gave it; what is neither gives no line.
+    """
+    if not is_validator(known):
+        return ()
+    if known.startswith(('"', 'W/"')):
+        return (f"If-None-Match: {known}",)
+    try:
+        parsedate_to_datetime(known)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return ()
+    return (f"If-Modified-Since: {known}",)

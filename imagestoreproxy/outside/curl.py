@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from twisted.logger import Logger
 
 from imagestoreproxy import ports
-from imagestoreproxy.model.errors import Cancelled, FetchError
+from imagestoreproxy.model.errors import Cancelled, FetchError, RangesFailedError
 from imagestoreproxy.model.masking import masked
 from imagestoreproxy.outside.addresses import is_local, is_local_host
 from imagestoreproxy.outside.background import Patient, Reactor
@@ -19,8 +19,8 @@ from imagestoreproxy.outside.bodies import (
     Gathered,
     Nothing,
     Poured,
-    RangesFailedError,
     is_validator,
+    unless_known,
 )
 from imagestoreproxy.outside.castore import ca_store
 from imagestoreproxy.outside.exchange import Answer, Exchange, Limits, Request
@@ -44,6 +44,7 @@ class CurlFetcher:
         http_proxy: URL, above the environment's; empty for the environment's.
         ca_bundle: file or directory of trusted certificates; empty for the system's.
         environment: where ``http_proxy``, ``https_proxy`` and ``no_proxy`` are looked for.
+        thread: of another fetcher, which closes it; None for one of its own.
 
     Raises:
         SettingsError: the HTTP proxy or the CA bundle cannot be used.
@@ -57,50 +58,100 @@ class CurlFetcher:
         http_proxy: str = "",
         ca_bundle: str = "",
         environment: Mapping[str, str] = os.environ,
+        thread: TransferThread | None = None,
     ) -> None:
         self._reactor = reactor
         self._limits = limits or Limits()
+        self._environment = environment
         self._rules = proxy_rules(environment, http_proxy)
         self._ca = ca_store(ca_bundle)
-        self._thread = TransferThread()
+        self._is_owner = thread is None
+        self._thread = thread or TransferThread()
+
+    def sibling(self, *, http_proxy: str = "", ca_bundle: str = "") -> CurlFetcher:
+        """Give a fetcher with another HTTP proxy and CA bundle, in the same transfer thread.
+
+        Raises:
+            SettingsError: the HTTP proxy or the CA bundle cannot be used.
+        """
+        return CurlFetcher(
+            self._reactor,
+            limits=self._limits,
+            http_proxy=http_proxy,
+            ca_bundle=ca_bundle,
+            environment=self._environment,
+            thread=self._thread,
+        )
 
     def close(self) -> None:
-        """End all transfers, with ``Cancelled``, and the thread."""
-        self._thread.close()
+        """End all transfers, those of siblings too, with ``Cancelled``; a sibling ends nothing."""
+        if self._is_owner:
+            self._thread.close()
+
+    @property
+    def limit_bytes_per_s(self) -> int:
+        """See ``ports.Bandwidth``; one for all siblings, and small answers do not count."""
+        return self._thread.limit_bytes_per_s
+
+    @limit_bytes_per_s.setter
+    def limit_bytes_per_s(self, limit: int) -> None:
+        self._thread.limit_bytes_per_s = limit
 
     def proxy_for(self, url: str) -> str:
         """Give the HTTP proxy that ``url`` goes through, fit to be shown, or empty."""
         return masked(self._rules.proxy_for(url))
 
-    async def get(self, url: str, *, limit_bytes: int, allow_local: bool) -> ports.Fetched:
+    async def get(
+        self, url: str, *, limit_bytes: int, allow_local: bool, known: str = ""
+    ) -> ports.Fetched:
         """Fetch a small body; see ``ports.Fetcher``."""
         ends_s = self._reactor.seconds() + self._limits.get_s
         body = Gathered(limit_bytes)
-        request = Request(url, "", allow_local, self._ca, take_gzip=True)
+        headers = unless_known(known)
+        request = Request(url, "", allow_local, self._ca, headers, take_gzip=True)
 
         def within(one: Request) -> Request:
             body.content.clear()
             return replace(one, total_s=max(0.1, ends_s - self._reactor.seconds()))
 
         final, answer = await self._follow(request, lambda: body, within)
-        if answer.status != 200:
+        is_unchanged = answer.status == 304 and bool(headers)
+        if answer.status != 200 and not is_unchanged:
             raise status_error(final, answer)
         local = came_from_local(final, answer)
-        return ports.Fetched(final.url, bytes(body.content), answer.headers, local)
+        content = b"" if is_unchanged else bytes(body.content)
+        return ports.Fetched(final.url, content, answer.headers, local, is_unchanged)
 
-    async def download(self, url: str, sink: ports.Sink, *, allow_local: bool) -> None:
+    async def download(
+        self,
+        url: str,
+        sink: ports.Sink,
+        *,
+        allow_local: bool,
+        patience_s: float = 0.0,
+        span: ports.Span = ports.WHOLE,
+    ) -> None:
         """Fetch what ``sink`` lacks; see ``ports.Fetcher``."""
-        request = Request(url, "", allow_local, self._ca)
-        if sink.position and is_validator(sink.validator):
-            ranges = (f"Range: bytes={sink.position}-", f"If-Range: {sink.validator}")
+        request = Request(url, "", allow_local, self._ca, is_capped=True, patience_s=patience_s)
+        is_named = is_validator(sink.validator)
+        if span.end or (sink.position and (is_named or span.any_version)):
+            last = str(span.end - 1) if span.end else ""
+            ranges = [f"Range: bytes={sink.position}-{last}"]
+            if is_named:
+                ranges.append(f"If-Range: {sink.validator}")
+            partly = replace(request, headers=tuple(ranges))
             try:
-                if await self._pour(replace(request, headers=ranges), sink, sink.position):
+                if await self._pour(partly, sink, sink.position, span):
                     return
             except RangesFailedError as error:
+                if span.end:
+                    raise
                 _log.info("No resuming: {error}", error=error.message)
-        await self._pour(request, sink, 0)
+        await self._pour(request, sink, 0, ports.WHOLE)
 
-    async def _pour(self, request: Request, sink: ports.Sink, position: int) -> bool:
+    async def _pour(
+        self, request: Request, sink: ports.Sink, position: int, span: ports.Span
+    ) -> bool:
         """Fetch into a sink; False if the server has nothing from ``position`` on."""
         limits = self._limits
 
@@ -108,13 +159,16 @@ class CurlFetcher:
             return Poured(
                 sink,
                 position,
+                span,
                 block_bytes=limits.block_bytes,
                 queued_blocks=limits.queued_blocks,
             )
 
         final, answer = await self._follow(request, body)
-        if answer.status == 416 and position:
+        if answer.status == 416 and position and not span.end and not span.any_version:
             return False
+        if answer.status == 416 and span.end:
+            raise RangesFailedError(status_error(final, answer).message)
         if answer.status not in (200, 206):
             raise status_error(final, answer)
         return True

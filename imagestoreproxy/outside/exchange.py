@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from imagestoreproxy import __version__
 from imagestoreproxy.model.errors import FetchError
 from imagestoreproxy.outside.addresses import is_local
 from imagestoreproxy.outside.bodies import Body
+from imagestoreproxy.outside.pace import Pace
 from imagestoreproxy.outside.transfers import TransferThread
 
 _USELESS_BYTES = 64 * 1024  # of an error page; reading it keeps the connection
@@ -32,6 +34,7 @@ class Limits:
     Args:
         connect_s: for name lookup, connection, HTTP proxy and TLS together.
         stall_bytes_per_s, stall_s: a transfer slower than that for so long has stalled.
+        hasty_bytes_per_s: the same where another server may be asked instead, see ``patience_s``.
         get_s: for the whole of a small answer, redirects included.
         redirects: how many are followed.
         block_bytes: what is handed to a sink at once.
@@ -42,11 +45,22 @@ class Limits:
     connect_s: float = 15.0
     stall_bytes_per_s: int = 100
     stall_s: int = 60
+    hasty_bytes_per_s: int = 1000
     get_s: float = 30.0
     redirects: int = 5
     block_bytes: int = 1 << 18
     queued_blocks: int = 4
     ca_cache_s: int = 10
+
+    def stall(self, patience_s: float) -> tuple[int, float]:
+        """Give the bytes a second, and for how long, below which a transfer has stalled.
+
+        Args:
+            patience_s: of whoever asks; 0 for the usual, more than that makes no difference.
+        """
+        if 0 < patience_s < self.stall_s:
+            return self.hasty_bytes_per_s, patience_s
+        return self.stall_bytes_per_s, self.stall_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +74,8 @@ class Request:
         total_s: limit for the whole exchange; 0 for none.
         take_gzip: let the server compress, and decompress.
         only_certificate: connect without trusting anybody, send nothing, read the certificate.
+        is_capped: what comes counts against the bandwidth cap.
+        patience_s: how long it may be slow; 0 for the usual, see ``Limits.stall``.
     """
 
     url: str
@@ -70,6 +86,8 @@ class Request:
     total_s: float = 0.0
     take_gzip: bool = False
     only_certificate: bool = False
+    is_capped: bool = False
+    patience_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +153,9 @@ class Exchange:
         self._tried = self._refused = ""
         self._answer: Answer | None = None
         self._told = False
+        self._is_connected = False
+        self._pace = Pace(*limits.stall(request.patience_s))
+        self._pace.restart(time.monotonic())
         self._curl = self._prepared(request, limits)
 
     @property
@@ -170,6 +191,18 @@ class Exchange:
         self._curl.close()
         self._body.finish(keep=False, finished=self._tell)
 
+    def goes_on(self) -> None:
+        """The pause ends."""
+        self._pace.resume(time.monotonic())
+
+    def has_stalled(self) -> bool:
+        """Tell whether too little came for too long; pauses and connecting do not count."""
+        if not self._is_connected:
+            self._is_connected = float(self._curl.getinfo(pycurl.PRETRANSFER_TIME)) > 0
+            self._pace.restart(time.monotonic())
+            return False
+        return self._pace.has_stalled(time.monotonic())
+
     def _abort(self) -> None:
         self._thread.cancel(self)
         if self._answer is not None and not self._told:
@@ -196,8 +229,6 @@ class Exchange:
             pycurl.USERAGENT: f"image-store-proxy/{__version__}",
             pycurl.CONNECTTIMEOUT_MS: int(limits.connect_s * 1000),
             pycurl.TIMEOUT_MS: int(request.total_s * 1000),
-            pycurl.LOW_SPEED_LIMIT: limits.stall_bytes_per_s,
-            pycurl.LOW_SPEED_TIME: limits.stall_s,
             pycurl.BUFFERSIZE: _RECEIVE_BYTES,
             # A connection that may be local is never left for a transfer that may not.
             pycurl.FORBID_REUSE: int(request.allow_local),
@@ -240,6 +271,7 @@ class Exchange:
 
     def _on_header(self, raw: bytes) -> int | None:
         self._header_bytes += len(raw)
+        self._pace.came(len(raw))
         if self._header_bytes > _HEADER_BYTES:
             self._problem = FetchError(
                 f"more than {_HEADER_BYTES} bytes of header lines came", retry_helps=False
@@ -264,11 +296,22 @@ class Exchange:
             self._useless_bytes += len(data)
             self._enough = self._useless_bytes > _USELESS_BYTES
             return -1 if self._enough else None
+        if self._request.is_capped and not self._thread.may_take(self):
+            return self._paused()
         try:
-            return None if self._body.take(data) else pycurl.WRITEFUNC_PAUSE
+            if not self._body.take(data):
+                return self._paused()
         except Exception as error:
             self._problem = error
             return -1
+        self._pace.came(len(data))
+        if self._request.is_capped:
+            self._thread.took(self, len(data))
+        return None
+
+    def _paused(self) -> int:
+        self._pace.pause(time.monotonic())
+        return pycurl.WRITEFUNC_PAUSE
 
     def _begin(self) -> None:
         if not self._begun:

@@ -116,6 +116,7 @@ _HINTS = {
           False),
     408: ("; it waited too long for the request, check this machine's network", True),
     410: ("; the file was withdrawn, refresh the list", False),
+    416: ("; its file is shorter than what was to come from it", False),
     425: ("; it wants to be asked again", True),
     429: ("; it says that it is asked too often, try again later", True),
     451: ("; it may not give the file for legal reasons", False),
@@ -212,9 +213,10 @@ def _unreached(os_errno: int, said: str, peer: str) -> str:
 
 def _too_slow(request: Request, answer: Answer, limits: Limits, name: str, peer: str) -> str:
     if "too slow" in answer.text.lower():
+        bytes_per_s, for_s = limits.stall(request.patience_s)
         return (
-            f"{peer} sent less than {limits.stall_bytes_per_s} bytes a second for "
-            f"{limits.stall_s} s, the transfer has stalled"
+            f"{peer} sent less than {bytes_per_s} bytes a second for {for_s:g} s, the transfer has "
+            "stalled"
         )
     if not answer.looked_up:
         return (

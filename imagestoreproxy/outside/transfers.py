@@ -17,6 +17,8 @@ from typing import Protocol
 import pycurl
 from twisted.logger import Logger
 
+from imagestoreproxy.outside.bucket import Bucket
+
 _log = Logger()
 
 _SWEEP_S = 1.0
@@ -37,12 +39,20 @@ class Job(Protocol):
     def cancelled(self) -> None:
         """The transfer was taken away. Must close ``curl``."""
 
+    def goes_on(self) -> None:
+        """Its pause ends now."""
+
+    def has_stalled(self) -> bool:
+        """Tell whether it is to be ended as too slow; asked every second."""
+
 
 class TransferThread:
     """Runs jobs until ``close``. ``call`` may be used from any thread, the rest only within it."""
 
     def __init__(self) -> None:
         self._jobs: dict[pycurl.Curl, Job] = {}
+        self._bucket: Bucket[Job] = Bucket()
+        self._limit_bytes_per_s = 0
         self._calls: deque[Callable[[], None]] = deque()
         self._gate = threading.Lock()  # over _closing and what is put into _calls
         self._closing = False
@@ -69,6 +79,16 @@ class TransferThread:
                 os.write(self._wake_in, b"!")
         return True
 
+    @property
+    def limit_bytes_per_s(self) -> int:
+        """What all transfers that ask ``may_take`` may bring in a second, together; 0: anything."""
+        return self._limit_bytes_per_s
+
+    @limit_bytes_per_s.setter
+    def limit_bytes_per_s(self, limit: int) -> None:
+        self._limit_bytes_per_s = max(0, limit)
+        self.call(lambda: self._bucket.limit(self._limit_bytes_per_s, time.monotonic()))
+
     def close(self, timeout_s: float = 2.0) -> None:
         """Cancel all jobs and end the thread; does not wait longer than ``timeout_s``."""
         with self._gate:
@@ -94,8 +114,17 @@ class TransferThread:
     def unpause(self, job: Job) -> None:
         """Let a transfer go on that ``pycurl.WRITEFUNC_PAUSE`` has stopped."""
         if self._jobs.get(job.curl) is job:
+            job.goes_on()
             job.curl.pause(pycurl.PAUSE_CONT)
             self._timer_s = 0.0  # some versions of libcurl do not ask to be called again
+
+    def may_take(self, job: Job) -> bool:
+        """Tell whether the bandwidth cap allows more; if not, the job is unpaused when it does."""
+        return self._bucket.may_take(job, time.monotonic())
+
+    def took(self, job: Job, size_bytes: int) -> None:
+        """Count bytes against the bandwidth cap."""
+        self._bucket.took(job, size_bytes)
 
     def _run(self) -> None:
         while not self._closing:
@@ -121,6 +150,8 @@ class TransferThread:
                 self._multi.socket_action(key.fd, _curl_events(events))
         self._take_calls()
         now_s = time.monotonic()
+        for job in self._bucket.ready(now_s):
+            self.unpause(job)
         if self._timer_s is not None and now_s >= self._timer_s:
             self._timer_s = None
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
@@ -135,12 +166,19 @@ class TransferThread:
             for fd in tuple(self._watched):
                 self._multi.socket_action(fd, 0)
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+        for job in tuple(self._jobs.values()):
+            if job.has_stalled():
+                self._end(job.curl, pycurl.E_OPERATION_TIMEDOUT, "Operation too slow")
 
     def _patience_s(self) -> float | None:
         moments = [self._sweep_s] if self._jobs else []
         if self._timer_s is not None:
             moments.append(self._timer_s)
-        return max(0.0, min(moments) - time.monotonic()) if moments else None
+        now_s = time.monotonic()
+        wait_s = self._bucket.wait_s(now_s)
+        if wait_s is not None:
+            moments.append(now_s + wait_s)
+        return max(0.0, min(moments) - now_s) if moments else None
 
     def _take_calls(self) -> None:
         while True:
@@ -175,6 +213,7 @@ class TransferThread:
     def _forget(self, curl: pycurl.Curl) -> Job | None:
         job = self._jobs.pop(curl, None)
         if job is not None:
+            self._bucket.forget(job)
             self._multi.remove_handle(curl)
         return job
 

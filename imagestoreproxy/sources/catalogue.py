@@ -290,11 +290,12 @@ class Catalogue:
     async def reread(self, source: str, image_uri: str, signed_text: bytes) -> ImageDocument:
         return await self._source(source).reread(image_uri, signed_text)
 
+    def fetcher(self, source: str) -> Fetcher:
+        """Give what the files of this source are fetched with; see ``ports.Sources``."""
+        return self._source(source).fetcher
+
     async def may_be_local(self, source: str, url: str) -> bool:
         return await self._source(source).may_be_local(url)
-
-    def fetcher(self, source: str) -> Fetcher:
-        return self._source(source).fetcher
 
     def _source(self, name: str) -> Source:
         watch = self._watches.get(name) or self._retired.get(name)

@@ -35,13 +35,9 @@ def parse_object(
         DocumentError: not UTF-8, not JSON, a name twice in one object, NaN, too deep, too many
             values, no object.
     """
-    # Those within texts count as well, and hardly any text has them.
-    if _count(text, b"{") + _count(text, b"[") > containers or _count(text, b",") > values:
-        raise DocumentError(f"{what} has more values in it than any store needs.")
+    check_count(text, what, containers=containers, values=values)
     try:
-        parsed = json.loads(
-            text.decode("utf-8"), object_pairs_hook=_no_name_twice, parse_constant=_no_constant
-        )
+        parsed = STRICT.decode(text.decode("utf-8"))
     except RecursionError as error:
         raise DocumentError(f"{what} is not valid JSON: it is nested too deeply.") from error
     except ValueError as error:
@@ -49,6 +45,15 @@ def parse_object(
     if not isinstance(parsed, dict):
         raise DocumentError(f"{what} is not a JSON object.")
     return parsed
+
+
+def check_count(
+    text: bytes, what: str, *, containers: int = CONTAINERS, values: int = VALUES
+) -> None:
+    """Refuse what would fill the memory, before it is parsed."""
+    # Those within texts count as well, and hardly any text has them.
+    if _count(text, b"{") + _count(text, b"[") > containers or _count(text, b",") > values:
+        raise DocumentError(f"{what} has more values in it than any store needs.")
 
 
 def _count(text: bytes, byte: bytes) -> int:
@@ -65,6 +70,10 @@ def _no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a number")
+
+
+STRICT = json.JSONDecoder(object_pairs_hook=_no_name_twice, parse_constant=_no_constant)
+"""Refuses a name twice in one object, and NaN."""
 
 
 def text(source: Json, name: str, *, limit: int, required: bool = False) -> str:

@@ -19,7 +19,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from imagestoreproxy.ports import Clock
-from imagestoreproxy.shop import Checks, Keys, Store
+from imagestoreproxy.shop import Checks, Keys, Store, Supply
 from imagestoreproxy.web.answers import StoreRequest, refusal
 from imagestoreproxy.web.api import STATES_AT_ONCE, make_tree
 from imagestoreproxy.web.auth import SignedTree
@@ -273,6 +273,7 @@ def make_site(
     reactor: IReactorTime,
     external_url: str = "",
     checks: Checks | None = None,
+    supply: Supply | None = None,
     limits: Limits | None = None,
 ) -> StoreSite:
     """Build the whole server, to be given to a listening endpoint.
@@ -281,6 +282,7 @@ def make_site(
         external_url: ``http(s)://host[:port]`` as clients reach this proxy, when that is not what
             their ``Host`` header says; action URIs begin with it.
         checks: what ``/readyz`` tells; without any it is always ready.
+        supply: without any there are no pages about sources.
 
     Raises:
         SettingsError: ``external_url`` is something else.
@@ -288,7 +290,7 @@ def make_site(
     bounds = limits or Limits()
     ready = ReadyStates(store)
     streams = Streams(store, ready, reactor, most=bounds.streams)
-    tree = make_tree(store, checked_external_url(external_url), ready, streams, checks)
+    tree = make_tree(store, checked_external_url(external_url), ready, streams, checks, supply)
     nonces = Nonces(max_entries=bounds.remembered_requests, max_bytes=bounds.remembered_bytes)
     guard = SignedTree(tree, keys, clock, nonces, max_parameters=bounds.parameters)
     return StoreSite(guard, clock, reactor, bounds, streams)

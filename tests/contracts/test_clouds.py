@@ -96,6 +96,15 @@ def test_a_cloud_that_works_passes_its_check(ground: Ground) -> None:
     now(ground.cloud.check())
 
 
+def test_a_cloud_says_what_it_can_run_without_being_asked_over_the_network(
+    ground: Ground,
+) -> None:
+    taking = ground.cloud.taking
+    assert Virtualization.PARAVIRTUAL in taking.virtualizations
+    assert {Architecture.I386, Architecture.X86_64} <= taking.architectures
+    assert not taking.needs_ramdisk
+
+
 def test_what_was_uploaded_and_registered_is_known_found_and_can_be_taken_back(
     ground: Ground,
 ) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -15,7 +16,7 @@ from imagestoreproxy.model.errors import DocumentError, FetchError
 from imagestoreproxy.model.images import FileKind
 from imagestoreproxy.model.installs import Status
 from imagestoreproxy.model.retry import DOWNLOAD
-from imagestoreproxy.ports import Signed
+from imagestoreproxy.ports import Signed, Sources
 from imagestoreproxy.sources.document import read_document
 from tests.contracts.test_records import INSTALL, open_database
 from tests.faults import tally
@@ -23,6 +24,7 @@ from tests.faults.faulty_store import Fault, describe
 from tests.unit.memory import (
     NOW_S,
     URI,
+    Fetching,
     InlineBackground,
     MemoryClock,
     MemoryDisk,
@@ -54,8 +56,7 @@ def test_an_install_goes_on_over_a_jump_of_the_clock(tmp_path: Path, jump_s: flo
     document = trio(world.fetcher)
     world.sources.offer(document)
     outside = Outside(
-        sources=world.sources,
-        fetcher=world.fetcher,
+        sources=cast(Sources, Fetching(world.sources, world.fetcher)),
         cloud=world.cloud,
         disk=world.disk,
         disk_images=NoDiskImages(),

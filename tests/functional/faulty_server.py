@@ -1,7 +1,8 @@
 """A real HTTP server with real faults, on a port of its own at 127.0.0.1.
 
 ``FaultyServer({"/image": Page(b"...")})`` is a context manager; ``url("/image")`` gives the URL,
-``requests`` what was asked. A ``Page`` says how its answer goes wrong.
+``requests`` what was asked, ``most_answering`` how many answers went on at a time. A ``Page`` says
+how its answer goes wrong.
 """
 
 from __future__ import annotations
@@ -34,12 +35,13 @@ class Page:
     Args:
         body: the whole file.
         status: other than 200 sends the body with that status, without looking at ranges.
+        knows: answers 304 to who knows what it is by ``If-None-Match`` or ``If-Modified-Since``.
         headers: added to the answer.
         etag: with its quotes; empty for none.
         ranges: False ignores ``Range``.
         cut_after_bytes: closes the connection after so many bytes of the body.
         silent_after_bytes: sends nothing more after so many bytes, but keeps the connection.
-        pause_s: waited between blocks of 64 KiB.
+        pause_s: waited between blocks of 64 KiB, of each connection.
         claims_range: sent as Content-Range instead of the true one.
         length: False leaves out Content-Length.
     """
@@ -48,6 +50,7 @@ class Page:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     etag: str = '"v1"'
+    knows: bool = False
     ranges: bool = True
     cut_after_bytes: int | None = None
     silent_after_bytes: int | None = None
@@ -86,10 +89,12 @@ class FaultyServer:
     ) -> None:
         self.pages = dict(pages or {})
         self.requests: list[Asked] = []
+        self.answering = self.most_answering = 0
         self.connect_to = connect_to
         self.proxy_user = proxy_user
         self.clear_text_after_connect = clear_text_after_connect
         self.ending = threading.Event()
+        self.counting = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _Answer)
         self._server.owner = self
         self._scheme = "http"
@@ -160,22 +165,33 @@ class _Answer(BaseHTTPRequestHandler):
         body, status, headers = page.body, page.status, dict(page.headers)
         if page.etag:
             headers.setdefault("ETag", page.etag)
-        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         same = self.headers.get("If-Range") in (None, page.etag)
         if status == 200 and asked and page.ranges and same:
             start, size = int(asked[1]), len(body)
-            status, body = (206, body[start:]) if start < size else (416, b"")
-            told = f"bytes {start}-{size - 1}/{size}" if status == 206 else f"bytes */{size}"
+            end = min(int(asked[2] or size) + bool(asked[2]), size)
+            status, body = (206, body[start:end]) if start < size else (416, b"")
+            told = f"bytes {start}-{end - 1}/{size}" if status == 206 else f"bytes */{size}"
             headers["Content-Range"] = page.claims_range or told
-        if page.length:
+        elif status == 200 and page.knows and self._is_known(headers):
+            status, body = 304, b""
+        if page.length and status != 304:
             headers.setdefault("Content-Length", str(len(body)))
-        else:
+        elif status != 304:
             self.close_connection = True
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
-        self._send(page, body)
+        owner = self.owner
+        with owner.counting:
+            owner.answering += 1
+            owner.most_answering = max(owner.most_answering, owner.answering)
+        try:
+            self._send(page, body)
+        finally:
+            with owner.counting:
+                owner.answering -= 1
 
     def do_CONNECT(self) -> None:
         self._note()
@@ -197,6 +213,11 @@ class _Answer(BaseHTTPRequestHandler):
             back.start()
             _copy(self.connection, far)
             back.join(5)
+
+    def _is_known(self, headers: Mapping[str, str]) -> bool:
+        tag = self.headers.get("If-None-Match")
+        date = self.headers.get("If-Modified-Since")
+        return tag == headers.get("ETag") if tag else date == headers.get("Last-Modified", "-")
 
     def _note(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
@@ -225,7 +246,7 @@ class _Answer(BaseHTTPRequestHandler):
         step = 65536 if page.pause_s else max(1, len(body))
         for start in range(0, len(body), step):
             self.wfile.write(body[start : start + step])
-            if page.pause_s and self.owner.ending.wait(page.pause_s):
+            if page.pause_s and start + step < len(body) and self.owner.ending.wait(page.pause_s):
                 return
 
 

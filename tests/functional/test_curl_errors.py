@@ -13,7 +13,7 @@ import pycurl
 import pytest
 
 from imagestoreproxy import ports
-from imagestoreproxy.model.errors import FetchError, SettingsError
+from imagestoreproxy.model.errors import Cancelled, FetchError, SettingsError
 from imagestoreproxy.outside.curl import CurlFetcher
 from imagestoreproxy.outside.exchange import Answer, Limits, Request
 from imagestoreproxy.outside.neterrors import network_error, status_error
@@ -398,3 +398,33 @@ def test_a_password_in_the_url_is_used_and_never_shown(fetchers: Fetchers) -> No
         assert server.requests[0].headers["authorization"].startswith("Basic ")
         message = error_of(fetchers, f"{url}none").message
     assert "secret" not in message
+
+
+def test_siblings_have_an_http_proxy_and_cas_of_their_own_in_one_thread(
+    authority: Authority,
+) -> None:
+    first = CurlFetcher(running_reactor(), limits=QUICK, environment={})
+
+    def body(fetcher: CurlFetcher, url: str) -> bytes:
+        async def run() -> bytes:
+            return (await fetcher.get(url, limit_bytes=1000, allow_local=True)).body
+
+        return in_reactor(run)
+
+    with (
+        FaultyServer({"/x": Page(b"plain")}) as plain,
+        FaultyServer({"/x": Page(b"from the proxy")}) as proxy,
+        FaultyServer({"/x": Page(b"tls")}, tls=authority.server("127.0.0.1")) as tls,
+    ):
+        proxied = first.sibling(http_proxy=f"http://127.0.0.1:{proxy.port}")
+        trusting = first.sibling(ca_bundle=str(authority.ca_file))
+        assert body(trusting, tls.url("/x")) == b"tls"
+        with pytest.raises(FetchError, match="issued by nobody"):
+            body(first, tls.url("/x"))
+        assert body(proxied, "http://store.invalid/x") == b"from the proxy"
+        assert body(first, plain.url("/x")) == b"plain"
+        proxied.close()
+        assert body(first, plain.url("/x")) == b"plain"
+        first.close()
+        with pytest.raises(Cancelled):
+            body(trusting, tls.url("/x"))

@@ -31,8 +31,22 @@ from imagestoreproxy.model.images import (
     Virtualization,
 )
 from imagestoreproxy.model.installs import Bundle, Install, Installation
+from imagestoreproxy.model.taking import Taking
 from imagestoreproxy.model.upstreams import SourceStatus
-from imagestoreproxy.ports import Kept, Offer, Partial, Remembered, Sink, Stop, Streams, Task
+from imagestoreproxy.ports import (
+    WHOLE,
+    Fetcher,
+    Kept,
+    Offer,
+    Partial,
+    Remembered,
+    Sink,
+    Sources,
+    Span,
+    Stop,
+    Streams,
+    Task,
+)
 
 T = TypeVar("T")
 
@@ -209,15 +223,23 @@ class MemoryFetcher:
     ) -> Awaitable[Any]:
         raise AssertionError("not used")
 
-    def download(self, url: str, sink: Sink, *, allow_local: bool) -> Deferred[None]:
+    def download(
+        self,
+        url: str,
+        sink: Sink,
+        *,
+        allow_local: bool,
+        patience_s: float = 0.0,
+        span: Span = WHOLE,
+    ) -> Deferred[None]:
         page = self.pages.get(url, FetchError(f"{url}: 404", retry_helps=False))
         self.asked.append((url, sink.position))
         try:
             if isinstance(page, Exception):
                 raise page
             resumed = sink.position > 0
-            rest = page[sink.position :]
-            sink.begin(resumed=resumed, validator='"1"')
+            rest = page[sink.position : span.end or None]
+            sink.begin(resumed=resumed or span.end > 0, validator='"1"')
             for start in range(0, len(rest), 1000):
                 sink.write(rest[start : start + 1000])
         except Exception as error:
@@ -334,6 +356,7 @@ class MemoryCloud:
     """A cloud in two dictionaries."""
 
     name = "memory"
+    taking = Taking()
 
     def __init__(self) -> None:
         self.stored: dict[str, bytes] = {}
@@ -418,15 +441,15 @@ class MemoryCloud:
 class MemorySources:
     """One source named ``store``, with documents that need no verifying."""
 
-    def __init__(self) -> None:
+    def __init__(self, fetcher: Fetcher | None = None) -> None:
+        self._fetcher = fetcher or MemoryFetcher()
         self.documents: dict[str, ImageDocument] = {}
         self.offered: dict[str, ImageInfo] = {}
         self.problem = ""
         self.revision = 0
-        self.files = MemoryFetcher()
 
-    def fetcher(self, source: str) -> MemoryFetcher:
-        return self.files
+    def fetcher(self, source: str) -> Fetcher:
+        return self._fetcher
 
     def offer(self, document: ImageDocument) -> None:
         self.revision += 1
@@ -461,6 +484,20 @@ class MemorySources:
 
     def may_be_local(self, source: str, url: str) -> Deferred[bool]:
         return succeed(True)
+
+
+class Fetching:
+    """Sources, whatever they are, whose files come by way of ``fetcher``."""
+
+    def __init__(self, sources: Any, fetcher: Fetcher) -> None:
+        self._sources = sources
+        self._fetcher = fetcher
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sources, name)
+
+    def fetcher(self, source: str) -> Fetcher:
+        return self._fetcher
 
 
 class NoDiskImages:
@@ -500,8 +537,7 @@ def boot(
     """Wire the inside to a world; ``around`` may wrap each port that leaves something behind."""
     journal, clock = MemoryJournal(), MemoryClock()
     outside = Outside(
-        sources=world.sources,
-        fetcher=around(world.fetcher),
+        sources=cast(Sources, Fetching(world.sources, around(world.fetcher))),
         cloud=around(world.cloud),
         disk=world.disk,
         disk_images=NoDiskImages(),

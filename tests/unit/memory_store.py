@@ -30,6 +30,7 @@ from imagestoreproxy.model.installs import (
     Step,
 )
 from imagestoreproxy.model.signing import Pair, signed_pairs
+from imagestoreproxy.model.upstreams import SourceStatus
 from imagestoreproxy.shop import Shelf
 from imagestoreproxy.web.site import Limits, StoreChannel, StoreSite, make_site
 
@@ -72,6 +73,7 @@ class MemoryStore:
         self.gate: Deferred[None] | None = None
         self.trouble: BaseException | None = None
         self.found = Reconciliation(checked=len(self.images))
+        self.older: dict[str, Sequence[ImageInfo]] = {}
         self._settled: dict[str, ImageState] = {}
         self._revision = 0
 
@@ -134,6 +136,9 @@ class MemoryStore:
             return Shelf(Listing(), [])
         return self._shelf([self.images[image_uri]])
 
+    def versions(self, image_uri: str) -> Sequence[ImageInfo]:
+        return self.older.get(image_uri, ())
+
     async def _act(self, name: str, image_uri: str, state: ImageState) -> ImageState:
         self.acted.append((name, image_uri))
         await self._ready()
@@ -169,6 +174,17 @@ class MemoryStore:
         self.acted.append(("reconcile", ""))
         await self._ready()
         return self.found
+
+
+class MemorySupply:
+    """Sources that are as they are told to be."""
+
+    def __init__(self) -> None:
+        self.told: list[SourceStatus] = []
+        self.limit_bytes_per_s = 0
+
+    def statuses(self) -> Sequence[SourceStatus]:
+        return self.told
 
 
 class MemoryChecks(list[Finding]):
@@ -283,6 +299,7 @@ class MemorySite:
         clock: FixedClock | None = None,
     ) -> None:
         self.store = store or MemoryStore()
+        self.supply = MemorySupply()
         self.keys = MemoryKeys({CLIENT: SECRET})
         self.clock = clock or FixedClock()
         self.reactor = ReactorClock()
@@ -293,6 +310,7 @@ class MemorySite:
             reactor=cast(IReactorTime, self.reactor),
             external_url=external_url,
             checks=MemoryChecks(findings),
+            supply=self.supply,
             limits=limits,
         )
         self._nonce = 0

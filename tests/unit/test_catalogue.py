@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from imagestoreproxy.model.errors import DiskError, DocumentError, FetchError
 from imagestoreproxy.model.images import ImageInfo
-from imagestoreproxy.ports import Fetched, Signed
+from imagestoreproxy.ports import WHOLE, Fetched, Signed, Span
 from imagestoreproxy.sources.catalogue import SEARCHES, Catalogue
 from imagestoreproxy.sources.known import Known, size_bytes
 from imagestoreproxy.sources.storeapi import StoreApi, read_listing
@@ -48,7 +48,15 @@ class Pages:
         body = page if isinstance(page, bytes) else json.dumps(page).encode()
         return succeed(Fetched(url, body, from_local=self.from_local))
 
-    def download(self, url: str, sink: Any, *, allow_local: bool) -> Awaitable[None]:
+    def download(
+        self,
+        url: str,
+        sink: Any,
+        *,
+        allow_local: bool,
+        patience_s: float = 0.0,
+        span: Span = WHOLE,
+    ) -> Awaitable[None]:
         raise AssertionError("not used")
 
 

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 
-from imagestoreproxy.install.download import PROGRESS_BYTES, Downloader
+from imagestoreproxy.install.download import Downloader
 from imagestoreproxy.install.feed import FileFeed
+from imagestoreproxy.install.filling import PROGRESS_BYTES
 from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.errors import DigestError, FetchError
 from imagestoreproxy.model.images import FileKind, ImageFile, ImageInfo
 from imagestoreproxy.model.installs import Install, State
-from imagestoreproxy.ports import Sink
+from imagestoreproxy.ports import WHOLE, Sink, Span
 from tests.unit.memory import (
     NOW_S,
     URI,
@@ -41,10 +42,11 @@ class Bench:
     """One download, from servers that are functions."""
 
     def __init__(self, directory: Path, servers: dict[str, Server], mirrors: int = 0) -> None:
-        self.sources = MemorySources()
+        self.sources = MemorySources(self)
         self.clock = MemoryClock()
         self.disk = MemoryDisk(directory)
         self.asked: list[tuple[str, int, float]] = []
+        self.spans: list[tuple[str, Span, float]] = []
         self._servers = servers
         names = [f"http://mirror.example/{number}" for number in range(mirrors)]
         self.file: ImageFile = make_file(MemoryFetcher(), FileKind.IMAGE, CONTENT, mirrors=names)
@@ -52,7 +54,6 @@ class Bench:
         self._work = Work(install, MemoryRecords(), self.clock)
         journal = MemoryJournal()
         self._downloader = Downloader(
-            fetcher=self,
             sources=self.sources,
             background=InlineBackground(journal),
             clock=self.clock,
@@ -63,11 +64,22 @@ class Bench:
         path = partial(self.disk.path, "token", "image")
         self.feed = FileFeed(held, path, self.file.size_bytes, lambda _size_bytes: None)
 
-    def get(self, url: str, *, limit_bytes: int, allow_local: bool) -> Awaitable[Any]:
+    def get(
+        self, url: str, *, limit_bytes: int, allow_local: bool, known: str = ""
+    ) -> Awaitable[Any]:
         raise AssertionError("not used")
 
-    def download(self, url: str, sink: Sink, *, allow_local: bool) -> Deferred[None]:
+    def download(
+        self,
+        url: str,
+        sink: Sink,
+        *,
+        allow_local: bool,
+        patience_s: float = 0.0,
+        span: Span = WHOLE,
+    ) -> Deferred[None]:
         self.asked.append((url, sink.position, self.clock.monotonic_s()))
+        self.spans.append((sink.validator, span, patience_s))
         server = self._servers["any" if "any" in self._servers else url]
         try:
             problem = server(sink)

@@ -61,6 +61,20 @@ def test_the_members_of_one_tar_are_parts_of_their_own() -> None:
     assert plan.fetches == (tar,)
 
 
+def test_a_tar_whose_members_are_not_known_yet_is_fetched_to_the_disk_and_says_so() -> None:
+    tar = replace(TRIO[0], format=FileFormat.TAR, compression=Compression.GZIP, find_members=True)
+    for keep in (True, False):
+        plan = make_plan(make_document([tar]), keep_downloads=keep)
+        assert (plan.fetches, plan.parts, plan.peak_disk_bytes) == ((tar,), (), 3000)
+    text = json.loads(plan.as_text())
+    assert text["convert"] == ["members of tar of gzip: found once it is here"]
+    assert text["fetch-bytes"] == 3000
+    found = replace(tar, members=((FileKind.IMAGE, "x.img"),))
+    plan = make_plan(make_document([found]), keep_downloads=False)
+    assert (plan.fetches, plan.peak_disk_bytes) == ((found,), 3000)
+    assert json.loads(plan.as_text())["convert"] == ["image: tar of gzip"]
+
+
 def test_the_plan_can_be_read_by_machines() -> None:
     text = json.loads(make_plan(make_document(TRIO)).as_text())
     assert text["fetch-bytes"] == 3120

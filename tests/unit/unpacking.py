@@ -17,10 +17,13 @@ def decompress(
     return Unpacking(compression, limit_bytes, stop).chunks(packed)
 
 
+LIMIT_BYTES = 2**30
+
+
 def members(chunks: Iterable[bytes], globs: Sequence[str]) -> dict[str, bytes]:
     """Read a whole archive; give the member that each glob names."""
     found = {}
-    for member in wanted_members(chunks, globs):
+    for member in wanted_members(chunks, globs, LIMIT_BYTES):
         found[member.glob] = b"".join(member.pieces)
         assert len(found[member.glob]) == member.size_bytes
     return found
@@ -28,4 +31,5 @@ def members(chunks: Iterable[bytes], globs: Sequence[str]) -> dict[str, bytes]:
 
 def member_sizes(chunks: Iterable[bytes], globs: Sequence[str]) -> dict[str, int]:
     """Go through a whole archive without reading the members; give their sizes in bytes."""
-    return {member.glob: member.size_bytes for member in wanted_members(chunks, globs)}
+    wanted = wanted_members(chunks, globs, LIMIT_BYTES)
+    return {member.glob: member.size_bytes for member in wanted}

@@ -1,0 +1,42 @@
+"""What the cloud would not run is refused before it is brought there."""
+
+from __future__ import annotations
+
+from imagestoreproxy.model.errors import DocumentError
+from imagestoreproxy.model.images import FileKind, ImageDocument, Virtualization
+from imagestoreproxy.model.plan import has_unknown_members, parts_of
+from imagestoreproxy.model.taking import Taking
+
+
+def refuse(document: ImageDocument, taking: Taking) -> None:
+    """Refuse a document whose image cannot run, as far as is known of it.
+
+    Raises:
+        DocumentError: says why.
+    """
+    what = f"{document.info.title or document.uri} cannot run in this cloud"
+    if document.virtualization not in taking.virtualizations:
+        taken = _listed(taking.virtualizations)
+        raise DocumentError(
+            f"{what}: it is {document.virtualization}, but the cloud takes {taken}."
+        )
+    if document.architecture not in taking.architectures:
+        taken = _listed(taking.architectures)
+        raise DocumentError(
+            f"{what}: it is for {document.architecture}, but the cloud takes {taken}."
+        )
+    is_known = not any(has_unknown_members(file) for file in document.files)
+    if document.virtualization is Virtualization.HVM and not is_known:
+        raise DocumentError(
+            f"{what}: it is hvm, one bootable disk, but its files are to be kernel and file system."
+        )
+    has_ramdisk = any(part.kind is FileKind.RAMDISK for part in parts_of(document))
+    is_paravirtual = document.virtualization is Virtualization.PARAVIRTUAL
+    if taking.needs_ramdisk and is_paravirtual and is_known and not has_ramdisk:
+        raise DocumentError(
+            f"{what}: it is paravirtual and has no ramdisk, without which this cloud takes none."
+        )
+
+
+def _listed(words: frozenset[str]) -> str:
+    return " and ".join(sorted(words)) if words else "none"
