@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from imagestoreproxy.install.lending import Lending
-from imagestoreproxy.model.carrying import STORE
+from imagestoreproxy.model.carrying import SIMPLESTREAMS, STORE
+from imagestoreproxy.model.images import ImageDocument
+from imagestoreproxy.model.taking import Taking
 from imagestoreproxy.outside.depot import DepotDirectory
 from imagestoreproxy.outside.localfiles import DirectoryFetcher
 from imagestoreproxy.ports import Background, Clock, Fetcher, Records, Task, Verifier
 from imagestoreproxy.sources.carried import Carried, Here, Reader, Sibling
 from imagestoreproxy.sources.catalogue import CARRIED
+from imagestoreproxy.sources.simplestreams.reference import Reference
+from imagestoreproxy.sources.simplestreams.source import SimpleStreams
 from imagestoreproxy.sources.source import Source
 from imagestoreproxy.sources.storereader import StoreReader
+
+Verifiers = Mapping[str, Verifier]
 
 CACHE = "cache"
 TITLE = "Carried here"
@@ -25,8 +31,8 @@ class Carriage:
     """The directories ``cache`` and ``carried`` of the data directory.
 
     Args:
-        sources: gives those that are configured now.
-        verifier: for images of sources that are not configured.
+        verifiers: by kind of source, for images of sources that are not configured.
+        taking: what the cloud can run.
 
     Attributes:
         depot: the cache.
@@ -37,28 +43,29 @@ class Carriage:
         self,
         data_dir: Path,
         *,
-        sources: Callable[[], Sequence[Source]],
-        verifier: Verifier,
+        verifiers: Verifiers,
         records: Records,
         background: Background,
         clock: Clock,
+        taking: Taking,
     ) -> None:
         self.depot = DepotDirectory(data_dir / CACHE)
         self._here = DepotDirectory((data_dir / CARRIED).absolute())
         self.lending = Lending([self.depot, self._here], background)
-        self._sources = sources
+        self._sources: Sequence[Source] = ()
         self._records = records
         self._background = background
         self._clock = clock
-        self._carried = self.directory(CARRIED, self._here.path, verifier, title=TITLE)
+        self._taking = taking
+        self._carried = self.directory(CARRIED, self._here.path, verifiers, title=TITLE)
         self._looking: Task | None = None
 
-    def directory(self, name: str, path: Path, verifier: Verifier, *, title: str = "") -> Carried:
+    def directory(self, name: str, path: Path, verifiers: Verifiers, *, title: str = "") -> Carried:
         """Give the source of what lies in a directory.
 
         Args:
             path: absolute.
-            verifier: for images of sources that are not configured.
+            verifiers: for images of sources that are not configured.
         """
         fetcher = DirectoryFetcher(self._background, path)
         here = Here(
@@ -72,7 +79,7 @@ class Carriage:
             name,
             here,
             owner=self._owner,
-            readers=self._readers(verifier),
+            readers=self._readers(verifiers, fetcher),
             records=self._records,
             clock=self._clock,
             title=title,
@@ -83,7 +90,7 @@ class Carriage:
         self,
         name: str,
         url: str,
-        verifier: Verifier,
+        verifiers: Verifiers,
         *,
         fetcher: Fetcher,
         title: str = "",
@@ -93,7 +100,7 @@ class Carriage:
 
         Args:
             url: ``http(s)://host:port/cache/``.
-            verifier: for images of sources that are not configured.
+            verifiers: for images of sources that are not configured.
         """
         shared = Sibling(
             name,
@@ -107,16 +114,20 @@ class Carriage:
             name,
             shared,
             owner=self._owner,
-            readers=self._readers(verifier),
+            readers=self._readers(verifiers, fetcher),
             records=self._records,
             clock=self._clock,
             title=title,
             interval_s=interval_s,
         )
 
-    def with_carried(self) -> list[Source]:
-        """Give the sources that are configured, and what was carried here if anything was."""
-        return [*self._sources(), *([self._carried] if self._here.exists() else [])]
+    def follow(self, sources: Sequence[Source]) -> list[Source]:
+        """Go on with other configured sources; give them, and what was carried here if any was."""
+        self._sources = sources
+        return self._all()
+
+    def _all(self) -> list[Source]:
+        return [*self._sources, *([self._carried] if self._here.exists() else [])]
 
     def start(self, replace: Callable[[Sequence[Source]], Awaitable[None]]) -> None:
         """Begin to look whether something is carried here.
@@ -138,12 +149,26 @@ class Carriage:
             await self._clock.sleep(LOOK_S)
             is_there = await self._background.run(lambda _stop: self._here.exists())
             if is_there:
-                await replace(self.with_carried())
+                await replace(self._all())
 
     def _owner(self, image_uri: str) -> Source | None:
         """Give the source whose image this is by itself, whoever carries it."""
-        others = (source for source in self._sources() if source.kind != CARRIED)
+        others = (source for source in self._sources if source.kind != CARRIED)
         return next((source for source in others if source.owns(image_uri)), None)
 
-    def _readers(self, verifier: Verifier) -> dict[str, Reader]:
-        return {STORE: StoreReader(verifier, self._background, self._clock)}
+    def _readers(self, verifiers: Verifiers, fetcher: Fetcher) -> dict[str, Reader]:
+        async def mirror(image_uri: str, signed_text: bytes) -> ImageDocument:
+            source = SimpleStreams(
+                CARRIED,
+                Reference.read(signed_text).root,
+                fetcher=fetcher,
+                verifier=verifiers[SIMPLESTREAMS],
+                records=self._records,
+                background=self._background,
+                clock=self._clock,
+                taking=self._taking,
+            )
+            return await source.reread(image_uri, signed_text)
+
+        store = StoreReader(verifiers[STORE], self._background, self._clock)
+        return {STORE: store, SIMPLESTREAMS: mirror}

@@ -7,30 +7,34 @@ import shutil
 import sqlite3
 import ssl
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
 
 from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.clouds.ec2 import Ec2Cloud
 from imagestoreproxy.config import Settings
-from imagestoreproxy.install.preflight import Check, Preflight
+from imagestoreproxy.configfile import SourceSettings
+from imagestoreproxy.install.preflight import Look, Preflight
+from imagestoreproxy.model.errors import FetchError
 from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.model.masking import masked
 from imagestoreproxy.outside.castore import ca_store
-from imagestoreproxy.outside.curl import CurlFetcher
 from imagestoreproxy.outside.disk import DataDirectory
-from imagestoreproxy.outside.gpg import GpgVerifier
 from imagestoreproxy.outside.process import ENVIRONMENT
-from imagestoreproxy.ports import Background, Clock, Cloud
+from imagestoreproxy.ports import Background, Clock, Cloud, Fetched
+from imagestoreproxy.sources.simplestreams.uris import mirror_root
 from imagestoreproxy.sources.storeapi import DASHBOARD, read_listing
 from imagestoreproxy.storage.schema import STEPS
+from imagestoreproxy.upstreams import Access
 
 GIB = 2**30
 LEAST_FREE_BYTES = GIB
+INDEX_BYTES = 64 * 2**20
 CLOCK_NOTE_S = 5.0
 # A store's documents and a cloud's signatures are refused beyond some minutes.
 CLOCK_PROBLEM_S = 120.0
@@ -38,38 +42,57 @@ CLOCK_PROBLEM_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What is looked at. The callables make a part, or give the daemon's own; both may raise."""
+    """What is looked at. The callables make a part, or give the daemon's own; both may raise.
 
-    settings: Settings
+    Args:
+        settings: as they are now.
+        accesses: gives what sources are asked with.
+    """
+
+    settings: Callable[[], Settings]
     background: Background
     clock: Clock
-    fetcher: Callable[[], CurlFetcher]
-    verifier: Callable[[], GpgVerifier]
+    accesses: Callable[[Sequence[SourceSettings]], Sequence[Access]]
     credentials: Callable[[], Credentials | None]
     cloud: Callable[[], Cloud]
 
 
 def make_preflight(parts: Parts) -> Preflight:
     """Name the checks, in the order in which they are shown."""
+    return Preflight(lambda: _looks(parts), background=parts.background, clock=parts.clock)
+
+
+def _looks(parts: Parts) -> list[Look]:
     checks = _Checks(parts)
-    named: list[tuple[str, Check]] = [
-        ("data directory", checks.data_directory),
-        ("database", checks.database),
-        ("gpg and keyring", checks.keyring),
-        ("HTTP proxy", checks.http_proxy),
-        ("CA store", checks.ca_store),
-        ("image store", checks.source),
-        ("credentials", checks.credentials),
-        ("cloud", checks.cloud),
-        ("qemu-img", checks.qemu_img),
+    sources = parts.settings().sources
+
+    def each(what: str, check: Callable[[SourceSettings], Awaitable[list[Finding]]]) -> list[Look]:
+        return [
+            Look(what, partial(check, source), source.name if len(sources) > 1 else "")
+            for source in sources
+        ]
+
+    return [
+        Look("data directory", checks.data_directory),
+        Look("database", checks.database),
+        *each("gpg and keyring", checks.keyring),
+        *each("HTTP proxy", checks.http_proxy),
+        Look("CA store", checks.ca_store),
+        *each("image store", checks.source),
+        Look("credentials", checks.credentials),
+        Look("cloud", checks.cloud),
+        Look("qemu-img", checks.qemu_img),
     ]
-    return Preflight(named, background=parts.background, clock=parts.clock)
 
 
 class _Checks:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._settings = parts.settings
+        self._settings = parts.settings()
+
+    def _access(self, source: SourceSettings) -> Access:
+        accesses = {access.settings: access for access in self._parts.accesses([source])}
+        return accesses[source]
 
     async def data_directory(self) -> list[Finding]:
         path = self._settings.data_dir
@@ -79,14 +102,18 @@ class _Checks:
         path = self._settings.data_dir.absolute() / "state.db"
         return await self._parts.background.run(lambda stop: [_database(path)])
 
-    async def keyring(self) -> list[Finding]:
-        found = await self._parts.verifier().fingerprints()
+    async def keyring(self, source: SourceSettings) -> list[Finding]:
+        verifier = self._access(source).verifier
+        if verifier is None:
+            note = "nothing is signed here, and nobody vouches for its images"
+            return [Finding("gpg and keyring", note=note)]
+        found = await verifier.fingerprints()
         keys = f"{len(found)} key{'s' if len(found) > 1 else ''}"
-        note = f"{keys} in {self._settings.keyring}: {', '.join(found[:20])}"
+        note = f"{keys} in {source.keyring}: {', '.join(found[:20])}"
         return [Finding("gpg and keyring", note=note)]
 
-    async def http_proxy(self) -> list[Finding]:
-        proxy = self._parts.fetcher().proxy_for(self._settings.api_url)
+    async def http_proxy(self, source: SourceSettings) -> list[Finding]:
+        proxy = self._access(source).fetcher.proxy_for(source.url)
         note = proxy or "none, the image store is asked directly"
         return [Finding("HTTP proxy", note=note)]
 
@@ -94,15 +121,44 @@ class _Checks:
         configured = self._settings.ca_bundle
         return await self._parts.background.run(lambda stop: [_ca_store(configured)])
 
-    async def source(self) -> list[Finding]:
-        url = f"{self._settings.api_url}/dashboard"
-        fetcher = self._parts.fetcher()
-        fetched = await fetcher.get(url, limit_bytes=DASHBOARD.size_bytes, allow_local=True)
+    async def source(self, source: SourceSettings) -> list[Finding]:
+        """Ask a source; a directory has only to be there."""
+        if not source.url:
+            is_there = await self._parts.background.run(lambda stop: Path(source.path).is_dir())
+            problem = "" if is_there else f"{source.path} is not a directory that can be read."
+            return [Finding("image store", problem, note=f"{source.path} is there")]
+        if source.kind == "store":
+            fetched = await self._get(source, f"{source.url}/dashboard", DASHBOARD.size_bytes)
+            listing = await self._parts.background.run(lambda stop: read_listing(fetched.body))
+            what = f"with {len(listing.images)} images"
+        else:
+            fetched = await self._index(source)
+            what = f"with {len(fetched.body)} bytes"
         now_s = self._parts.clock.now_s()
-        listing = await self._parts.background.run(lambda stop: read_listing(fetched.body))
-        note = f"{masked(url)} answers, with {len(listing.images)} images"
+        note = f"{masked(fetched.url)} answers, {what}"
         clock = compare_clocks(fetched.headers, now_s, "the image store")
         return [Finding("image store", note=note), *clock]
+
+    async def _index(self, source: SourceSettings) -> Fetched:
+        """Get the first file of a mirror; where it is signed beside it, it has another name."""
+        if source.kind != "simplestreams":
+            return await self._get(source, source.url, INDEX_BYTES)
+        root, path = mirror_root(source.url)
+        beside = root + path.removesuffix(".sjson") + ".json"
+        if not path.endswith(".sjson"):
+            return await self._get(source, root + path, INDEX_BYTES)
+        if source.keyring is None:
+            return await self._get(source, beside, INDEX_BYTES)
+        try:
+            return await self._get(source, root + path, INDEX_BYTES)
+        except FetchError as error:
+            if error.status != 404:
+                raise
+        return await self._get(source, beside, INDEX_BYTES)
+
+    async def _get(self, source: SourceSettings, url: str, limit_bytes: int) -> Fetched:
+        fetcher = self._access(source).fetcher
+        return await fetcher.get(url, limit_bytes=limit_bytes, allow_local=True)
 
     async def credentials(self) -> list[Finding]:
         found = self._parts.credentials()

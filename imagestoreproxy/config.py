@@ -1,21 +1,34 @@
-"""Every setting in one frozen object, and the options it is read from."""
+"""Every setting in one frozen object, read from options and from the configuration file."""
 
 from __future__ import annotations
 
 import argparse
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
-from urllib.parse import urlsplit
 
 from imagestoreproxy import __version__
+from imagestoreproxy.configfile import (
+    DEFAULT_CONFIG,
+    MB,
+    Defaults,
+    SourceSettings,
+    read_config,
+    ubuntu,
+)
+from imagestoreproxy.configtable import is_http_url
+from imagestoreproxy.install.inside import InstallLimits
 from imagestoreproxy.model.errors import SettingsError
+from imagestoreproxy.model.images import Architecture, Virtualization
 from imagestoreproxy.model.masking import masked
+from imagestoreproxy.model.taking import Taking
+from imagestoreproxy.options import WholeFrom, add_cache
 from imagestoreproxy.web.present import checked_external_url
 
 GIB = 2**30
+CONNECTIONS = InstallLimits().connections
 DEFAULT_LISTEN = "tcp:52780:interface=127.0.0.1"
 
 
@@ -27,8 +40,14 @@ class Settings:
         listen: Twisted endpoint strings.
         external_url: ``http(s)://host:port`` by which clients reach the proxy; empty: the request's
             own ``Host``.
-        keyring: whose keys may sign image documents.
+        sources: where images come from; at least one.
+        keyring: of stores that say nothing else, and of carried images of stores.
         http_proxy, ca_bundle: empty: the environment's, the system's.
+        taking: what the cloud can run.
+        limit_bytes_per_s: for all downloads together; 0: none.
+        connections: for one large file.
+        update_window: when images may be brought up to date, ``02:00-05:00``; or empty.
+        arguments: what all of this was read from.
         cloud: ``ec2`` or ``fake``.
         fake_secret: with cloud ``fake``: the secret key of every client.
         credentials_dir, profile, ec2_url, s3_url: empty where not given.
@@ -41,9 +60,9 @@ class Settings:
     """
 
     data_dir: Path
-    api_url: str
-    keyring: Path
+    sources: tuple[SourceSettings, ...]
     cloud: str
+    keyring: Path = Path("keyring.gpg")
     debug: bool = False
     check: bool = False
     listen: tuple[str, ...] = (DEFAULT_LISTEN,)
@@ -63,10 +82,15 @@ class Settings:
     max_unpacked_bytes: int = 64 * GIB
     cache_bytes: int = 0
     share_cache: bool = False
+    taking: Taking = field(default_factory=Taking)
+    limit_bytes_per_s: int = 0
+    connections: int = CONNECTIONS
+    update_window: str = ""
+    arguments: tuple[str, ...] = field(default=(), repr=False)
 
     def __repr__(self) -> str:
-        url = masked(self.api_url)
-        return f"Settings(cloud={self.cloud!r}, api_url={url!r}, data_dir={self.data_dir})"
+        names = ", ".join(source.name for source in self.sources)
+        return f"Settings(cloud={self.cloud!r}, sources=[{names}], data_dir={self.data_dir})"
 
 
 def parse(arguments: Sequence[str]) -> Settings:
@@ -78,17 +102,37 @@ def parse(arguments: Sequence[str]) -> Settings:
     """
     options = _parser().parse_args(arguments)
     data_dir = Path(_required(options.data_dir, "--data-dir must not be empty.")).expanduser()
+    cloud = _cloud(options)
+    defaults = Defaults(
+        keyring=Path(options.keyring).expanduser() if options.keyring else data_dir / "keyring.gpg",
+        http_proxy=options.http_proxy,
+        ca_bundle=_readable("--ca-bundle", options.ca_bundle),
+    )
+    file = Path(options.config or DEFAULT_CONFIG).expanduser()
+    said = read_config(file, defaults, must_exist=bool(options.config))
+    sources = (*_store(options.api_url, defaults), *said.sources)
+    _check_twice(sources, file)
+    limit_bytes_per_s, connections = said.limit_bytes_per_s, said.connections
+    if options.max_bandwidth is not None:
+        limit_bytes_per_s = round(options.max_bandwidth * MB)
+    if options.connections is not None:
+        connections = options.connections
     return Settings(
         data_dir=data_dir,
-        api_url=_http_url("--api-url", _required(options.api_url, _NO_SOURCE)).rstrip("/"),
-        keyring=Path(options.keyring).expanduser() if options.keyring else data_dir / "keyring.gpg",
-        cloud=_cloud(options),
+        sources=sources or (ubuntu(defaults),),
+        cloud=cloud,
+        keyring=defaults.keyring,
+        taking=_taking(options),
+        limit_bytes_per_s=limit_bytes_per_s or 0,
+        connections=connections or CONNECTIONS,
+        update_window=said.window,
+        arguments=tuple(arguments),
         debug=options.debug,
         check=options.check,
         listen=tuple(options.listen or (DEFAULT_LISTEN,)),
         external_url=checked_external_url(options.external_url),
         http_proxy=options.http_proxy,
-        ca_bundle=_readable("--ca-bundle", options.ca_bundle),
+        ca_bundle=defaults.ca_bundle,
         fake_secret=options.fake_eucalyptus or "",
         ec2_url=options.ec2_url and _http_url("--ec2-url", options.ec2_url),
         s3_url=options.s3_url and _http_url("--s3-url", options.s3_url),
@@ -105,10 +149,60 @@ def parse(arguments: Sequence[str]) -> Settings:
     )
 
 
-_NO_SOURCE = (
-    "no image store to ask: give --api-url=URL, for example http://localhost:52781/api for"
-    " fakestoreapi.py."
-)
+def reread(settings: Settings) -> Settings:
+    """Read the configuration file again, with the options as they were.
+
+    Raises:
+        SettingsError: as ``parse`` does.
+    """
+    return parse(settings.arguments)
+
+
+def _store(api_url: str, defaults: Defaults) -> tuple[SourceSettings, ...]:
+    """Give the store of ``--api-url``; by its masked URL its serials are remembered."""
+    if not api_url:
+        return ()
+    url = _http_url("--api-url", api_url).rstrip("/")
+    return (
+        SourceSettings(
+            name=masked(url),
+            kind="store",
+            url=url,
+            keyring=defaults.keyring,
+            http_proxy=defaults.http_proxy,
+            ca_bundle=defaults.ca_bundle,
+        ),
+    )
+
+
+def _check_twice(sources: Sequence[SourceSettings], file: Path) -> None:
+    """Refuse a source of the file that is the one of ``--api-url`` as well."""
+    for one in sources[1:]:
+        if one.url and one.url.lower() == sources[0].url.lower():
+            raise SettingsError(
+                f"{one.place} is a source by --api-url, and '{one.name}' of {file} as well: "
+                "leave one of them out."
+            )
+
+
+def _taking(options: argparse.Namespace) -> Taking:
+    takes = options.cloud_takes
+    names = [name.strip() for name in options.cloud_architectures.split(",")]
+    try:
+        architectures = frozenset(Architecture(_ALIASES.get(name, name)) for name in names)
+    except ValueError:
+        raise SettingsError(
+            f"--cloud-architectures must name some of {', '.join(Architecture)}, with commas "
+            f"between them, not '{options.cloud_architectures[:100]}'."
+        ) from None
+    return Taking(
+        virtualizations=frozenset(one for one in Virtualization if takes in ("both", one.value)),
+        architectures=architectures,
+        needs_ramdisk=options.cloud_needs_ramdisk,
+    )
+
+
+_ALIASES = {"amd64": "x86_64", "i686": "i386", "arm64": "aarch64"}
 _NO_CLOUD = (
     "no cloud to install into: give --cloud=ec2 with credentials, or --fake-eucalyptus=SECRET for"
     " a test without a cloud."
@@ -158,11 +252,19 @@ def _parser() -> argparse.ArgumentParser:
         " line for each finding, exit status 1 if one is a problem",
     )  # fmt: skip
 
-    store = parser.add_argument_group("the image store")
-    store.add_argument("--api-url", default="", metavar="URL", help="its Image Store API")
+    store = parser.add_argument_group(
+        "image stores", "Without any, the images that Ubuntu releases are offered."
+    )
+    store.add_argument(
+        "--config", default="", metavar="FILE",
+        help=f"sources and limits in TOML, read again at SIGHUP (without it: {DEFAULT_CONFIG},"
+        " where that is there)",
+    )  # fmt: skip
+    store.add_argument("--api-url", default="", metavar="URL", help="an Image Store API")
     store.add_argument(
         "--keyring", default="", metavar="FILE",
-        help="public keys that may sign its documents (without it: DIR/keyring.gpg of --data-dir)",
+        help="public keys that may sign the documents of stores that name no other (without it:"
+        " DIR/keyring.gpg of --data-dir)",
     )  # fmt: skip
     store.add_argument(
         "--http-proxy", default="", metavar="URL",
@@ -194,53 +296,56 @@ def _parser() -> argparse.ArgumentParser:
         help="make bundles readable by everybody where the cloud does not know aws-exec-read",
     )  # fmt: skip
 
+    cloud.add_argument(
+        "--cloud-takes", choices=("hvm", "paravirtual", "both"), default="both",
+        help="what its instances can boot; other images are shown, and not offered",
+    )  # fmt: skip
+    cloud.add_argument(
+        "--cloud-architectures", default="i386,x86_64", metavar="LIST", help="of its nodes"
+    )
+    cloud.add_argument(
+        "--cloud-needs-ramdisk", action="store_true",
+        help="paravirtual images without a ramdisk do not boot there",
+    )  # fmt: skip
+
     limits = parser.add_argument_group("limits")
     limits.add_argument(
-        "--max-installs", type=_from(1, 64), default=2, metavar="N", help="installs at a time"
+        "--max-bandwidth", type=_megabytes, metavar="MB/S",
+        help="of all downloads together; 0 for none (without it: what the configuration says)",
+    )  # fmt: skip
+    limits.add_argument(
+        "--connections", type=WholeFrom(1, 16), metavar="N",
+        help=f"for one large file (without it: what the configuration says, else {CONNECTIONS})",
+    )  # fmt: skip
+    limits.add_argument(
+        "--max-installs", type=WholeFrom(1, 64), default=2, metavar="N", help="installs at a time"
     )
     limits.add_argument(
-        "--max-downloads", type=_from(1, 64), default=6, metavar="N", help="downloads at a time"
+        "--max-downloads", type=WholeFrom(1, 64), default=6, metavar="N", help="downloads at a time"
     )
     limits.add_argument(
-        "--keep-downloads", type=_from(0, 1), default=1, metavar="0|1",
+        "--keep-downloads", type=WholeFrom(0, 1), default=1, metavar="0|1",
         help="1: downloads lie in the data directory until their install is done, and go on from"
         " there after a restart; 0: they never lie there, but for qcow2 disks and second tries",
     )  # fmt: skip
     limits.add_argument(
-        "--max-unpacked-size", type=_from(1, 2**20), default=64, metavar="GIB",
+        "--max-unpacked-size", type=WholeFrom(1, 2**20), default=64, metavar="GIB",
         help="what one file may unpack to, in GiB",
     )  # fmt: skip
-    _add_cache(parser)
+    add_cache(parser)
     return parser
 
 
-def _add_cache(parser: argparse.ArgumentParser) -> None:
-    cache = parser.add_argument_group("the cache of verified files")
-    cache.add_argument(
-        "--cache-size", type=_from(0, 2**20), default=0, metavar="GIB",
-        help="how much stays of downloads once their install is done, in GiB, so that nothing is"
-        " downloaded twice; 0: nothing. With --keep-downloads=0 hardly anything lies on the disk"
-        " that could stay. It is given up where an install needs the room",
-    )  # fmt: skip
-    cache.add_argument(
-        "--share-cache", action="store_true",
-        help="give it to everybody who asks, below /cache/ and unsigned: a source for other"
-        " proxies, which verify the original signatures",
-    )  # fmt: skip
-
-
-class _from:  # noqa: N801 - reads as a word where it is used
-    """An argparse type: a whole number within bounds."""
-
-    def __init__(self, lowest: int, highest: int) -> None:
-        self._lowest, self._highest = lowest, highest
-
-    def __call__(self, text: str) -> int:
-        if text.isdecimal() and self._lowest <= int(text) <= self._highest:
-            return int(text)
+def _megabytes(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 100_000:
         raise argparse.ArgumentTypeError(
-            f"must be a whole number from {self._lowest} to {self._highest}, not '{text}'"
+            f"must be a number of megabytes from 0 to 100000, not '{text}'"
         )
+    return value
 
 
 def _cloud(options: argparse.Namespace) -> str:
@@ -269,12 +374,7 @@ def _required(value: str, message: str) -> str:
 
 
 def _http_url(option: str, value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        is_right = bool(parts.hostname) and parts.port != 0
-    except ValueError:  # half an IPv6 address, or a port that is none
-        is_right = False
-    if not is_right or parts.scheme not in ("http", "https") or not value.isascii():
+    if not is_http_url(value):
         raise SettingsError(
             f"{option} must be a URL like http://host:port/path, not '{masked(value)}'."
         )

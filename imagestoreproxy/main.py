@@ -33,7 +33,7 @@ SWITCH_S = 0.0005
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run in the foreground until SIGTERM or SIGINT; SIGHUP does nothing.
+    """Run in the foreground until SIGTERM or SIGINT; SIGHUP reads the configuration again.
 
     Exit status: 0 after a signal, 1 when it could not start, 2 for wrong options. With ``--check``
     0 when all is well, 1 when something is not.
@@ -65,13 +65,14 @@ def _allow_open_files() -> None:
 
 
 def _run(settings: Settings) -> int:
-    _ignore_hangups()
+    hangups = Hangups()
     sys.setswitchinterval(SWITCH_S)
     reactor = _reactor()
 
     async def begin() -> None:
         proxy = build(settings, reactor)
         reactor.addSystemEventTrigger("before", "shutdown", proxy.stopService)
+        hangups.tell(proxy, reactor)
         await proxy.start()
 
     return _until_stopped(begin, reactor)
@@ -109,10 +110,29 @@ def _until_stopped(begin: Callable[[], Coroutine[Any, Any, None]], reactor: Any)
     return 1
 
 
-def _ignore_hangups() -> None:
-    # Sent by closing terminals and by scripts that mean "read your settings again". A handler
-    # rather than SIG_IGN, which the programs that are called would inherit.
-    signal.signal(signal.SIGHUP, lambda _number, _frame: None)
+class Hangups:
+    """SIGHUP: read the configuration again; one that comes before there is a proxy is kept for it.
+
+    A handler from the first moment on: without one, the signal ends the process.
+    """
+
+    def __init__(self) -> None:
+        self._proxy: Proxy | None = None
+        self._reactor: Any = None
+        self._came = False
+        signal.signal(signal.SIGHUP, self._hear)
+
+    def tell(self, proxy: Proxy, reactor: Any) -> None:
+        """Tell this proxy from now on, and of what came before."""
+        self._reactor, self._proxy = reactor, proxy
+        if self._came:
+            proxy.reload()
+
+    def _hear(self, _number: int, _frame: object) -> None:
+        self._came = True
+        if self._proxy is not None:
+            # Runs between any two steps of the program: the reactor does the rest in its turn.
+            self._reactor.callFromThread(self._proxy.reload)
 
 
 def _reactor() -> Any:
@@ -152,9 +172,11 @@ class ServiceMaker:
         """Build the daemon for the reactor that ``twist`` runs."""
         os.umask(0o077)
         _allow_open_files()
-        _ignore_hangups()
+        hangups = Hangups()
         try:
-            return build(options.settings, _reactor())
+            proxy = build(options.settings, _reactor())
+            hangups.tell(proxy, _reactor())
+            return proxy
         except StoreProxyError as error:
             sys.exit(f"{PROGRAM}: {error.message}")
 

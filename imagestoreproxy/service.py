@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import secrets
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -25,23 +26,20 @@ from imagestoreproxy.clouds import credentials as sources_of_credentials
 from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.clouds.ec2 import Ec2Cloud
 from imagestoreproxy.clouds.fake import FakeCloud
-from imagestoreproxy.config import Settings
+from imagestoreproxy.config import Settings, reread
 from imagestoreproxy.install.inside import Inside, InstallLimits, Outside
-from imagestoreproxy.model.errors import OwnStateError, SettingsError
+from imagestoreproxy.model.errors import OwnStateError, SettingsError, StoreProxyError
 from imagestoreproxy.model.findings import Finding
-from imagestoreproxy.model.masking import masked
 from imagestoreproxy.outside.background import ReactorClock, Threads
 from imagestoreproxy.outside.curl import CurlFetcher
 from imagestoreproxy.outside.disk import DataDirectory
-from imagestoreproxy.outside.gpg import GpgVerifier
 from imagestoreproxy.outside.journal import LoggerJournal
 from imagestoreproxy.outside.qemu import QemuImg
 from imagestoreproxy.ports import Background, Cloud, Task
 from imagestoreproxy.shop import Keys
 from imagestoreproxy.sources.catalogue import Catalogue
-from imagestoreproxy.sources.source import Source
-from imagestoreproxy.sources.storeapi import StoreApi
 from imagestoreproxy.storage.database import Database
+from imagestoreproxy.upstreams import Accesses, Supply, Upstreams
 from imagestoreproxy.web.site import Limits, make_site
 
 STOP_S = 4.0
@@ -102,28 +100,26 @@ class Proxy(Service):
         self._fetcher = CurlFetcher(
             reactor, http_proxy=settings.http_proxy, ca_bundle=settings.ca_bundle
         )
-        self._verifier = GpgVerifier(self._threads, settings.keyring, settings.data_dir / "gnupg")
-        source = StoreApi(
-            masked(settings.api_url),
-            settings.api_url,
-            fetcher=self._fetcher,
-            verifier=self._verifier,
-            records=self._records,
-            background=self._threads,
-            clock=self._clock,
-        )
-        self._sources: list[Source] = [source]
+        homes = settings.data_dir / "gnupg"
+        shutil.rmtree(homes, ignore_errors=True)
+        accesses = Accesses(self._fetcher, self._threads, homes)
         self._carriage = Carriage(
             settings.data_dir,
-            sources=lambda: self._sources,
-            verifier=self._verifier,
+            verifiers=accesses.for_carried(settings.keyring),
             records=self._records,
             background=self._threads,
             clock=self._clock,
+            taking=settings.taking,
         )
-        self._catalogue = Catalogue(
-            self._carriage.with_carried(), self._threads, self._clock, self._journal
+        self._upstreams = Upstreams(
+            accesses,
+            self._carriage,
+            records=self._records,
+            background=self._threads,
+            clock=self._clock,
+            taking=settings.taking,
         )
+        self._catalogue = Catalogue([], self._threads, self._clock, self._journal)
         outside = Outside(
             sources=self._catalogue,
             cloud=(cloud := _cloud(settings, cloud_keys, self._cloud_threads)),
@@ -141,47 +137,85 @@ class Proxy(Service):
             max_unpacked_bytes=settings.max_unpacked_bytes,
             keep_downloads=settings.keep_downloads,
             cache_bytes=settings.cache_bytes,
+            connections=settings.connections,
         )
         self._inside = Inside(outside, limits)
         self._preflight = make_preflight(
             Parts(
-                settings,
+                lambda: self._settings,
                 self._threads,
                 self._clock,
-                fetcher=lambda: self._fetcher,
-                verifier=lambda: self._verifier,
+                accesses=self._upstreams.accesses,
                 credentials=lambda: cloud_keys,
                 cloud=lambda: cloud,
             )
         )
         self._ports: list[Any] = []
         self._reconciling: Task | None = None
+        self._reloading: Task | None = None
+        self._is_started = self._is_changed = False
 
     async def start(self) -> None:
-        """Check the keyring, take up what was going on, and listen.
+        """Check the keyrings, take up what was going on, and listen.
 
         Raises:
             SettingsError, OwnStateError: it cannot run like this.
         """
-        await self._verifier.fingerprints()
-        await self._catalogue.load()
+        await self._follow(self._settings)
         await self._inside.actions.resume()
         _settle()
         self._catalogue.start()
         # So that the first page has something to show, and a wrong HTTP proxy is in the log.
         await self._catalogue.first(FIRST_S)
         await self._listen()
-        self._journal.info(
-            "the image store is {url}, {how}",
-            url=masked(self._settings.api_url),
-            how=f"asked through the HTTP proxy {proxy}"
-            if (proxy := self._fetcher.proxy_for(self._settings.api_url))
-            else "asked without an HTTP proxy",
-        )
         self._reconciling = self._threads.start("reconcile", self._inside.reconciler.run())
         self._inside.cache.start()
         self._inside.fetches.start()
         self._carriage.start(self._catalogue.replace)
+        self._is_started = True
+        if self._is_changed:
+            self.reload()
+
+    async def _follow(self, settings: Settings) -> None:
+        """Go on with these settings: nothing changes unless all of them can be used."""
+        sources = await self._upstreams.sources(settings.sources)
+        await self._catalogue.replace(self._carriage.follow(sources))
+        self._settings = settings
+        self._fetcher.limit_bytes_per_s = settings.limit_bytes_per_s
+        for access in self._upstreams.accesses(settings.sources):
+            self._journal.info(
+                "source {name} is {place}, {how}{trust}",
+                name=access.settings.name,
+                place=access.settings.place,
+                how=f"asked through the HTTP proxy {proxy}"
+                if (proxy := access.fetcher.proxy_for(access.settings.url))
+                else "asked without an HTTP proxy",
+                trust="" if access.verifier else "; it is not signed, and nobody vouches for it",
+            )
+
+    def reload(self) -> None:
+        """Read the configuration again, now or when what is being done at the moment is done."""
+        self._is_changed = True
+        if self._is_started and self._reloading is None:
+            self._reloading = self._threads.start("reload", self._reload())
+
+    async def _reload(self) -> None:
+        try:
+            while self._is_changed:
+                self._is_changed = False
+                before = self._settings
+                try:
+                    await self._follow(
+                        await self._threads.run(lambda _stop: reread(self._settings))
+                    )
+                except StoreProxyError as error:
+                    self._journal.failure("the configuration is refused, all stays as it is", error)
+                    continue
+                self._journal.info("the configuration was read again")
+                if self._settings.connections != before.connections:
+                    self._journal.info("the number of connections changes at the next start")
+        finally:
+            self._reloading = None
 
     async def _listen(self) -> None:
         site = make_site(
@@ -191,6 +225,7 @@ class Proxy(Service):
             reactor=self._reactor,
             external_url=self._settings.external_url,
             checks=self._preflight,
+            supply=Supply(self._catalogue, self._fetcher),
             limits=Limits.within(_open_files()),
             lending=self._carriage.lending,
             share_cache=self._settings.share_cache,
@@ -234,8 +269,9 @@ class Proxy(Service):
         """Close the doors, stop the installs where they are, and let go of the data directory."""
         for port in self._ports:
             await maybeDeferred(port.stopListening)
-        if self._reconciling:
-            self._reconciling.cancel()
+        for task in (self._reconciling, self._reloading):
+            if task:
+                task.cancel()
         await self._catalogue.close()
         await self._inside.runs.close()
         await self._carriage.close()
@@ -306,6 +342,7 @@ def _cloud(settings: Settings, credentials: Credentials | None, background: Back
         region=settings.region,
         ca_bundle=settings.ca_bundle,
         public_read_fallback=settings.public_read_fallback,
+        taking=settings.taking,
     )
 
 
@@ -327,7 +364,11 @@ async def check(settings: Settings, reactor: Any) -> Sequence[Finding]:
 
     @cache
     def fetcher() -> CurlFetcher:
-        return CurlFetcher(reactor, http_proxy=settings.http_proxy, ca_bundle=settings.ca_bundle)
+        return CurlFetcher(reactor)
+
+    @cache
+    def accesses(home: Path) -> Accesses:
+        return Accesses(fetcher(), threads, home)
 
     @cache
     def credentials() -> Credentials | None:
@@ -336,11 +377,10 @@ async def check(settings: Settings, reactor: Any) -> Sequence[Finding]:
     with TemporaryDirectory(ignore_cleanup_errors=True) as home:
         preflight = make_preflight(
             Parts(
-                settings,
+                lambda: settings,
                 threads,
                 ReactorClock(reactor),
-                fetcher=fetcher,
-                verifier=lambda: GpgVerifier(threads, settings.keyring, Path(home) / "gnupg"),
+                accesses=lambda wanted: [accesses(Path(home)).access(one) for one in wanted],
                 credentials=credentials,
                 cloud=lambda: _cloud(settings, credentials(), threads),
             )

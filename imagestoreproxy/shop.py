@@ -9,8 +9,9 @@ from typing import Protocol
 
 from imagestoreproxy.model.carrying import Fetch
 from imagestoreproxy.model.findings import Finding
-from imagestoreproxy.model.images import Listing
+from imagestoreproxy.model.images import ImageInfo, Listing
 from imagestoreproxy.model.installs import ImageState, Reconciliation
+from imagestoreproxy.model.upstreams import SourceStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,9 @@ class Store(Protocol):
     def image(self, image_uri: str) -> Shelf:
         """One image, as far as it is known."""
 
+    def versions(self, image_uri: str) -> Sequence[ImageInfo]:
+        """Give the versions of an image that can be installed by name, newest first."""
+
     def install(self, image_uri: str) -> Awaitable[ImageState]:
         """Start an install, or join the one that is going on."""
 
@@ -83,6 +87,21 @@ class Lending(Protocol):
 
     def file(self, digest: str) -> Path | None:
         """Give where a file is, or None."""
+
+
+class Supply(Protocol):
+    """What comes in from the sources, and how fast it may."""
+
+    def statuses(self) -> Sequence[SourceStatus]:
+        """Tell how each source is, in the order in which they are configured."""
+
+    @property
+    def limit_bytes_per_s(self) -> int:
+        """Of all downloads together; 0: none."""
+
+    @limit_bytes_per_s.setter
+    def limit_bytes_per_s(self, limit: int) -> None:
+        """Change it until the next start, or until the configuration is read again."""
 
 
 class Keys(Protocol):

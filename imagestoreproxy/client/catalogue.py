@@ -9,6 +9,7 @@ from typing import Any
 
 from imagestoreproxy.client.requests import FAILED, MISUSED, ClientError, Connection
 from imagestoreproxy.client.text import plain
+from imagestoreproxy.web.present import image_id
 
 NEAR_MATCHES = 10
 
@@ -55,6 +56,30 @@ def find_image(connection: Connection, name: str) -> Found:
     near = _near(connection.get("/api/dashboard"), name)
     hint = "Did you mean:\n" + _listed(near) if near else "See: image-store list"
     raise ClientError(f"No image has '{plain(name)}' in its title or URI. {hint}", FAILED)
+
+
+def versions_of(connection: Connection, found: Found) -> list[dict[str, Any]]:
+    """Give the versions of an image that can be installed by name, newest first; may be none."""
+    answer = connection.get(f"/api/images/{image_id(found.uri)}", also={404})
+    return [one for one in objects(answer, "versions") if isinstance(one.get("uri"), str)]
+
+
+def in_version(connection: Connection, found: Found, version: str) -> Found:
+    """Give one version of an image.
+
+    Raises:
+        ClientError: there is none of this name; those that there are are listed.
+    """
+    versions = versions_of(connection, found)
+    uris = [one["uri"] for one in versions if str(one.get("version")) == version]
+    if not uris and str(found.info.get("version")) == version:
+        return found
+    if not uris:
+        names = [plain(one.get("version", "")) for one in versions]
+        there = ", ".join(names or [plain(found.info.get("version") or "none that has a name")])
+        raise ClientError(f"{found.uri} has no version '{plain(version)}'. There are: {there}.")
+    known = connection.post("/api/states", [("image-uri", uris[0])])
+    return Found(uris[0], found.info, state_of(known, uris[0]), _problem(known))
 
 
 def state_of(content: Json, uri: str) -> Json:

@@ -6,8 +6,9 @@ or refuses this client; 130 after Ctrl-C.
 
 With ``--json`` one object goes to standard output, whatever happens, with these keys and those of
 the UI API: ``list`` and ``search`` ``images``, ``states``, ``sections``; ``show`` ``image``,
-``state``; ``install``, ``cancel``, ``uninstall``, ``forget`` and ``clear-error`` ``state`` (and
-``run-command`` once installed); ``status`` ``states``; ``reconcile`` ``reconciliation``; ``check``
+``state``, ``versions``; ``install``, ``cancel``, ``uninstall``, ``forget`` and ``clear-error``
+``state`` (and ``run-command`` once installed); ``status`` ``states``; ``sources`` ``sources``;
+``bandwidth`` ``limit-mb-per-s``; ``reconcile`` ``reconciliation``; ``check``
 ``ready``, ``findings``; a failure ``error-message``.
 """
 
@@ -23,6 +24,7 @@ from imagestoreproxy.client import text
 from imagestoreproxy.client.commands import Command, print_json
 from imagestoreproxy.client.login import find_login
 from imagestoreproxy.client.requests import FAILED, TIMEOUT_S, ClientError, Connection
+from imagestoreproxy.client.supply import bandwidth, show_sources
 
 URL = "http://localhost:52780"
 INTERRUPTED = 130
@@ -136,6 +138,9 @@ def parser() -> argparse.ArgumentParser:
     add("show", "show all about an image", Command.show).add_argument("image", help=image)
     install = add("install", "install an image and wait for it", Command.install)
     install.add_argument("image", help=image)
+    install.add_argument(
+        "--version", default="", metavar="V", help="this one of its versions (see: show)"
+    )
     install.add_argument("--no-wait", action="store_true", help="return once it has begun")
     add("cancel", "stop an install", Command.cancel).add_argument("image", help=image)
     status = add("status", "show work that goes on, has failed, or is gone", Command.status)
@@ -149,6 +154,10 @@ def parser() -> argparse.ArgumentParser:
         removing.add_argument("--no-wait", action="store_true", help="return once it has begun")
     clear = add("clear-error", "forget why an install failed", Command.clear_error)
     clear.add_argument("image", help=image)
+    add("sources", "show where images come from, and what is wrong there", show_sources)
+    add("bandwidth", "show or change how fast downloads may be", bandwidth).add_argument(
+        "limit", nargs="?", metavar="MB/S", help="of all together, or 'none'; until the next start"
+    )
     add("reconcile", "compare what is installed with the cloud", Command.reconcile)
     add("check", "show whether an install would find all it needs", Command.check)
     return whole

@@ -13,7 +13,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from imagestoreproxy.client import text
-from imagestoreproxy.client.catalogue import Found, find_image, objects, state_of
+from imagestoreproxy.client.catalogue import (
+    Found,
+    find_image,
+    in_version,
+    objects,
+    state_of,
+    versions_of,
+)
 from imagestoreproxy.client.login import Login
 from imagestoreproxy.client.requests import MISUSED, ClientError, Connection
 from imagestoreproxy.client.watch import REMOVING, Bar, Display, Lines, Silent, follow, is_working
@@ -49,8 +56,11 @@ class Command:
     def show(self) -> None:
         """Show all about one image."""
         found = find_image(self.connection, self.options.image)
+        versions = versions_of(self.connection, found)
         if self.options.json:
-            print_json({"image": found.info or None, "state": found.state or None})
+            print_json(
+                {"image": found.info or None, "state": found.state or None, "versions": versions}
+            )
             return
         info, state = found.info, found.state
         provider = info.get("provider")
@@ -59,6 +69,9 @@ class Command:
             "Title": info.get("title"),
             "Summary": info.get("summary"),
             "Version": info.get("version"),
+            "Versions": ", ".join(str(one.get("version", "")) for one in versions),
+            "Machine": info.get("architecture"),
+            "Support to": info.get("support-ends"),
             "Size": f"{text.number(info['size-in-mb']):.0f} MB" if "size-in-mb" in info else "",
             "Tags": ", ".join(str(tag) for tag in info.get("tags") or ()),
             "Provider": provider.get("title") if isinstance(provider, dict) else "",
@@ -77,12 +90,16 @@ class Command:
     def install(self) -> None:
         """Install an image, and follow it to its end."""
         found = find_image(self.connection, self.options.image)
+        if self.options.version:
+            found = in_version(self.connection, found, self.options.version)
         state: Json = found.state
         if "install" in _actions(state):
             state = self._act(found, "install")
         elif state.get("status") == "installed":
             self._done(found, state)
             return
+        elif not is_working(state) and (refused := found.info.get("refused")):
+            raise _impossible(found, f"is not for this cloud: {refused}")
         elif not is_working(state):
             raise _impossible(found, "cannot be installed: no store offers it now.")
         if not self.options.no_wait:

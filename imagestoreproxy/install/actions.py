@@ -82,6 +82,9 @@ class Actions:
         installation = self._inventory.newest(image_uri)
         if installation and not installation.gone and not self._is_upgrade(installation):
             return
+        info = self._sources.info(image_uri)
+        if info and info.refused:
+            raise CallerError(f"This image is not for this cloud: {info.refused}", 409)
         before = work.state if work else State.UNINSTALLED
         work = await self._begin(image_uri, source, Event.ACCEPT, before)
         if work.state is State.WAITING:  # and was not cancelled meanwhile

@@ -1,8 +1,8 @@
 """Verified files that stay for later: so that nothing is downloaded twice, and to be carried away.
 
 What is there is what the disk says: a file's time is when it was last used, so a restart has
-nothing to take up. A file that somebody has asked for has a time ahead of the clock, and stays until
-then.
+nothing to take up. A file that somebody has asked for has a time ahead of the clock, and stays
+until then.
 """
 
 from __future__ import annotations

@@ -3,12 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from imagestoreproxy.model.errors import CallerError, StoreProxyError
 from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.ports import Background, Clock, Task
 
 Check = Callable[[], Awaitable[Iterable[Finding]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One thing to look at.
+
+    Args:
+        what: stands for the check where it fails as a whole; says nothing of addresses or paths.
+        whose: begins what is said of it, for whoever may see that; empty where there is but one.
+    """
+
+    what: str
+    check: Check
+    whose: str = ""
+
+    def told(self, finding: Finding) -> Finding:
+        """Say whose it is."""
+        if not self.whose:
+            return finding
+        said = {"problem": finding.problem, "note": finding.note}
+        return replace(
+            finding, **{name: f"{self.whose}: {text}" for name, text in said.items() if text}
+        )
+
 
 KEEP_S = 30.0
 LIMIT_S = 60.0
@@ -23,14 +48,13 @@ class Preflight:
     asks for ``/readyz`` again and again must not be able to load the cloud.
 
     Args:
-        checks: what is looked at, in the order in which it is shown; the name stands for the check
-            where it fails as a whole.
+        checks: asked each time what is to be looked at, in the order in which it is shown.
         limit_s: after which a check is given up.
     """
 
     def __init__(
         self,
-        checks: Sequence[tuple[str, Check]],
+        checks: Callable[[], Sequence[Look]],
         *,
         background: Background,
         clock: Clock,
@@ -71,10 +95,11 @@ class Preflight:
 
     async def _look(self) -> None:
         try:
-            found: list[list[Finding]] = [[] for _ in self._checks]
+            looks = self._checks()
+            found: list[list[Finding]] = [[] for _ in looks]
             tasks = [
-                self._background.start(f"check of {name}", self._bounded(name, check, into))
-                for (name, check), into in zip(self._checks, found, strict=True)
+                self._background.start(f"check of {look.what}", self._bounded(look, into))
+                for look, into in zip(looks, found, strict=True)
             ]
             for task in tasks:
                 await task.ended()
@@ -83,8 +108,9 @@ class Preflight:
         finally:
             self._looking = None
 
-    async def _bounded(self, name: str, check: Check, into: list[Finding]) -> None:
+    async def _bounded(self, one: Look, into: list[Finding]) -> None:
         """Run one check; one that does not even hear that it is cancelled is left behind."""
+        name = one.what
         result: list[Finding] | None = None
 
         async def look() -> None:
@@ -92,7 +118,7 @@ class Preflight:
             wrong = "The check failed unexpectedly; the log has the details."
             found = [Finding(name, wrong)]
             try:
-                found = list(await check())
+                found = list(await one.check())
             except StoreProxyError as error:
                 found = [Finding(name, error.message)]
             finally:
@@ -105,6 +131,5 @@ class Preflight:
         if result is None:
             looking.cancel()
             late = f"There was no answer within {self._limit_s:.0f} seconds."
-            into.append(Finding(name, late))
-        else:
-            into.extend(result)
+            result = [Finding(name, late)]
+        into.extend(one.told(finding) for finding in result)

@@ -80,6 +80,9 @@ class ImageStore:
             raise CallerError("No image store offers this image.", 404)
         return Shelf(Listing((self._info(image_uri),)), [self._state(image_uri)])
 
+    def versions(self, image_uri: str) -> Sequence[ImageInfo]:
+        return self._sources.versions(image_uri)
+
     async def install(self, image_uri: str) -> ImageState:
         await self._actions.install(image_uri)
         return self._state(image_uri)
@@ -138,6 +141,10 @@ class ImageStore:
             or self._sources.source_of(uri)
         )
 
+    def _can_install(self, uri: str) -> bool:
+        info = self._sources.info(uri)
+        return bool(self._sources.source_of(uri)) and not (info and info.refused)
+
     def _state(self, uri: str) -> ImageState:
         work = self._inventory.works.get(uri)
         installation = self._inventory.newest(uri)
@@ -162,7 +169,7 @@ class ImageStore:
                 error_message=error,
                 updated_at_s=installation.installed_at_s,
             )
-        install = (Action.INSTALL,) if self._sources.source_of(uri) else ()
+        install = (Action.INSTALL,) if self._can_install(uri) else ()
         return ImageState(
             uri,
             Status.UNINSTALLED,
@@ -174,7 +181,7 @@ class ImageStore:
         )
 
     def _gone(self, uri: str, installation: Installation, error: str) -> ImageState:
-        install = (Action.INSTALL,) if self._sources.source_of(uri) else ()
+        install = (Action.INSTALL,) if self._can_install(uri) else ()
         return ImageState(
             uri,
             Status.UNINSTALLED,

@@ -19,6 +19,7 @@ class SourceStatus:
         next_at_s: when it will be asked next, Unix seconds.
         problem: why it cannot be asked, or not be believed, just now; empty when all is well.
         remark: what one should know all the same; empty if nothing.
+        is_unsigned: nobody vouches for what it shows.
     """
 
     name: str
@@ -32,3 +33,4 @@ class SourceStatus:
     next_at_s: float = 0.0
     problem: str = ""
     remark: str = ""
+    is_unsigned: bool = False

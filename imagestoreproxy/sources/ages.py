@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 
 def age(seconds: float) -> str:
     """Give ``3 days``, ``1 hour``, ``20 minutes`` or ``less than a minute``."""
@@ -10,3 +12,8 @@ def age(seconds: float) -> str:
         if count >= 1:
             return f"{count} {unit}{'s' if count > 1 else ''}"
     return "less than a minute"
+
+
+def day(now_s: float) -> str:
+    """Give the day of a moment in Unix seconds: ``2026-11-20``, in UTC."""
+    return datetime.fromtimestamp(now_s, UTC).date().isoformat()

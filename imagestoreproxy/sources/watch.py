@@ -125,6 +125,7 @@ class Watch:
             next_at_s=self._next_at_s,
             problem=self.problem,
             remark=self.source.remark,
+            is_unsigned=any(info.is_unsigned for info in images),
         )
 
     async def _keep(self) -> None:

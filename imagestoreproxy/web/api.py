@@ -14,7 +14,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from imagestoreproxy.model.errors import CallerError
 from imagestoreproxy.model.installs import Action, ImageState
-from imagestoreproxy.shop import Checks, Shelf, Store
+from imagestoreproxy.shop import Checks, Shelf, Store, Supply
 from imagestoreproxy.web.answers import (
     NOWHERE,
     Answer,
@@ -33,10 +33,12 @@ from imagestoreproxy.web.present import (
     image_uri_of,
     reconciliation_json,
     state_json,
+    versions_json,
 )
 from imagestoreproxy.web.ready import ReadyStates
 from imagestoreproxy.web.shelves import shelf_body
 from imagestoreproxy.web.streams import Streams
+from imagestoreproxy.web.supply import BandwidthPage, SourcesPage
 
 QUERY_CHARS = 500
 STATES_AT_ONCE = 5000
@@ -153,6 +155,7 @@ class Image(StorePage):
                 content["state"] = state_json(state, self.base(request))
         if not content:
             raise CallerError(f"No store offers an image {uri}, and none is installed.", 404)
+        content["versions"] = versions_json(self.store.versions(uri))
         if not self.base(request):
             content["error-message"] = NO_BASE
         return content
@@ -243,6 +246,7 @@ def make_tree(
     ready: ReadyStates,
     streams: Streams,
     checks: Checks | None = None,
+    supply: Supply | None = None,
     cache: SharedCache | None = None,
     *,
     share_cache: bool = False,
@@ -258,5 +262,8 @@ def make_tree(
         reconcile=Reconcile(store, external_url),
         **carried,
     )
+    if supply is not None:
+        api.putChild(b"sources", cast(IResource, SourcesPage(supply)))
+        api.putChild(b"bandwidth", cast(IResource, BandwidthPage(supply)))
     shared = carried if share_cache else {}
     return Folder(api=api, healthz=Health(), readyz=Ready(checks), **shared)

@@ -7,6 +7,7 @@ import binascii
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
@@ -17,6 +18,7 @@ from imagestoreproxy.model.errors import CallerError, SettingsError
 from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.model.images import ImageInfo, Section
 from imagestoreproxy.model.installs import ImageState, Progress, Reconciliation, Status
+from imagestoreproxy.model.upstreams import SourceStatus
 
 URI_CHARS = 2000
 TITLE_CHARS = 500
@@ -25,6 +27,7 @@ DESCRIPTION_CHARS = 16_384
 TAGS = 100
 TAG_CHARS = 100
 STRANGERS = 1000
+VERSIONS = 1000
 
 _TAGS = {"p", "br", "b", "strong", "i", "em", "u", "ul", "ol", "li", "a", "h3", "h4", "code", "pre"}
 _IMAGE_URI = re.compile(r"https?://[!-~]+")
@@ -124,7 +127,7 @@ def image_json(info: ImageInfo) -> Json:
     content: Json = {
         "uri": info.uri,
         "title": _text(info.title, TITLE_CHARS),
-        "summary": _text(info.summary, SUMMARY_CHARS),
+        "summary": _text(_summary(info), SUMMARY_CHARS),
         "description-html": sanitised(_text(info.description_html, DESCRIPTION_CHARS)),
         "version": _text(info.version, TAG_CHARS),
         "size-in-mb": info.size_mb,
@@ -135,7 +138,63 @@ def image_json(info: ImageInfo) -> Json:
         content["icon-uri"] = info.icon_uri
     if _is_link(info.provider.uri):
         content["provider"]["uri"] = info.provider.uri
+    if info.architecture:
+        content["architecture"] = _text(info.architecture, TAG_CHARS)
+    if info.releases:
+        content["releases"] = [_text(one, TAG_CHARS) for one in info.releases[:TAGS]]
+    if info.support_ends:
+        content["support-ends"] = _text(info.support_ends, TAG_CHARS)
+    if info.refused:
+        content["refused"] = _text(info.refused, SUMMARY_CHARS)
+    if info.is_unsigned:
+        content["unsigned"] = True
     return content
+
+
+def _summary(info: ImageInfo) -> str:
+    """Begin with what must not be overlooked: the Store tab shows nothing else of an image."""
+    unsigned = "Not signed: nobody vouches for it." if info.is_unsigned else ""
+    refused = f"Not for this cloud: {info.refused}" if info.refused else ""
+    return " ".join(filter(None, (unsigned, refused, info.summary)))
+
+
+def versions_json(infos: Sequence[ImageInfo]) -> list[Json]:
+    """Give the versions of an image, newest first."""
+    return [
+        {"version": _text(info.version, TAG_CHARS), "uri": info.uri}
+        for info in infos[:VERSIONS]
+        if is_image_uri(info.uri)
+    ]
+
+
+def source_json(status: SourceStatus) -> Json:
+    """Give one object of ``sources``; what is not known is left out."""
+    content: Json = {
+        "name": _text(status.name, TITLE_CHARS),
+        "title": _text(status.title, TITLE_CHARS),
+        "type": status.kind,
+        "url": _text(status.place, URI_CHARS),
+        "images": status.images,
+        "refused": status.refused,
+        "unsigned": status.is_unsigned,
+    }
+    for key, at_s in (
+        ("fetched-at", status.fetched_at_s),
+        ("published-at", status.published_s),
+        ("next-refresh-at", status.next_at_s),
+    ):
+        if at_s:
+            content[key] = _iso(at_s)
+    for key, text in (("problem", status.problem), ("remark", status.remark)):
+        if text:
+            content[key] = _text(text, SUMMARY_CHARS)
+    return content
+
+
+def _iso(at_s: float) -> str:
+    # A store may say any time at all; years of more than four digits are none of these.
+    bounded_s = min(max(int(at_s), 0), 253_402_300_799)
+    return datetime.fromtimestamp(bounded_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def section_json(section: Section) -> Json:

@@ -19,7 +19,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from imagestoreproxy.ports import Clock
-from imagestoreproxy.shop import Checks, Keys, Lending, Store
+from imagestoreproxy.shop import Checks, Keys, Lending, Store, Supply
 from imagestoreproxy.web.answers import StoreRequest, refusal
 from imagestoreproxy.web.api import STATES_AT_ONCE, make_tree
 from imagestoreproxy.web.auth import SignedTree
@@ -275,6 +275,7 @@ def make_site(
     reactor: IReactorTime,
     external_url: str = "",
     checks: Checks | None = None,
+    supply: Supply | None = None,
     limits: Limits | None = None,
     lending: Lending | None = None,
     share_cache: bool = False,
@@ -285,6 +286,7 @@ def make_site(
         external_url: ``http(s)://host[:port]`` as clients reach this proxy, when that is not what
             their ``Host`` header says; action URIs begin with it.
         checks: what ``/readyz`` tells; without any it is always ready.
+        supply: without any there are no pages about sources.
         lending: the cache of verified files.
         share_cache: give it to everybody who asks, unsigned, below ``/cache/``.
 
@@ -296,7 +298,7 @@ def make_site(
     streams = Streams(store, ready, reactor, most=bounds.streams)
     cache = SharedCache(lending, Sendings(reactor)) if lending else None
     url = checked_external_url(external_url)
-    tree = make_tree(store, url, ready, streams, checks, cache, share_cache=share_cache)
+    tree = make_tree(store, url, ready, streams, checks, supply, cache, share_cache=share_cache)
     nonces = Nonces(max_entries=bounds.remembered_requests, max_bytes=bounds.remembered_bytes)
     guard = SignedTree(tree, keys, clock, nonces, max_parameters=bounds.parameters)
     return StoreSite(guard, clock, reactor, bounds, streams)

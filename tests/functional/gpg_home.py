@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TEXT = b'{"format": "image:1"}\n- with a dash\n'
+PAST = ("--faked-system-time", "20200101T000000!")
 
 
 @dataclass(frozen=True)

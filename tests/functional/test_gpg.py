@@ -241,29 +241,3 @@ def test_p3_a_gpg_that_hangs_is_ended(
     monkeypatch.setenv("PATH", str(slow.parent))
     with pytest.raises(DocumentError, match="did not answer within 1 s"):
         verify(verifier, message)
-
-
-STREAMS = Path(__file__).parents[2].parent / "shared" / "data" / "streams"
-
-
-@pytest.mark.skipif(not STREAMS.is_dir(), reason="the shared sample data is not here")
-def test_a_real_clear_signed_file_is_believed_with_its_own_keyring_only(
-    threads: Threads, tmp_path: Path
-) -> None:
-    message = (
-        STREAMS / "other-real-signed/fedora-44/Fedora-Cloud-44-1.7-aarch64-CHECKSUM"
-    ).read_bytes()
-    right = GpgVerifier(threads, STREAMS / "keys/fedora-44-primary.gpg", tmp_path / "right")
-    wrong = GpgVerifier(threads, STREAMS / "keys/ubuntu-cloudimage-keyring.gpg", tmp_path / "wrong")
-    signed = verify(right, message)
-    assert signed.fingerprint in in_reactor(right.fingerprints)
-    assert b"SHA256 (Fedora-Cloud" in signed.payload
-    with pytest.raises(DocumentError, match="not in the keyring"):
-        verify(wrong, message)
-
-
-@pytest.mark.skipif(not STREAMS.is_dir(), reason="the shared sample data is not here")
-def test_a_real_mirror_that_does_not_sign_is_refused(verifier: GpgVerifier) -> None:
-    unsigned = STREAMS / "eumel8.github.io/streams/v1/index.sjson"
-    with pytest.raises(DocumentError, match="not signed"):
-        verify(verifier, unsigned.read_bytes())

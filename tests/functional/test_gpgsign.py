@@ -14,12 +14,10 @@ from imagestoreproxy.model.errors import OwnStateError
 from imagestoreproxy.outside.background import Threads
 from imagestoreproxy.outside.gpg import GpgVerifier
 from imagestoreproxy.outside.gpgsign import LONGEST_LINE_BYTES, GpgSigner
-from tests.functional.gpg_home import TEXT, Signer, fresh_home
+from tests.functional.gpg_home import PAST, TEXT, Signer, fresh_home
 from tests.functional.reactor_thread import in_reactor, running_reactor
 
 pytestmark = pytest.mark.skipif(shutil.which("gpg") is None, reason="gpg is not installed")
-
-PAST = ("--faked-system-time", "20200101T000000!")
 
 
 @pytest.fixture(scope="module")

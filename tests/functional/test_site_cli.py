@@ -23,7 +23,7 @@ from imagestoreproxy.model.installs import Action, ImageState, Progress, Status,
 from imagestoreproxy.shop import Shelf
 from imagestoreproxy.web.site import Limits, make_site
 from tests.functional.reactor_thread import in_reactor, running_reactor
-from tests.unit.memory_store import KARMIC, LUCID, FixedClock, MemoryKeys, MemoryStore
+from tests.unit.memory_store import KARMIC, LUCID, FixedClock, MemoryKeys, MemoryStore, MemorySupply
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, str(ROOT / "bin" / "image-store")]
@@ -65,13 +65,21 @@ class Server:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.store = StagedStore()
+        self.supply = MemorySupply()
         self.limits = limits
         self.port: Any = None
 
     async def start(self) -> None:
         reactor = running_reactor()
         keys = MemoryKeys({"AK": "SK"})
-        self.site = make_site(self.store, keys, SystemClock(), reactor=reactor, limits=self.limits)
+        self.site = make_site(
+            self.store,
+            keys,
+            SystemClock(),
+            reactor=reactor,
+            supply=self.supply,
+            limits=self.limits,
+        )
         self.port = reactor.listenTCP(0, self.site, interface="127.0.0.1")
 
     def stop(self) -> Deferred[Any]:
@@ -140,7 +148,9 @@ def test_every_command_answers_in_json(server: Server) -> None:
     shapes = {
         ("list",): {"images", "states", "sections"},
         ("search", "ubuntu"): {"images", "states", "sections"},
-        ("show", KARMIC): {"image", "state"},
+        ("show", KARMIC): {"image", "state", "versions"},
+        ("sources",): {"sources"},
+        ("bandwidth",): {"limit-mb-per-s"},
         ("status",): {"states"},
         ("install", "karmic", "--no-wait"): {"state"},
         ("cancel", "karmic"): {"state"},

@@ -31,6 +31,7 @@ from imagestoreproxy.model.installs import (
     Step,
 )
 from imagestoreproxy.model.signing import Pair, signed_pairs
+from imagestoreproxy.model.upstreams import SourceStatus
 from imagestoreproxy.shop import Shelf
 from imagestoreproxy.web.site import Limits, StoreChannel, StoreSite, make_site
 
@@ -74,6 +75,7 @@ class MemoryStore:
         self.trouble: BaseException | None = None
         self.found = Reconciliation(checked=len(self.images))
         self.fetched = Fetch(error="No net.")
+        self.older: dict[str, Sequence[ImageInfo]] = {}
         self._settled: dict[str, ImageState] = {}
         self._revision = 0
 
@@ -136,6 +138,9 @@ class MemoryStore:
             return Shelf(Listing(), [])
         return self._shelf([self.images[image_uri]])
 
+    def versions(self, image_uri: str) -> Sequence[ImageInfo]:
+        return self.older.get(image_uri, ())
+
     async def _act(self, name: str, image_uri: str, state: ImageState) -> ImageState:
         self.acted.append((name, image_uri))
         await self._ready()
@@ -180,6 +185,17 @@ class MemoryStore:
         self.acted.append(("reconcile", ""))
         await self._ready()
         return self.found
+
+
+class MemorySupply:
+    """Sources that are as they are told to be."""
+
+    def __init__(self) -> None:
+        self.told: list[SourceStatus] = []
+        self.limit_bytes_per_s = 0
+
+    def statuses(self) -> Sequence[SourceStatus]:
+        return self.told
 
 
 class MemoryChecks(list[Finding]):
@@ -294,6 +310,7 @@ class MemorySite:
         clock: FixedClock | None = None,
     ) -> None:
         self.store = store or MemoryStore()
+        self.supply = MemorySupply()
         self.keys = MemoryKeys({CLIENT: SECRET})
         self.clock = clock or FixedClock()
         self.reactor = ReactorClock()
@@ -304,6 +321,7 @@ class MemorySite:
             reactor=cast(IReactorTime, self.reactor),
             external_url=external_url,
             checks=MemoryChecks(findings),
+            supply=self.supply,
             limits=limits,
         )
         self._nonce = 0

@@ -135,6 +135,21 @@ def test_an_image_that_nobody_offers_is_refused(world: World) -> None:
     assert caught.value.status == 404
 
 
+def test_an_image_that_is_not_for_this_cloud_is_shown_with_the_reason_and_not_installed(
+    world: World,
+) -> None:
+    reason = "It is for armhf."
+    world.sources.offered[URI] = replace(world.sources.offered[URI], refused=reason)
+    daemon = started(world)
+    (state,) = daemon.store.image(URI).states
+    assert Action.INSTALL not in state.actions
+    with pytest.raises(CallerError) as caught:
+        result(daemon.store.install(URI))
+    assert caught.value.status == 409
+    assert reason in caught.value.message
+    assert not world.cloud.registered
+
+
 @pytest.mark.parametrize(
     ("port", "call"),
     [

@@ -35,6 +35,7 @@ from imagestoreproxy.model.installs import (
     Status,
     Step,
 )
+from imagestoreproxy.model.upstreams import SourceStatus
 from tests.unit.memory_store import CLIENT, KARMIC, LUCID, SECRET, MemorySite, MemoryStore, info
 
 DONE = ImageState(LUCID, Status.INSTALLED, emi="emi-1234ABCD", eki="eki-1", eri="eri-1")
@@ -551,3 +552,46 @@ def test_an_install_that_goes_on_already_is_joined(
     run("install", "lucid", "--no-wait")
     assert site.store.acted == []
     assert capsys.readouterr().out == "Ubuntu 10.04: downloading 40 %\n"
+
+
+def test_sources_are_told_with_problems_in_sentences_and_the_next_refresh(
+    run: Run, site: MemorySite, capsys: Captured
+) -> None:
+    site.supply.told = [
+        SourceStatus(
+            "ubuntu", "Ubuntu", "simplestreams", "https://u.example/", 5, 2,
+            next_at_s=1_795_000_000.0, problem="u.example cannot be reached.", is_unsigned=True,
+        )
+    ]  # fmt: skip
+    run("sources")
+    out = capsys.readouterr().out
+    assert "never" in out
+    assert "ubuntu cannot be asked or believed: u.example cannot be reached.\n" in out
+    assert "ubuntu is not signed" in out
+    assert "ubuntu will be asked again at 2026-11-1" in out
+
+
+def test_bandwidth_is_changed_until_the_next_start_which_is_said(
+    run: Run, site: MemorySite, capsys: Captured
+) -> None:
+    run("bandwidth", "2.5")
+    out = capsys.readouterr().out
+    assert "at most 2.5 MB/s" in out
+    assert "until the next start" in out
+    assert site.supply.limit_bytes_per_s == 2_500_000
+    run("bandwidth", "none")
+    run("bandwidth")
+    assert capsys.readouterr().out.endswith("as fast as it can.\n")
+
+
+def test_a_version_is_installed_by_its_name_and_one_that_is_not_there_lists_the_others(
+    run: Run, site: MemorySite
+) -> None:
+    older = f"{KARMIC}@0.9"
+    site.store.older = {KARMIC: [info(KARMIC, version="1.0"), info(older, version="0.9")]}
+    site.store.images[older] = info(older, version="0.9")
+    site.store.state_of[older] = ImageState(older, Status.UNINSTALLED, (Action.INSTALL,))
+    run("install", KARMIC, "--version", "0.9", "--no-wait")
+    assert site.store.acted == [("install", older)]
+    with pytest.raises(ClientError, match=r"1\.0, 0\.9"):
+        run("install", KARMIC, "--version", "7")

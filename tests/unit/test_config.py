@@ -8,6 +8,8 @@ import pytest
 
 from imagestoreproxy.config import parse
 from imagestoreproxy.model.errors import SettingsError
+from imagestoreproxy.model.images import Architecture, Virtualization
+from imagestoreproxy.model.taking import Taking
 
 API = "--api-url=http://localhost:52781/api"
 FAKE = "--fake-eucalyptus=Wbh3dvZwRiqYiX6VtOeBycxGjJhShWORy6r0ng"
@@ -21,13 +23,26 @@ def test_the_command_of_the_readme_works_word_for_word() -> None:
     assert settings.cloud == "fake"
     assert settings.fake_secret == "Wbh3dvZwRiqYiX6VtOeBycxGjJhShWORy6r0ng"
     assert settings.data_dir == Path("/var/tmp/isp")
-    assert settings.api_url == "http://localhost:52781/api"
-    assert settings.keyring == Path("fake-pubring.gpg")
+    (store,) = settings.sources
+    assert store.kind == "store"
+    assert store.name == store.url == "http://localhost:52781/api"
+    assert store.keyring == Path("fake-pubring.gpg")
     assert settings.listen == ("tcp:52780:interface=127.0.0.1",)
 
 
 def test_the_keyring_lies_in_the_data_directory_unless_said_otherwise() -> None:
-    assert parse([API, FAKE, "--data-dir=/d"]).keyring == Path("/d/keyring.gpg")
+    (store,) = parse([API, FAKE, "--data-dir=/d"]).sources
+    assert store.keyring == Path("/d/keyring.gpg")
+
+
+def test_what_the_cloud_takes_is_both_kinds_unless_said_otherwise() -> None:
+    assert parse([API, FAKE]).taking == Taking()
+    said = parse([API, FAKE, "--cloud-takes=hvm", "--cloud-architectures=amd64, aarch64"])
+    assert said.taking == Taking(
+        frozenset({Virtualization.HVM}),
+        frozenset({Architecture.X86_64, Architecture.AARCH64}),
+    )
+    assert parse([API, FAKE, "--cloud-needs-ramdisk"]).taking == Taking(needs_ramdisk=True)
 
 
 def test_several_doors_may_be_opened() -> None:
@@ -43,7 +58,11 @@ def test_the_secret_is_not_in_what_is_printed_of_the_settings() -> None:
     ("arguments", "said"),
     [
         ([API], "--cloud=ec2 with credentials, or --fake-eucalyptus"),
-        ([FAKE], "--api-url"),
+        ([API, FAKE, "--cloud-takes=xen"], "xen"),
+        ([API, FAKE, "--cloud-architectures=vax"], "vax"),
+        ([API, FAKE, "--max-bandwidth=-1"], "from 0 to 100000"),
+        ([API, FAKE, "--max-bandwidth=nan"], "from 0 to 100000"),
+        ([API, FAKE, "--connections=0"], "from 1 to 16"),
         ([API, FAKE, "--cloud=ec2"], "exclude each other"),
         ([API, "--cloud=fake"], "--fake-eucalyptus=SECRET"),
         ([API, "--fake-eucalyptus="], "not empty"),
@@ -77,7 +96,7 @@ def test_help_groups_the_options_and_shows_defaults(capsys: pytest.CaptureFixtur
         parse(["--help"])
     text = capsys.readouterr().out
     assert caught.value.code == 0
-    for heading in ("the daemon:", "the image store:", "the cloud:", "limits:"):
+    for heading in ("the daemon:", "image stores:", "the cloud:", "limits:"):
         assert heading in text
     assert "default: /var/lib/image-store-proxy" in text
     assert "default: 64" in text

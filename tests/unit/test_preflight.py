@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from imagestoreproxy.checks import compare_clocks
-from imagestoreproxy.install.preflight import LIMIT_S, Check, Preflight
+from imagestoreproxy.install.preflight import LIMIT_S, Check, Look, Preflight
 from imagestoreproxy.model.errors import CloudError, OwnStateError
 from imagestoreproxy.model.findings import Finding
 from tests.unit.memory import InlineBackground, MemoryClock, MemoryJournal
@@ -24,7 +24,7 @@ class Ground:
         self.clock = MemoryClock()
         self.journal = MemoryJournal()
         self.preflight = Preflight(
-            [("disk", self.fine), *more],
+            lambda: [Look("disk", self.fine), *(Look(what, check) for what, check in more)],
             background=InlineBackground(self.journal),
             clock=self.clock,
         )

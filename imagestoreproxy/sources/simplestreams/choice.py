@@ -79,7 +79,8 @@ class _Step(IntEnum):
 
     ARCHITECTURE = 1
     CLOUD = 2
-    FILE = 3
+    RAMDISK = 3
+    FILE = 4
 
 
 class _RefusedError(Exception):
@@ -159,7 +160,7 @@ def _build(item: Tags, virtualization: Virtualization, taking: Taking, origin: O
         reason = reasons.NOT_HVM if is_hvm else reasons.NOT_PARAVIRTUAL
         raise _RefusedError(_Step.CLOUD, reason)
     if virtualization is _PV and taking.needs_ramdisk and ftype not in WITH_RAMDISK:
-        raise _RefusedError(_Step.CLOUD, reasons.NO_RAMDISK)
+        raise _RefusedError(_Step.RAMDISK, reasons.NO_RAMDISK)
     size_bytes = _size(item.get("size"))
     sha256, sha512 = _digests(item)
     try:

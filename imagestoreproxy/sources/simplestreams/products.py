@@ -30,7 +30,7 @@ PRODUCT_BYTES = 8 * 2**20
 VERSIONS = 5_000
 VERSIONS_IN_ALL = 50_000
 ITEMS = 500
-VERSION_CHARS = 200
+VERSION_CHARS = 100
 
 Named = list[tuple[str, Any]]
 
@@ -75,11 +75,10 @@ class Products:
             MissingAliasError: the catalogue's table of aliases is damaged.
         """
         start, end = self._outline.spans[name]
-        try:
+        uri = ""
+        if name.isprintable():
             uri = image_uri(self._origin.root, self._content_id, name)
-        except UnicodeEncodeError:
-            uri = ""
-        if not uri or len(uri) > URI_CHARS - 3 * VERSION_CHARS:
+        if not uri or len(uri) > URI_CHARS - 4 * VERSION_CHARS:
             self.dropped[reasons.DAMAGED] += 1
             return
         if end - start > PRODUCT_BYTES:
@@ -103,6 +102,9 @@ class Products:
         passed_over: Counter[str] = Counter()
         known, best, offered = [], Choice(None, reasons.EMPTY, tags), ""
         for version_name, version_entry in versions:
+            if not version_name.isprintable() or not 0 < len(version_name) <= VERSION_CHARS:
+                passed_over[reasons.DAMAGED] += 1
+                continue
             version, choice = self._version(version_name, version_entry, tags, passed_over)
             known.append(version)
             if choice.build is not None:
@@ -142,8 +144,10 @@ class Products:
             entry = expanded(_object(entry), table)
             tags = inherited(outer, entry)
             found = []
-            for _, item in _members(entry, "items")[:ITEMS]:
-                if isinstance(item, dict):
+            for at, (_, item) in enumerate(_members(entry, "items")):
+                if at >= ITEMS:
+                    passed_over[reasons.TOO_LARGE] += 1
+                elif isinstance(item, dict):
                     found.append(inherited(tags, expanded(item, table)))
                 else:
                     passed_over[reasons.DAMAGED] += 1
@@ -167,7 +171,4 @@ def _members(entry: Tags, name: str) -> Named:
 
     Code points sort as the bytes of UTF-8 do, which is the order of ``LANG=C``.
     """
-    members = _object(entry.get(name, {}))
-    if any(len(one) > VERSION_CHARS or not one.isprintable() for one in members):
-        raise DocumentError(reasons.DAMAGED)
-    return sorted(members.items())
+    return sorted(_object(entry.get(name, {})).items())

@@ -21,7 +21,7 @@ from imagestoreproxy.sources.simplestreams.wanted import Wanted
 INDEX_FORMAT = "index:1.0"
 INDEX_BYTES = 8 * 2**20
 ENTRIES = 1_000
-CONTENT_ID_CHARS = 300
+CONTENT_ID_CHARS = 200
 
 
 def read_index(payload: bytes) -> Index:
@@ -52,7 +52,7 @@ def read_index(payload: bytes) -> Index:
 
 
 def _entry(content_id: str, entry: object) -> Entry:
-    if not isinstance(entry, dict) or not 0 < len(content_id) <= CONTENT_ID_CHARS:
+    if not isinstance(entry, dict) or not _is_name(content_id):
         raise DocumentError("An entry of the index must be an object with a name.")
     return Entry(
         content_id,
@@ -61,6 +61,10 @@ def _entry(content_id: str, entry: object) -> Entry:
         word(entry, "datatype"),
         updated_s(entry),
     )
+
+
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= CONTENT_ID_CHARS and text.isprintable()
 
 
 def read_products(
@@ -97,7 +101,7 @@ def read_products(
     """
     outline = outline_of(payload)
     content_id = outline.tags.get("content_id")
-    if not isinstance(content_id, str) or not 0 < len(content_id) <= CONTENT_ID_CHARS:
+    if not isinstance(content_id, str) or not _is_name(content_id):
         raise DocumentError("'content_id' of the catalogue must be a short text.")
     origin = Origin(root, mirrors, source_title, is_unsigned)
     products = Products(

@@ -29,10 +29,9 @@ UNSAFE_PATH = "Its file has a path that is not safe."
 DAMAGED = "Its entry in the catalogue is damaged."
 TOO_LARGE = "Its entry in the catalogue is larger than any needs to be."
 
-_KNOWN = frozenset(
-    ("aarch64", "amd64", "amd64v3", "arm", "arm64", "armel", "armhf", "i386", "i686")
-    + ("mips64el", "ppc64el", "riscv64", "s390x", "x86_64")
-)
+_X86 = ("amd64", "amd64v3", "i386", "i686", "x86_64")
+_ARM = ("aarch64", "arm", "arm64", "armel", "armhf")
+_KNOWN = frozenset((*_X86, *_ARM, "mips64el", "ppc64el", "riscv64", "s390x"))
 
 
 def other_architecture(word: str, taken: Iterable[Architecture]) -> str:

@@ -75,7 +75,7 @@ def end_of_value(payload: bytes, at: int) -> int:
     while True:
         step = _STEP.match(payload, at)
         if step is None:
-            raise _invalid(at, "a bracket is missing behind this")
+            raise _invalid(at, "a bracket is missing behind this, or a text is too long")
         at = step.end()
         depth += 1 if payload[at - 1] in _OPENING else -1
         if not depth:

@@ -1,0 +1,287 @@
+"""The configuration file: TOML, taken or refused as a whole, each problem with its line."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from imagestoreproxy.configlines import key_lines
+from imagestoreproxy.configtable import Problems, Table
+from imagestoreproxy.keys import UBUNTU
+from imagestoreproxy.model.errors import SettingsError
+from imagestoreproxy.model.masking import masked
+from imagestoreproxy.sources.simplestreams.uris import mirror_root
+
+DEFAULT_CONFIG = Path("/etc/image-store-proxy/config.toml")
+LIMIT_BYTES = 2**20
+SOURCES = 64
+MIRRORS = 20
+WORDS = 100
+MB = 10**6
+MINUTE_S = 60.0
+DAY_S = 86400.0
+RELEASES_URL = "https://cloud-images.ubuntu.com/releases/"
+UBUNTU_FINGERPRINTS = (
+    "D2EB44626FDDC30B513D5BB71A5D6C4C7DB87C81",
+    "4A3CE3CD565D7EB5C810E2B97FF3F408476CF100",
+)
+KINDS = ("store", "simplestreams", "carried")
+REFRESH_S = {"store": 10 * MINUTE_S, "simplestreams": 60 * MINUTE_S, "carried": 60 * MINUTE_S}
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,40}")
+_WINDOW = re.compile(r"((?:[01][0-9]|2[0-3]):[0-5][0-9])-((?:[01][0-9]|2[0-3]):[0-5][0-9])")
+_FOR_ALL = frozenset(("name", "type", "url", "title", "keyring", "fingerprints")) | {
+    "refresh-minutes",
+    "http-proxy",
+    "ca-bundle",
+}
+_KEYS: Mapping[str, frozenset[str]] = {
+    "store": _FOR_ALL,
+    "simplestreams": _FOR_ALL
+    | {"mirrors", "unsigned", "releases", "architectures", "streams", "stale-after-days"},
+    "carried": _FOR_ALL | {"path"},
+}
+_ALL_KEYS = frozenset().union(*_KEYS.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSettings:
+    """One source; equal settings make the same source.
+
+    Args:
+        kind: ``store``, ``simplestreams`` or ``carried``.
+        url: empty where ``path`` is given.
+        keyring: whose keys may sign; None: nothing is signed.
+        fingerprints: those of its keys that are believed; empty: all.
+        releases, architectures, streams: what is wanted; empty: everything.
+        http_proxy, ca_bundle: empty: the environment's, the system's.
+        stale_after_s: after how long without news one is told; 0: never.
+    """
+
+    name: str
+    kind: str
+    url: str = field(default="", repr=False)
+    path: str = ""
+    title: str = ""
+    mirrors: tuple[str, ...] = field(default=(), repr=False)
+    keyring: Path | None = None
+    fingerprints: tuple[str, ...] = ()
+    releases: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ()
+    streams: tuple[str, ...] = ()
+    refresh_s: float = 10 * MINUTE_S
+    http_proxy: str = field(default="", repr=False)
+    ca_bundle: str = ""
+    stale_after_s: float = 60 * DAY_S
+
+    @property
+    def place(self) -> str:
+        """Give URL or path, fit to be shown."""
+        return masked(self.url) if self.url else self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What holds for sources that say nothing of it.
+
+    Args:
+        keyring: of stores.
+    """
+
+    keyring: Path
+    http_proxy: str = field(default="", repr=False)
+    ca_bundle: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FileSettings:
+    """What a file says.
+
+    Args:
+        limit_bytes_per_s, connections: None where it says nothing of it.
+        window: when images may be brought up to date, ``02:00-05:00`` of local time; or empty.
+    """
+
+    sources: tuple[SourceSettings, ...] = ()
+    limit_bytes_per_s: int | None = None
+    connections: int | None = None
+    window: str = ""
+
+
+def ubuntu(defaults: Defaults) -> SourceSettings:
+    """Give the source of a proxy that was told of none: Ubuntu's released images."""
+    return SourceSettings(
+        name="ubuntu",
+        kind="simplestreams",
+        url=RELEASES_URL,
+        title="Ubuntu",
+        keyring=UBUNTU,
+        fingerprints=UBUNTU_FINGERPRINTS,
+        refresh_s=REFRESH_S["simplestreams"],
+        http_proxy=defaults.http_proxy,
+        ca_bundle=defaults.ca_bundle,
+    )
+
+
+def read_config(path: Path, defaults: Defaults, *, must_exist: bool) -> FileSettings:
+    """Read a configuration file.
+
+    Raises:
+        SettingsError: it cannot be read, or something in it cannot be meant: at most 20 lines
+            ``FILE:LINE: reason.``
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(LIMIT_BYTES + 1)
+    except FileNotFoundError:
+        if not must_exist:
+            return FileSettings()
+        raise SettingsError(f"The configuration file {path} does not exist.") from None
+    except OSError as error:
+        raise SettingsError(
+            f"The configuration file {path} cannot be read: {error.strerror}."
+        ) from error
+    if len(content) > LIMIT_BYTES:
+        raise SettingsError(f"{path}:1: The file has more than {LIMIT_BYTES} bytes.")
+    return _Reading(path, defaults).read(content)
+
+
+class _Reading:
+    def __init__(self, path: Path, defaults: Defaults) -> None:
+        self._path = path
+        self._defaults = defaults
+
+    def read(self, content: bytes) -> FileSettings:
+        text, parsed = self._parsed(content)
+        problems = Problems(self._path, key_lines(text.replace("\r\n", "\n")))
+        whole = Table(parsed, (), problems)
+        whole.only({"source", "bandwidth", "downloads", "updates"}, "table")
+        sources = self._sources(whole, problems)
+        bandwidth = whole.table("bandwidth", {"limit-mb-per-s"})
+        limit = bandwidth.number("limit-mb-per-s", 0, 100_000)
+        downloads = whole.table("downloads", {"connections"})
+        connections = downloads.number("connections", 1, 16, whole=True)
+        window = self._window(whole.table("updates", {"window"}))
+        problems.raise_any()
+        return FileSettings(
+            sources,
+            None if limit is None else round(limit * MB),
+            None if connections is None else int(connections),
+            window,
+        )
+
+    def _parsed(self, content: bytes) -> tuple[str, dict[str, Any]]:
+        try:
+            text = content.decode("utf-8")
+        except UnicodeDecodeError as error:
+            line = content.count(b"\n", 0, error.start) + 1
+            raise SettingsError(f"{self._path}:{line}: The text is not UTF-8.") from None
+        try:
+            return text, tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            said = str(error)
+            found = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", said)
+            line = int(found[1]) if found and found[1] else text.rstrip().count("\n") + 1
+            reason = said[: found.start()] if found else said
+            raise SettingsError(f"{self._path}:{line}: This is no TOML: {reason}.") from None
+        except RecursionError:
+            raise SettingsError(f"{self._path}:1: Values are nested too deeply.") from None
+
+    def _window(self, updates: Table) -> str:
+        window = updates.text("window", 1, 11)
+        found = _WINDOW.fullmatch(window)
+        if window and (found is None or found[1] == found[2]):
+            updates.wrong("window", f"must be two times like '02:00-05:00', not '{window}'")
+        return window
+
+    def _sources(self, whole: Table, problems: Problems) -> tuple[SourceSettings, ...]:
+        tables = whole.tables("source", SOURCES)
+        found = []
+        names: dict[str, int] = {}
+        places: dict[str, int] = {}
+        for table in tables:
+            settings = self._source(table)
+            found.append(settings)
+            for key, value, known in (
+                ("name", settings.name, names),
+                ("url" if settings.url else "path", _same(settings.url or settings.path), places),
+            ):
+                if value and value in known:
+                    table.wrong(key, f"is the same as that of the source in line {known[value]}")
+                elif value:
+                    known[value] = problems.line((*table.path, key))
+        return tuple(found)
+
+    def _source(self, table: Table) -> SourceSettings:
+        name = table.required("name", 40)
+        if name and not _NAME.fullmatch(name):
+            table.wrong("name", "may have only letters, digits, '.', '_' and '-'")
+        kind = table.required("type", 40)
+        if kind and kind not in KINDS:
+            table.wrong("type", f"must be one of {', '.join(KINDS)}, not '{kind}'")
+        table.only(_ALL_KEYS, "key")
+        if kind in KINDS:
+            for key in sorted(table.given & _ALL_KEYS - _KEYS[kind]):
+                table.wrong(key, f"is not for a source of type {kind}")
+        days = table.number("stale-after-days", 0, 36_500)
+        minutes = table.number("refresh-minutes", 1, 10_080)
+        return SourceSettings(
+            name=name,
+            kind=kind,
+            **self._where(table, kind),
+            title=table.text("title", 1, 100),
+            mirrors=tuple(table.urls("mirrors", MIRRORS)),
+            keyring=self._keyring(table, kind),
+            fingerprints=self._fingerprints(table, kind),
+            releases=tuple(table.texts("releases", WORDS)),
+            architectures=tuple(table.texts("architectures", WORDS)),
+            streams=tuple(table.texts("streams", WORDS)),
+            refresh_s=REFRESH_S.get(kind, MINUTE_S) if minutes is None else minutes * MINUTE_S,
+            http_proxy=table.http_proxy("http-proxy") or self._defaults.http_proxy,
+            ca_bundle=table.ca_bundle("ca-bundle") or self._defaults.ca_bundle,
+            stale_after_s=60 * DAY_S if days is None else days * DAY_S,
+        )
+
+    def _where(self, table: Table, kind: str) -> dict[str, str]:
+        if kind == "carried":
+            if {"url", "path"} <= table.given:
+                table.wrong("path", "and 'url' exclude each other: give one")
+            elif not {"url", "path"} & table.given:
+                table.missing("path", "or 'url'")
+            path = table.text("path", 1, 4000)
+            return {"url": table.url("url"), "path": str(table.beside(path)) if path else ""}
+        if "url" not in table.given:
+            table.missing("url")
+        url = table.url("url")
+        if url and kind == "simplestreams":
+            try:
+                mirror_root(url)
+            except SettingsError as error:
+                table.wrong("url", f"cannot be used: {error.message.rstrip('.')}")
+        return {"url": url.rstrip("/") if kind == "store" else url}
+
+    def _keyring(self, table: Table, kind: str) -> Path | None:
+        given = table.readable("keyring")
+        if table.flag("unsigned"):
+            for key in ("keyring", "fingerprints"):
+                if key in table.given:
+                    table.wrong(key, "and 'unsigned' exclude each other: give one")
+            return None
+        return given or (self._defaults.keyring if kind == "store" else UBUNTU)
+
+    def _fingerprints(self, table: Table, kind: str) -> tuple[str, ...]:
+        given = tuple(table.fingerprints("fingerprints", WORDS))
+        is_ubuntus = kind != "store" and "keyring" not in table.given
+        if given or not is_ubuntus or table.flag("unsigned"):
+            return given
+        return UBUNTU_FINGERPRINTS
+
+
+def _same(place: str) -> str:
+    scheme, mark, rest = place.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme.lower()}{mark}{host.lower()}{slash}{path}".rstrip("/") if mark else place
