@@ -8,7 +8,7 @@ With ``--json`` one object goes to standard output, whatever happens, with these
 the UI API: ``list`` and ``search`` ``images``, ``states``, ``sections``; ``show`` ``image``,
 ``state``, ``versions``; ``install``, ``cancel``, ``uninstall``, ``forget`` and ``clear-error``
 ``state`` (and ``run-command`` once installed); ``status`` ``states``; ``sources`` ``sources``;
-``bandwidth`` ``limit-mb-per-s``; ``reconcile`` ``reconciliation``; ``check``
+``bandwidth`` ``limit-mb-per-s``; ``export`` ``images``, ``file``; ``import`` ``images``; ``reconcile`` ``reconciliation``; ``check``
 ``ready``, ``findings``; a failure ``error-message``.
 """
 
@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 
 from imagestoreproxy import __version__
 from imagestoreproxy.client import text
+from imagestoreproxy.client.carrying import add_commands as add_carrying
 from imagestoreproxy.client.commands import Command, print_json
 from imagestoreproxy.client.login import find_login
 from imagestoreproxy.client.requests import FAILED, TIMEOUT_S, ClientError, Connection
@@ -37,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     options = parser().parse_args(arguments)
     try:
+        if alone := getattr(options, "alone", None):
+            alone(options)  # without any proxy
+            return 0
         login = find_login(
             os.environ,
             client_id=options.client_id,
@@ -158,6 +162,7 @@ def parser() -> argparse.ArgumentParser:
     add("bandwidth", "show or change how fast downloads may be", bandwidth).add_argument(
         "limit", nargs="?", metavar="MB/S", help="of all together, or 'none'; until the next start"
     )
+    add_carrying(add, image)
     add("reconcile", "compare what is installed with the cloud", Command.reconcile)
     add("check", "show whether an install would find all it needs", Command.check)
     return whole

@@ -153,6 +153,11 @@ class Carried:
             for sha256, message in messages.items():
                 await self._records.keep_evidence(sha256, message)
         document = await self.reread(image_uri, image.signed_text(messages))
+        if {file.digest for file in document.files} - {file.digest for file in image.files}:
+            raise DocumentError(
+                f"What was carried of {image_uri} is for a cloud of another kind: this one needs"
+                " other files of it. Export it from a proxy that was told the same of its cloud."
+            )
         owner = self._owner(image_uri)
         memory = owner.name if owner else self.name
         check_serial(document, await self._records.highest_serial(memory, image_uri))
