@@ -8,8 +8,8 @@ With ``--json`` one object goes to standard output, whatever happens, with these
 the UI API: ``list`` and ``search`` ``images``, ``states``, ``sections``; ``show`` ``image``,
 ``state``, ``versions``; ``install``, ``cancel``, ``uninstall``, ``forget`` and ``clear-error``
 ``state`` (and ``run-command`` once installed); ``status`` ``states``; ``sources`` ``sources``;
-``bandwidth`` ``limit-mb-per-s``; ``export`` ``images``, ``file``; ``import`` ``images``; ``reconcile`` ``reconciliation``; ``check``
-``ready``, ``findings``; a failure ``error-message``.
+``bandwidth`` ``limit-mb-per-s``; ``export`` ``images``, ``file``; ``import`` ``images``;
+``reconcile`` ``reconciliation``; ``check`` ``ready``, ``findings``; a failure ``error-message``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An archive of verified files with their signed documents, written while they come from a proxy."""
+"""An archive of verified files and signed documents, written while they come from a proxy."""
 
 from __future__ import annotations
 
