@@ -36,6 +36,7 @@ class Carriage:
 
     Attributes:
         depot: the cache.
+        here: what was carried here.
         lending: what others may have.
     """
 
@@ -50,14 +51,14 @@ class Carriage:
         taking: Taking,
     ) -> None:
         self.depot = DepotDirectory(data_dir / CACHE)
-        self._here = DepotDirectory((data_dir / CARRIED).absolute())
-        self.lending = Lending([self.depot, self._here], background)
+        self.here = DepotDirectory((data_dir / CARRIED).absolute())
+        self.lending = Lending([self.depot, self.here], background)
         self._sources: Sequence[Source] = ()
         self._records = records
         self._background = background
         self._clock = clock
         self._taking = taking
-        self._carried = self.directory(CARRIED, self._here.path, verifiers, title=TITLE)
+        self._carried = self.directory(CARRIED, self.here.path, verifiers, title=TITLE)
         self._looking: Task | None = None
 
     def directory(self, name: str, path: Path, verifiers: Verifiers, *, title: str = "") -> Carried:
@@ -127,7 +128,7 @@ class Carriage:
         return self._all()
 
     def _all(self) -> list[Source]:
-        return [*self._sources, *([self._carried] if self._here.exists() else [])]
+        return [*self._sources, *([self._carried] if self.here.exists() else [])]
 
     def start(self, replace: Callable[[Sequence[Source]], Awaitable[None]]) -> None:
         """Begin to look whether something is carried here.
@@ -144,10 +145,10 @@ class Carriage:
             await self._looking.ended()
 
     async def _look(self, replace: Callable[[Sequence[Source]], Awaitable[None]]) -> None:
-        is_there = self._here.exists()
+        is_there = self.here.exists()
         while not is_there:
             await self._clock.sleep(LOOK_S)
-            is_there = await self._background.run(lambda _stop: self._here.exists())
+            is_there = await self._background.run(lambda _stop: self.here.exists())
             if is_there:
                 await replace(self._all())
 

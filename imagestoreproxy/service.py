@@ -125,6 +125,7 @@ class Proxy(Service):
             cloud=(cloud := _cloud(settings, cloud_keys, self._cloud_threads)),
             disk=self._disk,
             depot=self._carriage.depot,
+            lenders=[self._carriage.here],
             disk_images=QemuImg(self._threads),
             records=self._records,
             background=self._threads,

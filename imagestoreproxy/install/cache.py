@@ -11,6 +11,7 @@ import hashlib
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 from imagestoreproxy.depots import Depot, StoredFile
 from imagestoreproxy.model.carrying import CarriedImage, carried_image, referred
@@ -29,6 +30,7 @@ class Cache:
     """The depot in the data directory.
 
     Args:
+        others: where files may lie as well; they are lent, and neither kept nor dropped here.
         limit_bytes: what may lie there unasked; 0 for nothing.
     """
 
@@ -36,6 +38,7 @@ class Cache:
         self,
         depot: Depot,
         *,
+        others: Sequence[Depot] = (),
         disk: Disk,
         records: Records,
         background: Background,
@@ -44,6 +47,7 @@ class Cache:
         limit_bytes: int,
     ) -> None:
         self._depot = depot
+        self._others = others
         self._disk = disk
         self._records = records
         self._background = background
@@ -82,8 +86,9 @@ class Cache:
         if not (self._limit_bytes or is_asked_for) or not document.fingerprint:
             return None
         messages = await self._messages(document)
-        until_s = self._clock.now_s() + (KEPT_S if is_asked_for else 0.0)
-        return await self._background.run(partial(self._keep, token, document, messages, until_s))
+        return await self._background.run(
+            partial(self._keep, token, document, messages, is_asked_for)
+        )
 
     async def asked_for(self, document: ImageDocument) -> CarriedImage | None:
         """Keep an image for a day if all of it is here already, and give it."""
@@ -102,7 +107,7 @@ class Cache:
     def lend(self, token: str, file: ImageFile) -> bool:
         """Put a file where its download would be; who reads it checks it. Blocks."""
         with self._turn:
-            path = self._depot.file(file.digest)
+            path = self._anywhere(file.digest)
             if path is None or path.stat().st_size != file.size_bytes:
                 return False
             target = self._disk.path(token, download_name(file))
@@ -113,7 +118,11 @@ class Cache:
 
     def has(self, file: ImageFile) -> bool:
         """Tell whether a file is here. Blocks."""
-        return self._depot.file(file.digest) is not None
+        return self._anywhere(file.digest) is not None
+
+    def _anywhere(self, digest: str) -> Path | None:
+        found = (depot.file(digest) for depot in (self._depot, *self._others))
+        return next((path for path in found if path), None)
 
     def is_damaged(self, file: ImageFile) -> None:
         """Drop a file that is not what it was. Blocks."""
@@ -180,12 +189,16 @@ class Cache:
         token: str,
         document: ImageDocument,
         messages: Mapping[str, bytes],
-        until_s: float,
+        is_asked_for: bool,
         stop: Stop,
     ) -> CarriedImage | None:
+        until_s = self._clock.now_s() + (KEPT_S if is_asked_for else 0.0)
         with self._turn:
             for file in document.files:
                 path = self._disk.path(token, download_name(file))
+                is_elsewhere = any(depot.file(file.digest) for depot in self._others)
+                if is_elsewhere and not is_asked_for:
+                    continue
                 if path.exists() and path.stat().st_size == file.size_bytes:
                     self._depot.take(path, file.digest, until_s)
         found = self._list(document, messages, until_s, stop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imagestoreproxy.depots import Depot
@@ -35,7 +36,12 @@ from imagestoreproxy.ports import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
-    """What stands behind each port."""
+    """What stands behind each port.
+
+    Args:
+        depot: the cache of verified files.
+        lenders: where such files lie as well.
+    """
 
     sources: Sources
     cloud: Cloud
@@ -46,6 +52,7 @@ class Outside:
     background: Background
     clock: Clock
     journal: Journal
+    lenders: Sequence[Depot] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +94,7 @@ class Inside:
         )
         self.cache = Cache(
             outside.depot,
+            others=outside.lenders,
             disk=disk,
             records=records,
             background=background,
