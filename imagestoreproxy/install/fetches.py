@@ -158,7 +158,10 @@ class Fetches:
         await self._bring(work, document)
         image = await self._cache.keep(install.token, document, is_asked_for=True)
         if image is None:
-            raise InstallError(f"{install.image_uri} was given up while it came: make room.")
+            raise InstallError(
+                f"Not all of {install.image_uri} is here: what is signed about it was not kept, or"
+                " its files were given up for lack of room. Make room, and try again."
+            )
         await self._background.run(lambda _stop: self._disk.remove(install.token))
         return image
 

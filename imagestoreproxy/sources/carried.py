@@ -217,6 +217,7 @@ class Here:
         return f"{self._base_url}{digest}"
 
     async def load(self) -> tuple[CarriedImage, ...]:
+        self._stamp = None
         return await self.images() or ()
 
     async def images(self) -> tuple[CarriedImage, ...] | None:

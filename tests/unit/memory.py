@@ -17,6 +17,7 @@ from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock as TwistedClock
 
+from imagestoreproxy.depots import Depot
 from imagestoreproxy.install.inside import Inside, InstallLimits, Outside
 from imagestoreproxy.model.bundles import Stored, Upload
 from imagestoreproxy.model.errors import Cancelled, DigestError, FetchError
@@ -526,6 +527,8 @@ class Daemon:
 
     def __init__(self, inside: Inside, clock: MemoryClock, journal: MemoryJournal) -> None:
         self.inventory = inside.inventory
+        self.cache = inside.cache
+        self.fetches = inside.fetches
         self.actions = inside.actions
         self.store = inside.store
         self.reconciler = inside.reconciler
@@ -538,6 +541,7 @@ def boot(
     *,
     around: Callable[[Any], Any] = lambda port: port,
     limits: InstallLimits = LIMITS,
+    lenders: Sequence[Depot] = (),
 ) -> Daemon:
     """Wire the inside to a world; ``around`` may wrap each port that leaves something behind."""
     journal, clock = MemoryJournal(), MemoryClock()
@@ -546,6 +550,7 @@ def boot(
         cloud=around(world.cloud),
         disk=world.disk,
         depot=DepotDirectory(world.disk.directory / "cache"),
+        lenders=lenders,
         disk_images=NoDiskImages(),
         records=around(world.records),
         background=InlineBackground(journal),
