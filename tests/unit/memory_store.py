@@ -32,7 +32,7 @@ from imagestoreproxy.model.installs import (
 )
 from imagestoreproxy.model.signing import Pair, signed_pairs
 from imagestoreproxy.model.upstreams import SourceStatus
-from imagestoreproxy.shop import Shelf
+from imagestoreproxy.shop import Lending, Shelf
 from imagestoreproxy.web.site import Limits, StoreChannel, StoreSite, make_site
 
 NOW_S = 1_795_000_000.0
@@ -249,9 +249,19 @@ class Reply:
 
 
 class Transport(StringTransport):
-    """Says when it was aborted."""
+    """Says when it was aborted.
+
+    Attributes:
+        is_slow: whoever writes has to pause after each large block.
+    """
 
     aborted = False
+    is_slow = False
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        if self.is_slow and len(data) > 10_000 and self.producer is not None:
+            self.producer.pauseProducing()
 
     def abortConnection(self) -> None:  # noqa: N802
         self.aborted = True
@@ -308,6 +318,8 @@ class MemorySite:
         limits: Limits | None = None,
         findings: Sequence[Finding] = (),
         clock: FixedClock | None = None,
+        lending: Lending | None = None,
+        share_cache: bool = False,
     ) -> None:
         self.store = store or MemoryStore()
         self.supply = MemorySupply()
@@ -323,6 +335,8 @@ class MemorySite:
             checks=MemoryChecks(findings),
             supply=self.supply,
             limits=limits,
+            lending=lending,
+            share_cache=share_cache,
         )
         self._nonce = 0
 
