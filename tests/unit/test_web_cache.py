@@ -1,5 +1,7 @@
 """The pages for carrying: who may ask, what is sent, and how a slow client ends."""
 
+# mypy: allow-untyped-calls
+
 from __future__ import annotations
 
 from pathlib import Path
