@@ -90,7 +90,7 @@ def _found(
 
 def _is_own_part(name: str) -> bool:
     kind = kind_of(name)
-    return kind is not None and (kind is not FileKind.IMAGE or name.split(".")[0] == "image")
+    return kind is not None and (kind is not FileKind.IMAGE or name.partition(".")[0] == "image")
 
 
 def _parts(directory: str, names: Sequence[str]) -> Mapping[FileKind, str]:

@@ -67,7 +67,7 @@ class StoreWords:
     url: str = ""
     content_id: str = CONTENT_ID
     expires_days: int = EXPIRES_DAYS
-    provider: Provider = Provider()
+    provider: Provider = field(default_factory=Provider)
     sections: tuple[SectionWords, ...] = ()
     images: Mapping[str, ImageWords] = field(default_factory=dict)
 
