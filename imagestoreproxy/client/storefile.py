@@ -13,6 +13,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
+from imagestoreproxy.client.local import LONGEST_EXPIRES_DAYS
 from imagestoreproxy.configlines import Path as KeyPath
 from imagestoreproxy.configlines import key_lines
 from imagestoreproxy.configtable import Problems, Table, is_http_url
@@ -28,7 +29,6 @@ from imagestoreproxy.sources.publishing.words import (
 )
 
 LIMIT_BYTES = 4 * 2**20
-LONGEST_EXPIRES_DAYS = 3650
 IMAGES = 10_000
 SECTIONS = 200
 # A text is one line of a document, and GnuPG signs no line of more than 20 kB.

@@ -73,7 +73,7 @@ class Publications:
     def current(self) -> Path | None:
         """Give the tree that is seen now."""
         try:
-            target = Path(os.readlink(self.public))
+            target = self.public.readlink()
         except OSError:
             return None
         is_ours = target.parts[:1] == (self._store.name,) and len(target.parts) == 2
@@ -120,6 +120,11 @@ class Publications:
             link.symlink_to(Path(self._store.name) / shown.name)
             link.rename(self.public)
             _sync(self.directory)
+
+    def discard(self, tree: NewTree) -> None:
+        """Remove a tree that shall not be shown."""
+        with suppress(OSError):  # the next publication tries again
+            _remove(tree.path)
 
     def clean(self, previous: Path | None) -> None:
         """Remove all trees but the one that is seen and the one before.

@@ -76,7 +76,7 @@ def opened(path: Path) -> Iterator[WholeFile]:
     with _plain_words(path):
         file = path.open("rb", buffering=0)
     with file:
-        yield WholeFile(file, path)  # type: ignore[arg-type]
+        yield WholeFile(file, path)
 
 
 @contextmanager
