@@ -150,7 +150,7 @@ def test_a_path_gives_an_image_another_name_and_must_be_there() -> None:
         StoreWords(images={"other": ImageWords(title="Other")}),
         StoreWords(sections=(SectionWords("All", images=("other",)),)),
     ):
-        with pytest.raises(SettingsError, match="store.toml: "):
+        with pytest.raises(SettingsError, match=r"store\.toml: "):
             candidates(listing, "x", words)
 
 
