@@ -396,7 +396,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_publication(publisher: Publisher) -
         new = publisher.directory / "disk.new"
         new.write_bytes(bytes([number + 1]) * 100_000)
         new.replace(publisher.directory / "disk.img")
-        with subprocess.Popen(publisher.command(), stdout=-3, stderr=-3) as running:
+        with subprocess.Popen(publisher.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
             try:
                 running.wait(moments.uniform(takes_s * 0.4, takes_s * 1.1))
             except subprocess.TimeoutExpired:
