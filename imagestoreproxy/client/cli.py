@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from imagestoreproxy import __version__
 from imagestoreproxy.client import text
 from imagestoreproxy.client.commands import Command, print_json
+from imagestoreproxy.client.local import add_local_commands
 from imagestoreproxy.client.login import find_login
 from imagestoreproxy.client.requests import FAILED, TIMEOUT_S, ClientError, Connection
 from imagestoreproxy.client.supply import bandwidth, show_sources
@@ -37,6 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     options = parser().parse_args(arguments)
     try:
+        if local := getattr(options, "local", None):  # needs no proxy, and nobody's secret
+            local(options)
+            sys.stdout.flush()
+            return 0
         login = find_login(
             os.environ,
             client_id=options.client_id,
@@ -158,6 +163,7 @@ def parser() -> argparse.ArgumentParser:
     add("bandwidth", "show or change how fast downloads may be", bandwidth).add_argument(
         "limit", nargs="?", metavar="MB/S", help="of all together, or 'none'; until the next start"
     )
+    add_local_commands(add)
     add("reconcile", "compare what is installed with the cloud", Command.reconcile)
     add("check", "show whether an install would find all it needs", Command.check)
     return whole
