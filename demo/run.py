@@ -184,8 +184,8 @@ def _show_cloud(stage: Stage, state: dict[str, Any]) -> None:
 
 
 def _show_what_next(stage: Stage) -> None:
-    tool = short(Path(sys.executable).with_name("image-store"))
-    tool += f" --credentials-dir {short(stage.credentials.directory)}"
+    program = short(Path(sys.executable).with_name("image-store"))
+    tool = f"{program} --credentials-dir {short(stage.credentials.directory)}"
     if stage.proxy.url != f"http://localhost:{PROXY_PORT}":
         tool += f" --url {stage.proxy.url}"
     until = time.strftime("%H:%M", time.localtime(time.time() + LONG_LIFETIME_S))
@@ -195,7 +195,7 @@ Everything keeps running; the logs are in {short(DATA / "run")}/. In another ter
 
   {tool} list
   {tool} sources
-{stage.store.what_next.format(tool=tool)}
+{stage.store.what_next.format(tool=tool, program=program)}
 A request as the Store tab signs it (good until {until}):
 
   {_curl_line(stage.proxy.url, "/api/dashboard")}

@@ -31,7 +31,8 @@ class Store:
         options: of the proxy.
         title: of the image to install.
         contents: what the cloud must get, by kind; files in .gz are unpacked for that.
-        what_next: lines for people, with ``{tool}`` for the command line.
+        what_next: lines for people, with ``{tool}`` for the command line with its login, and
+            ``{program}`` for it without.
     """
 
     url: str
@@ -96,7 +97,9 @@ def mirror(stack: ExitStack, run: Path) -> Store:
         f'[[source]]\nname = "demo"\ntitle = "The demo\'s mirror"\ntype = "simplestreams"\n'
         f'url = "{url}"\nkeyring = "{keyring}"\nrefresh-minutes = 1\n'
     )
-    shown = " ".join(["{tool}", "publish", short(directory), *(f"'{one}'" for one in publish[3:])])
+    shown = " ".join(
+        ["{program}", "publish", short(directory), *(f"'{one}'" for one in publish[3:])]
+    )
     return Store(
         url,
         "published by image-store publish, served by image-store serve",
