@@ -41,7 +41,7 @@ def publish_directory(options: argparse.Namespace) -> None:
         print_json(described(report, words, options.form, public))
     else:
         for line in _lines(report, words, options, public):
-            print(text.plain(line))
+            print(line)
 
 
 def _words(options: argparse.Namespace, directory: Path) -> StoreWords:
@@ -64,8 +64,8 @@ def _lines(
 ) -> list[str]:
     unchanged = report.images - len(report.fresh)
     lines = [
-        f"Published {report.images} images: {len(report.fresh)} new or changed, {unchanged} "
-        f"unchanged; {report.read_bytes} bytes read."
+        f"Published {report.images} image{'' if report.images == 1 else 's'}: {len(report.fresh)} "
+        f"new or changed, {unchanged} unchanged; {report.read_bytes} bytes read."
     ]
     if report.fresh:
         lines.append(f"  New or changed: {', '.join(report.fresh)}")

@@ -66,7 +66,8 @@ def format_of(head: bytes, path: str) -> FileFormat:
     if what := other or looks_like(inside):
         raise SettingsError(f"{path} is {what}, and no disk, file system or tarball.")
     if not inside:
-        raise SettingsError(f"{path} is empty.")
+        what = "is empty" if not head else "begins like compressed data, but holds nothing"
+        raise SettingsError(f"{path} {what}.")
     return FileFormat.RAW
 
 

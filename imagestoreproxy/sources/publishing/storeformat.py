@@ -90,13 +90,18 @@ def _shown(offer: Offer, url: str) -> dict[str, Any]:
         "description-html": words.description_html + _run_notes(offer),
         "version": offer.version.name,
         "tags": list(words.tags),
-        "provider": {"title": offer.provider.title, "uri": offer.provider.uri},
+        "provider": _filled({"title": offer.provider.title, "uri": offer.provider.uri}),
         "architecture": offer.architecture.value,
         "icon-uri": f"{url}/{icon}" if icon.startswith("files/") else icon,
         "login-user": words.login_user,
         "ports": list(words.ports),
     }
-    return {name: value for name, value in content.items() if value not in ("", [])}
+    return _filled(content)
+
+
+def _filled(content: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what nobody said."""
+    return {name: value for name, value in content.items() if value not in ("", [], {})}
 
 
 def _listed(offer: Offer, url: str) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class Catalogue:
 
 def catalogues(offers: Sequence[Offer], store: StoreWords, now_s: float) -> tuple[Catalogue, ...]:
     """Give the products and then the index that names them."""
-    updated = formatdate(now_s)
+    updated = formatdate(now_s).replace("-0000", "+0000")  # as all others write it
     prefix = store.content_id.partition(":")[0]
     products = {f"{prefix}:{offer.id}:{_arch(offer)}": _product(offer) for offer in offers}
     path = f"streams/v1/{store.content_id}"
@@ -119,7 +119,7 @@ def _product(offer: Offer) -> dict[str, Any]:
 def _version(offer: Offer, version: Version) -> dict[str, Any]:
     return {
         "label": "release",
-        "pubname": f"{offer.id}-{version.name}",
+        "pubname": f"{offer.id.removesuffix(f'-{version.name}')}-{version.name}",
         "items": {_ftype(one): _item(one) for one in version.files},
     }
 
