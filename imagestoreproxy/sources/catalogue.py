@@ -20,7 +20,8 @@ AT_A_STRETCH = 500
 # What one store may have to answer at a time; a silent one would pile up more and more.
 SEARCHES = 4
 SEARCH_WAIT_S = 5.0
-FOUND = 20_000
+# What one source is shown of; more helps nobody.
+FOUND = 2_000
 TURN_S = 0.02
 CARRIED = "carried"
 
@@ -253,6 +254,8 @@ class Catalogue:
         images = await self._background.run(lambda _stop: index.search(query, FOUND, source=name))
         title = f"Found: {watch.source.title}" if len(self._watches) > 1 else "Found"
         note = watch.note(self._clock.now_s())
+        if len(images) == FOUND:
+            note = f"The first {FOUND}; more words find less. {note}".strip()
         section = Section(title, note, tuple(info.uri for info in images))
         return Listing(tuple(images), (section,) if images else ())
 
