@@ -9,7 +9,7 @@ the UI API: ``list`` and ``search`` ``images``, ``states``, ``sections``; ``show
 ``state``, ``versions``; ``install``, ``cancel``, ``uninstall``, ``forget`` and ``clear-error``
 ``state`` (and ``run-command`` once installed); ``status`` ``states``; ``sources`` ``sources``;
 ``bandwidth`` ``limit-mb-per-s``; ``reconcile`` ``reconciliation``; ``check``
-``ready``, ``findings``; a failure ``error-message``.
+``ready``, ``findings``; ``publish`` what was published; a failure ``error-message``.
 """
 
 from __future__ import annotations

@@ -396,7 +396,9 @@ def test_a_kill_at_any_moment_leaves_a_whole_publication(publisher: Publisher) -
         new = publisher.directory / "disk.new"
         new.write_bytes(bytes([number + 1]) * 100_000)
         new.replace(publisher.directory / "disk.img")
-        with subprocess.Popen(publisher.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+        with subprocess.Popen(
+            publisher.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as running:
             try:
                 running.wait(moments.uniform(takes_s * 0.4, takes_s * 1.1))
             except subprocess.TimeoutExpired:
@@ -586,12 +588,35 @@ def test_a_proxy_installs_what_was_published_and_sees_what_is_newer(
             publisher.publish()
             daemon.end()
             daemon.start()
-            images = daemon.proxy.get("/api/dashboard")["images"]
-            assert {one["version"] for one in images if one["uri"] == web} == {"2.1.1"}
-            state = daemon.state(web)
-            assert state["is-upgrade"]
+
+            def offers_newer() -> bool:
+                images = daemon.proxy.get("/api/dashboard")["images"]
+                return {one["version"] for one in images if one["uri"] == web} == {"2.1.1"}
+
+            # What was remembered is shown until the source has answered.
+            wait_for("the newer version", offers_newer)
+            assert daemon.state(web)["is-upgrade"]
             daemon.act(web, "install")
             done = daemon.wait(web, "installed")
             assert done["installed-version"] == "2.1.1"
+        finally:
+            daemon.end()
+
+
+def test_a_proxy_installs_from_a_published_mirror(publisher: Publisher, tmp_path: Path) -> None:
+    publisher.publish("--format", "simplestreams")
+    config = tmp_path / "config.toml"
+    config.write_text(
+        f'[[source]]\nname = "site"\ntype = "simplestreams"\nurl = "{publisher.url}/"\n'
+        f'keyring = "{publisher.public / "keyring.gpg"}"\n'
+    )
+    daemon = Daemon(tmp_path, f"--config={config}", f"--fake-eucalyptus={SECRET}", "--debug")
+    with serving(publisher):
+        daemon.start()
+        try:
+            listed = wait_for("the catalogue", lambda: daemon.proxy.get("/api/dashboard")["images"])
+            uri = next(one["uri"] for one in listed if one["title"].startswith("Uec"))
+            daemon.act(uri, "install")
+            assert re.fullmatch("eri-[0-9a-f]{8}", daemon.wait(uri, "installed")["eri"])
         finally:
             daemon.end()
