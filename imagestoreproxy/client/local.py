@@ -12,12 +12,15 @@ from typing import Any
 
 from imagestoreproxy.client.requests import FAILED, MISUSED, ClientError
 from imagestoreproxy.model.errors import SettingsError, StoreProxyError
+from imagestoreproxy.sources.publishing.words import (
+    EXPIRES_DAYS,
+    PORT,
+    STORE,
+    STORE_FILE,
+    STREAMS,
+)
 
-PORT = 52781
 DEFAULT_LISTEN = f"tcp:{PORT}"
-STORE, STREAMS = "store", "simplestreams"
-STORE_FILE = "store.toml"
-LONGEST_EXPIRES_DAYS = 3650
 
 Local = Callable[[argparse.Namespace], None]
 AddCommand = Callable[[str, str, Any], argparse.ArgumentParser]
@@ -50,7 +53,7 @@ def add_local_commands(add: AddCommand) -> None:
     )  # fmt: skip
     publish.add_argument(
         "--expires-days", type=int, metavar="N",
-        help="how long proxies believe it without another publication (default: 90)",
+        help=f"how long proxies believe it without another publication (default: {EXPIRES_DAYS})",
     )  # fmt: skip
     publish.add_argument(
         "--gnupg-home", default="", metavar="DIR", help="where the key is (default: gpg's own)"

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Protocol
 
 from imagestoreproxy.client.inspection import Inspection, listing_of
-from imagestoreproxy.client.local import STORE, STREAMS
 from imagestoreproxy.outside.publication import NewTree, Publications
 from imagestoreproxy.sources.publishing import storeformat, streamsformat
 from imagestoreproxy.sources.publishing.candidates import Candidate, candidates
@@ -30,7 +29,7 @@ from imagestoreproxy.sources.publishing.offers import (
     make_offer,
     published_files,
 )
-from imagestoreproxy.sources.publishing.words import StoreWords
+from imagestoreproxy.sources.publishing.words import STORE, STREAMS, StoreWords
 
 DAY_S = 86400.0
 _SERIAL = re.compile(rb'^ "serial": ([0-9]{1,16}),$', re.MULTILINE)

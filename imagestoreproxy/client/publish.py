@@ -14,13 +14,18 @@ from pathlib import Path
 
 from imagestoreproxy.client import text
 from imagestoreproxy.client.commands import print_json
-from imagestoreproxy.client.local import LONGEST_EXPIRES_DAYS, PORT, STORE_FILE, STREAMS
 from imagestoreproxy.client.publication import Publishing, Report, described
 from imagestoreproxy.client.storefile import read_store
 from imagestoreproxy.configtable import is_http_url
 from imagestoreproxy.model.errors import SettingsError
 from imagestoreproxy.outside.gpgsign import GpgSigner
-from imagestoreproxy.sources.publishing.words import StoreWords
+from imagestoreproxy.sources.publishing.words import (
+    LONGEST_EXPIRES_DAYS,
+    PORT,
+    STORE_FILE,
+    STREAMS,
+    StoreWords,
+)
 
 
 def publish_directory(options: argparse.Namespace) -> None:

@@ -13,7 +13,6 @@ from html import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
-from imagestoreproxy.client.local import LONGEST_EXPIRES_DAYS
 from imagestoreproxy.configlines import Path as KeyPath
 from imagestoreproxy.configlines import key_lines
 from imagestoreproxy.configtable import Problems, Table, is_http_url
@@ -23,6 +22,7 @@ from imagestoreproxy.sources.publishing.names import architecture_named
 from imagestoreproxy.sources.publishing.words import (
     CONTENT_ID,
     EXPIRES_DAYS,
+    LONGEST_EXPIRES_DAYS,
     ImageWords,
     SectionWords,
     StoreWords,

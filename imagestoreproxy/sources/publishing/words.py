@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 from imagestoreproxy.model.errors import SettingsError
 from imagestoreproxy.model.images import Architecture, Provider, Virtualization
 
+PORT = 52781
+STORE, STREAMS = "store", "simplestreams"
+STORE_FILE = "store.toml"
 EXPIRES_DAYS = 90
+LONGEST_EXPIRES_DAYS = 3650
 CONTENT_ID = "org.example.store:released:download"
 
 
