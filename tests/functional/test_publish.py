@@ -11,6 +11,7 @@ import random
 import re
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import tarfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from imagestoreproxy.outside.background import Threads
 from imagestoreproxy.outside.gpg import GpgVerifier
 from imagestoreproxy.sources.document import read_document
 from imagestoreproxy.sources.storeapi import read_listing, read_search
+from imagestoreproxy.web.published import CONNECTIONS_OF_ONE
 from tests.functional.gpg_home import Signer, fresh_home
 from tests.functional.reactor_thread import in_reactor, running_reactor
 from tests.functional.rig import ROOT, SECRET, Daemon, Process, free_port, wait_for
@@ -522,6 +524,25 @@ def test_a_signal_ends_the_server_in_order(publisher: Publisher, number: int) ->
     with serving(publisher) as server:
         assert server.end(number) == 0
         assert "GET" not in server.said()
+
+
+def test_connections_that_wait_and_readers_that_do_not_read_keep_nobody_out(
+    publisher: Publisher,
+) -> None:
+    (publisher.directory / "disk.img").write_bytes(bytes(32 * 2**20))
+    publisher.publish()
+    path = next(publisher.public.glob("files/*/disk.img")).relative_to(publisher.public)
+    address = ("127.0.0.1", int(publisher.url.rpartition(":")[2]))
+    request = f"GET /{path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    with serving(publisher) as server, ExitStack() as opened:
+        assert server.running
+        for number in range(200):
+            connected = opened.enter_context(socket.create_connection(address, timeout=10))
+            if number % 2:
+                connected.sendall(request)
+        assert curl(f"{publisher.url}/key.asc")[0] == 200
+        files = list(Path(f"/proc/{server.running.pid}/fd").iterdir())
+        assert len(files) < 2 * CONNECTIONS_OF_ONE + 20
 
 
 def test_what_cannot_be_served_is_told(publisher: Publisher) -> None:
