@@ -6,7 +6,8 @@ BIN = .venv/bin
 
 help:
 	@echo "make setup   what is needed: system programs and .venv (the others call it)"
-	@echo "make demo    watch an image go from a store into a cloud (ONCE=1: end by itself)"
+	@echo "make demo    watch an image go from a store into a cloud (ONCE=1: end by itself;"
+	@echo "             SOURCE=simplestreams: from a mirror that is published before your eyes)"
 	@echo "make test    all tests"
 	@echo "make faults  everything that can go wrong, many times over; SEED=1 repeats a run"
 	@echo "make lint    style, types, and who may import whom"

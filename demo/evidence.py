@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ from typing import Any
 import boto3
 
 from demo.certificates import Credentials
-from demo.images import Samples
 from tests.functional.unbundle import unbundle
 
 KINDS = {"kernel": "kernel", "ramdisk": "ramdisk", "machine": "image"}
@@ -48,8 +48,11 @@ def registered(ec2: Any, ids: list[str]) -> dict[str, dict[str, Any]]:
     return {entry["ImageId"]: entry for entry in answer["Images"]}
 
 
-def stored(s3: Any, credentials: Credentials, samples: Samples) -> list[Stored]:
+def stored(s3: Any, credentials: Credentials, contents: Mapping[str, Path]) -> list[Stored]:
     """Fetch every bundle back and compare it with its source.
+
+    Args:
+        contents: the source of each kind; files in .gz are unpacked for that.
 
     Raises:
         AssertionError: a bundle that cannot be opened, or whose signature or digests are wrong.
@@ -58,7 +61,7 @@ def stored(s3: Any, credentials: Credentials, samples: Samples) -> list[Stored]:
     for bucket in s3.list_buckets()["Buckets"]:
         keys = [entry["Key"] for entry in _contents(s3, bucket["Name"])]
         for key in (key for key in keys if key.endswith(".manifest.xml")):
-            with tempfile.TemporaryDirectory(dir=samples.directory) as work:
+            with tempfile.TemporaryDirectory(dir=next(iter(contents.values())).parent) as work:
                 bundle = unbundle(
                     s3,
                     f"{bucket['Name']}/{key}",
@@ -75,7 +78,7 @@ def stored(s3: Any, credentials: Credentials, samples: Samples) -> list[Stored]:
                         parts=sum(".part." in key for key in keys),
                         stored_bytes=int(bundle.fields["image/bundled_size"]),
                         image_bytes=bundle.image.stat().st_size,
-                        same=_same(bundle.image, getattr(samples, kind), Path(work)),
+                        same=_same(bundle.image, contents[kind], Path(work)),
                     )
                 )
     return found

@@ -1,8 +1,9 @@
 """``make demo``: an image goes from a signed store into a cloud, in front of your eyes.
 
-It starts a cloud (moto's EC2 and S3), a store (fakestoreapi.py) and the proxy, installs an image
-through signed requests, asks the cloud what it got, and keeps all of it running until Ctrl-C. With
-ONCE=1 it ends by itself; the exit status is 0 only if everything held.
+It starts a cloud (moto's EC2 and S3), a store and the proxy, installs an image through signed
+requests, asks the cloud what it got, and keeps all of it running until Ctrl-C. The store is
+fakestoreapi.py, or with SOURCE=simplestreams a mirror that the demo publishes, signs and serves.
+With ONCE=1 it ends by itself; the exit status is 0 only if everything held.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ from urllib.parse import urlencode, urlsplit
 
 from demo import evidence
 from demo.certificates import Credentials, make_credentials_directory
-from demo.images import MIB, Samples, make_samples
+from demo.images import MIB
 from demo.processes import StartError, free_port, running
+from demo.stores import STORES, Store
+from demo.words import say, short
 from imagestoreproxy.client.catalogue import find_image
 from imagestoreproxy.client.requests import ClientError, Connection
 from imagestoreproxy.client.watch import Bar, Display, Lines, follow
@@ -33,9 +36,7 @@ ROOT = Path(__file__).parents[1]
 DATA = ROOT / "demo" / "data"
 ACCESS_KEY = "DEMOADMINACCESSKEY"
 SECRET_KEY = "not-a-secret-demo-key"
-CLOUD_PORT, STORE_PORT, PROXY_PORT = 5000, 52781, 52780
-TITLE = "Example Server"
-IMAGE_MIB = 256
+CLOUD_PORT, PROXY_PORT = 5000, 52780
 INSTALL_S = 900
 GLANCE_S = 0.1
 LONG_LIFETIME_S = 14 * 60
@@ -49,10 +50,9 @@ class DemoError(Exception):
 class Stage:
     """All that runs."""
 
-    samples: Samples
+    store: Store
     credentials: Credentials
     cloud_url: str
-    store_url: str
     proxy: Connection
 
 
@@ -72,7 +72,7 @@ def main() -> int:
                 _stay()
         except (DemoError, StartError, ClientError, RuntimeError) as error:
             print(f"\nThe demo failed: {error}", file=sys.stderr)
-            print(f"The logs are in {_short(DATA / 'run')}/.", file=sys.stderr)
+            print(f"The logs are in {short(DATA / 'run')}/.", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
             print("\nStopping ...", flush=True)
@@ -96,12 +96,11 @@ def _leave(number: int, _: object) -> NoReturn:
 
 
 def _start(stack: ExitStack) -> Stage:
+    wanted = os.environ.get("SOURCE") or "store"
+    if wanted not in STORES:
+        raise DemoError(f"SOURCE must be one of {', '.join(STORES)}, not '{wanted}'.")
+    make_store = STORES[wanted]
     print("Image Store Proxy: an image goes from a signed store into a cloud.\n", flush=True)
-    samples = make_samples(DATA / "images", IMAGE_MIB)
-    sizes = [path.stat().st_size / MIB for path in (samples.kernel, samples.ramdisk, samples.image)]
-    _say("Images", "kernel {:.1f} MiB, ramdisk {:.1f} MiB,".format(*sizes[:2]))
-    _say("", f"ext4 file system {sizes[2]:.1f} MiB ({IMAGE_MIB} MiB unpacked)")
-
     run = DATA / "run"
     shutil.rmtree(run, ignore_errors=True)
     run.mkdir(mode=0o700)
@@ -111,15 +110,10 @@ def _start(stack: ExitStack) -> Stage:
     cloud_url = f"http://127.0.0.1:{port}"
     command = [*python, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     stack.enter_context(running("moto", command, f"{cloud_url}/moto-api/", run / "cloud.log"))
-    _say("Cloud", f"{cloud_url}  (EC2 and S3, played by moto)")
+    say("Cloud", f"{cloud_url}  (EC2 and S3, played by moto)")
 
-    port = free_port(STORE_PORT)
-    store_url = f"http://localhost:{port}/api"
-    command = [*python, str(ROOT / "fakestoreapi.py"), str(samples.directory), f"--port={port}"]
-    stack.enter_context(
-        running("fakestoreapi.py", command, f"{store_url}/dashboard", run / "store.log")
-    )
-    _say("Store", f"{store_url}  (fakestoreapi.py)")
+    store = make_store(stack, run)
+    say("Store", f"{store.url}  ({store.program})")
 
     credentials = make_credentials_directory(
         run / "credentials", cloud_url, cloud_url, ACCESS_KEY, SECRET_KEY
@@ -129,20 +123,19 @@ def _start(stack: ExitStack) -> Stage:
     command = [
         *(*python, str(ROOT / "bin" / "image-store-proxy"), "--cloud=ec2"),
         *(f"--credentials-dir={credentials.directory}", f"--data-dir={run / 'data'}"),
-        *(f"--api-url={store_url}", f"--keyring={ROOT / 'fake-pubring.gpg'}"),
+        *store.options,
         f"--listen=tcp:{port}:interface=127.0.0.1",
     ]
     stack.enter_context(running("The proxy", command, f"{proxy_url}/healthz", run / "proxy.log"))
-    _say("Proxy", f"{proxy_url}  (bin/image-store-proxy)")
-    return Stage(
-        samples, credentials, cloud_url, store_url, Connection(proxy_url, ACCESS_KEY, SECRET_KEY)
-    )
+    say("Proxy", f"{proxy_url}  (bin/image-store-proxy)")
+    return Stage(store, credentials, cloud_url, Connection(proxy_url, ACCESS_KEY, SECRET_KEY))
 
 
 def _install(stage: Stage) -> dict[str, Any]:
     """Click on Install and watch; give the state of the image at the end."""
-    found = find_image(stage.proxy, TITLE)
-    print(f"\nInstalling '{TITLE}' {found.info['version']} from {found.uri}", flush=True)
+    title = stage.store.title
+    found = find_image(stage.proxy, title)
+    print(f"\nInstalling '{title}' {found.info['version']} from {found.uri}", flush=True)
     began_s = time.monotonic()
 
     def wait(_: float) -> None:
@@ -158,14 +151,15 @@ def _install(stage: Stage) -> dict[str, Any]:
         raise DemoError(state.get("error-message") or f"the image is {state['status']}.")
     print(f"Installed in {time.monotonic() - began_s:.1f} seconds:", flush=True)
     for word, key in (("machine image", "emi"), ("kernel", "eki"), ("ramdisk", "eri")):
-        _say(f"  {word}", state[key])
+        if key in state:
+            say(f"  {word}", state[key])
     return dict(state)
 
 
 def _show_cloud(stage: Stage, state: dict[str, Any]) -> None:
     """Ask EC2 and S3 what they have, without the proxy."""
     ec2, s3 = evidence.clients(stage.cloud_url, ACCESS_KEY, SECRET_KEY)
-    ids = [state[key] for key in ("eki", "eri", "emi")]
+    ids = [state[key] for key in ("eki", "eri", "emi") if key in state]
     entries = evidence.registered(ec2, ids)
     print("\nEC2 says (DescribeImages):", flush=True)
     for image_id in ids:
@@ -174,40 +168,34 @@ def _show_cloud(stage: Stage, state: dict[str, Any]) -> None:
         print(f"  {image_id}  {entries[image_id]['State']}  {entries[image_id]['Name']}")
     print("\nS3 holds (fetched back, opened with the cloud's key, compared with the source):")
     try:
-        bundles = evidence.stored(s3, stage.credentials, stage.samples)
+        bundles = evidence.stored(s3, stage.credentials, stage.store.contents)
     except AssertionError as error:
         raise DemoError(f"a bundle in S3 cannot be opened: {error}") from error
     for bundle in bundles:
         word = "the same bytes" if bundle.same else "DIFFERENT BYTES"
         parts = f"{bundle.parts} part{'' if bundle.parts == 1 else 's'}"
         size = f"{bundle.image_bytes / MIB:.1f} MiB, {bundle.stored_bytes / MIB:.1f} in {parts}"
-        _say(f"  {bundle.kind}", f"{word}: {size}")
-        _say("", bundle.location)
-    if sorted(bundle.kind for bundle in bundles) != ["image", "kernel", "ramdisk"]:
-        raise DemoError("S3 does not hold one kernel, one ramdisk and one image.")
+        say(f"  {bundle.kind}", f"{word}: {size}")
+        say("", bundle.location)
+    if sorted(bundle.kind for bundle in bundles) != sorted(stage.store.contents):
+        raise DemoError(f"S3 does not hold one of each: {', '.join(stage.store.contents)}.")
     if not all(bundle.same for bundle in bundles):
         raise DemoError("what S3 holds is not what the store offered.")
 
 
 def _show_what_next(stage: Stage) -> None:
-    tool = _short(Path(sys.executable).with_name("image-store"))
-    tool += f" --credentials-dir {_short(stage.credentials.directory)}"
+    program = short(Path(sys.executable).with_name("image-store"))
+    tool = f"{program} --credentials-dir {short(stage.credentials.directory)}"
     if stage.proxy.url != f"http://localhost:{PROXY_PORT}":
         tool += f" --url {stage.proxy.url}"
     until = time.strftime("%H:%M", time.localtime(time.time() + LONG_LIFETIME_S))
-    control = stage.store_url.replace("/api", "/control")
     print(
         f"""
-Everything keeps running; the logs are in {_short(DATA / "run")}/. In another terminal:
+Everything keeps running; the logs are in {short(DATA / "run")}/. In another terminal:
 
   {tool} list
-  {tool} install 'Example Web Server'
-
-A newer version of one image appears, or the store misbehaves:
-
-  curl {control} -d '{{"newer": true}}'
-  curl {control} -d '{{"fault": "slow", "rate": 5000000}}'
-
+  {tool} sources
+{stage.store.what_next.format(tool=tool, program=program)}
 A request as the Store tab signs it (good until {until}):
 
   {_curl_line(stage.proxy.url, "/api/dashboard")}
@@ -235,16 +223,6 @@ def _curl_line(url: str, path: str) -> str:
 def _stay() -> None:
     while True:
         signal.pause()
-
-
-def _say(word: str, text: str) -> None:
-    print(f"{word:<16} {text}", flush=True)
-
-
-def _short(path: Path) -> str:
-    """Give a path as one would type it here."""
-    here = Path.cwd()
-    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
 if __name__ == "__main__":

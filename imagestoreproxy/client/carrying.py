@@ -1,6 +1,9 @@
-"""``image-store export`` and ``image-store import``: images for sites without internet."""
+"""``image-store export`` and ``image-store import``: images for sites without internet.
 
-# ruff: noqa: T201 - printing is its purpose
+What they do is imported when it is wanted, as in ``local.py``.
+"""
+
+# ruff: noqa: PLC0415, T201 - other commands begin sooner; printing is its purpose
 
 from __future__ import annotations
 
@@ -11,25 +14,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from imagestoreproxy.client import text
-from imagestoreproxy.client.arrival import take_in
 from imagestoreproxy.client.catalogue import find_image
 from imagestoreproxy.client.commands import Command, print_json
-from imagestoreproxy.client.export import fetched, write_archive
 from imagestoreproxy.client.requests import MISUSED, ClientError
-from imagestoreproxy.client.trust import Trust
 from imagestoreproxy.client.watch import Bar, Display, Lines, Silent
-from imagestoreproxy.configfile import DEFAULT_CONFIG, Defaults, read_config
 from imagestoreproxy.model.carrying import FILES, image_json
 from imagestoreproxy.model.errors import SettingsError
 from imagestoreproxy.web.present import image_id
 
 DATA_DIR = "/var/lib/image-store-proxy"
 STREAM = "-"
+# As in configfile.py, which takes its time to be imported.
+DEFAULT_CONFIG = "/etc/image-store-proxy/config.toml"
 
-Add = Callable[[str, str, Callable[[Command], None]], argparse.ArgumentParser]
+Add = Callable[[str, str, Any], argparse.ArgumentParser]
 
 
 def add_commands(add: Add, image: str) -> None:
@@ -42,7 +43,7 @@ def add_commands(add: Add, image: str) -> None:
     export = add("export", "write images and their signatures into an archive", export_images)
     export.add_argument("images", nargs="+", metavar="image", help=image)
     export.add_argument("file", help=f"the archive; '{STREAM}': standard output")
-    imported = add("import", "verify an archive, and offer its images here", no_proxy_needed)
+    imported = add("import", "verify an archive, and offer its images here", None)
     imported.add_argument("file", help=f"what export wrote; '{STREAM}': standard input")
     imported.add_argument(
         "--data-dir", default=DATA_DIR, metavar="DIR",
@@ -57,15 +58,13 @@ def add_commands(add: Add, image: str) -> None:
         help="as the proxy's own option: sources in it say whose keys hold for their images"
         f" (without it: {DEFAULT_CONFIG}, if there is one)",
     )  # fmt: skip
-    imported.set_defaults(alone=import_images)
-
-
-def no_proxy_needed(command: Command) -> None:
-    """Do nothing: ``import`` asks no proxy, and is done before there is a connection."""
+    imported.set_defaults(local=import_images)  # it asks no proxy
 
 
 def export_images(command: Command) -> None:
     """Have the proxy fetch images, and write them into an archive as a whole or not at all."""
+    from imagestoreproxy.client.export import fetched, write_archive
+
     options, connection = command.options, command.connection
     if options.file == STREAM and sys.stdout.isatty():
         raise ClientError("The archive is not written to a terminal: name a file.", MISUSED)
@@ -96,6 +95,10 @@ def import_images(options: argparse.Namespace) -> None:
     Raises:
         ClientError: it is refused.
     """
+    from imagestoreproxy.client.arrival import take_in
+    from imagestoreproxy.client.trust import Trust
+    from imagestoreproxy.configfile import Defaults, read_config
+
     data_dir = Path(options.data_dir).expanduser().absolute()
     keyring = Path(options.keyring).expanduser() if options.keyring else data_dir / "keyring.gpg"
     file = Path(options.config or DEFAULT_CONFIG).expanduser()

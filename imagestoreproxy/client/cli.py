@@ -9,7 +9,8 @@ the UI API: ``list`` and ``search`` ``images``, ``states``, ``sections``; ``show
 ``state``, ``versions``; ``install``, ``cancel``, ``uninstall``, ``forget`` and ``clear-error``
 ``state`` (and ``run-command`` once installed); ``status`` ``states``; ``sources`` ``sources``;
 ``bandwidth`` ``limit-mb-per-s``; ``export`` ``images``, ``file``; ``import`` ``images``;
-``reconcile`` ``reconciliation``; ``check`` ``ready``, ``findings``; a failure ``error-message``.
+``reconcile`` ``reconciliation``; ``check`` ``ready``, ``findings``; ``publish`` what was published;
+a failure ``error-message``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from imagestoreproxy import __version__
 from imagestoreproxy.client import text
 from imagestoreproxy.client.carrying import add_commands as add_carrying
 from imagestoreproxy.client.commands import Command, print_json
+from imagestoreproxy.client.local import add_local_commands
 from imagestoreproxy.client.login import find_login
 from imagestoreproxy.client.requests import FAILED, TIMEOUT_S, ClientError, Connection
 from imagestoreproxy.client.supply import bandwidth, show_sources
@@ -38,8 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     options = parser().parse_args(arguments)
     try:
-        if alone := getattr(options, "alone", None):
-            alone(options)  # without any proxy
+        if local := getattr(options, "local", None):  # needs no proxy, and nobody's secret
+            local(options)
+            sys.stdout.flush()
             return 0
         login = find_login(
             os.environ,
@@ -163,6 +166,7 @@ def parser() -> argparse.ArgumentParser:
         "limit", nargs="?", metavar="MB/S", help="of all together, or 'none'; until the next start"
     )
     add_carrying(add, image)
+    add_local_commands(add)
     add("reconcile", "compare what is installed with the cloud", Command.reconcile)
     add("check", "show whether an install would find all it needs", Command.check)
     return whole

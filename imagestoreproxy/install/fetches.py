@@ -134,9 +134,18 @@ class Fetches:
             raise
         except Exception as error:
             self._journal.failure("{image} could not be fetched", error, image=uri)
+            if isinstance(error, DiskError):
+                await self._free(fetch.work)
             said = error.message if isinstance(error, StoreProxyError) else ""
             message = said or "An unexpected error; the proxy's log has the details."
             fetch.end(Fetch(error=message), self._clock.monotonic_s())
+
+    async def _free(self, work: Work) -> None:
+        """Remove what was fetched so far: it may be what has filled the disk."""
+        try:
+            await self._background.run(lambda _stop: self._disk.remove(work.install.token))
+        except DiskError as error:
+            self._journal.failure("what was fetched stays behind", error)
 
     async def _fetch(self, work: Work) -> CarriedImage:
         work.meter.begin(Step.CHECKING)

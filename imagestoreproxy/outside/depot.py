@@ -56,11 +56,10 @@ class DepotDirectory:
         """
         path = self.path / INDEX
         with plain_words(path):
-            try:
-                with path.open("rb") as file:
-                    content = file.read(INDEX_LIMIT_BYTES + 1)
-            except FileNotFoundError:
+            if not path.is_file():
                 return ()
+            with path.open("rb") as file:
+                content = file.read(INDEX_LIMIT_BYTES + 1)
         try:
             return read_index(content)
         except DocumentError as error:

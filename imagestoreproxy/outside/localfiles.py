@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from pathlib import Path
 
 from imagestoreproxy import ports
@@ -9,6 +12,15 @@ from imagestoreproxy.model.carrying import FILES, is_digest
 from imagestoreproxy.model.errors import FetchError, RangesFailedError
 
 BLOCK_BYTES = 2**18
+
+
+def _only_files(path: str, flags: int) -> int:
+    """Open a file itself: no link, and nothing that could be waited for without end."""
+    opened = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(opened).st_mode):
+        os.close(opened)
+        raise FileNotFoundError(errno.ENOENT, "it is not a file")
+    return opened
 
 
 class DirectoryFetcher:
@@ -49,7 +61,7 @@ class DirectoryFetcher:
         path = self._files / digest
         try:
             # The name says what is in it: whatever a sink holds of it is the beginning.
-            with path.open("rb", buffering=0) as file:
+            with open(path, "rb", buffering=0, opener=_only_files) as file:
                 position = sink.position
                 size_bytes = file.seek(0, 2)
                 if span.end and (span.size_bytes not in (0, size_bytes) or span.end > size_bytes):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Protocol
 
 from imagestoreproxy.depots import Depot
@@ -130,7 +131,7 @@ class Carried:
             return
         self._images = {image.uri: image for image in images}
         infos = tuple(image.info for image in images)
-        section = Section(self.title, "", tuple(self._images))
+        section = Section("Images", "", tuple(self._images))
         self.listing = Listing(infos, (section,) if infos else ())
 
     async def search(self, text: str) -> Listing | None:
@@ -175,6 +176,10 @@ class Carried:
                 " keys could tell whether it is genuine."
             )
         document = await reader(image_uri, signed_text)
+        if not document.fingerprint:
+            raise DocumentError(
+                f"Nobody has signed {image_uri}, and whoever carried it may have changed it."
+            )
         files = tuple(
             replace(file, url=self._holding.url(file.digest), mirrors=()) for file in document.files
         )
@@ -236,13 +241,18 @@ class Here:
         try:
             if found is None:
                 raise FileNotFoundError(2, "no such file")
-            return await self._background.run(lambda _stop: found.read_bytes())
+            return await self._background.run(lambda _stop: _read(found))
         except OSError as error:
             raise FetchError(
                 f"The signed document {sha256[:16]}… cannot be read in {self.place}:"
                 f" {error.strerror}.",
                 retry_helps=False,
             ) from error
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(DOCUMENT_LIMIT_BYTES + 1)
 
 
 class Sibling:

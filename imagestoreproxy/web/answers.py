@@ -70,6 +70,7 @@ class StoreRequest(Request):
         on_answer: called with the answer before it is sent, also when the client has gone.
         signed: its signature was found right.
         expires_s: until when it is signed; Unix seconds.
+        is_sending: a file is being sent, and is all of the answer.
     """
 
     site: Home  # type: ignore[assignment]
@@ -81,6 +82,7 @@ class StoreRequest(Request):
     signed = False
     expires_s = 0
     gone = False
+    is_sending = False
 
     def was_signed(self) -> None:
         """Note that the signature is right, and keep the connection until this is answered."""
@@ -118,6 +120,8 @@ class StoreRequest(Request):
 
     def respond(self, answer: Answer) -> None:
         """Send the whole answer; a client that has gone is no error."""
+        if self.is_sending:
+            return
         on_answer, self.on_answer = self.on_answer, None
         if on_answer is not None:
             on_answer(answer)
@@ -169,6 +173,7 @@ class StoreRequest(Request):
         on_answer, self.on_answer = self.on_answer, None
         if on_answer is not None:
             on_answer(_ONLY_ONE_STREAM)
+        self.is_sending = True
         channel = cast(Any, self.channel)
         channel.is_busy()
         channel.persistent = False

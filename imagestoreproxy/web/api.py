@@ -248,11 +248,9 @@ def make_tree(
     checks: Checks | None = None,
     supply: Supply | None = None,
     cache: SharedCache | None = None,
-    *,
-    share_cache: bool = False,
+    shared_cache: SharedCache | None = None,
 ) -> Folder:
-    """Build the pages; ``web/auth.py`` puts its guard round them."""
-    carried = {"cache": cache} if cache else {}
+    """Build the pages; ``web/auth.py`` puts its guard round all but ``shared_cache``."""
     api = Folder(
         dashboard=Dashboard(store, external_url),
         search=Search(store, external_url),
@@ -260,10 +258,10 @@ def make_tree(
         events=Events(store, external_url, streams),
         images=Images(store, external_url),
         reconcile=Reconcile(store, external_url),
-        **carried,
+        **({"cache": cache} if cache else {}),
     )
     if supply is not None:
         api.putChild(b"sources", cast(IResource, SourcesPage(supply)))
         api.putChild(b"bandwidth", cast(IResource, BandwidthPage(supply)))
-    shared = carried if share_cache else {}
+    shared = {"cache": shared_cache} if shared_cache else {}
     return Folder(api=api, healthz=Health(), readyz=Ready(checks), **shared)

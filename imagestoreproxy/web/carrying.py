@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 
@@ -65,7 +67,7 @@ class SharedCache(Nowhere):
     def __init__(self, lending: Lending, sendings: Sendings) -> None:
         super().__init__()
         for name, child in {
-            INDEX: _Index(lending),
+            INDEX: _Index(lending, sendings),
             DOCUMENTS: _Files(sendings, lending.document, is_sha256),
             FILES: _Files(sendings, lending.file, is_digest),
         }.items():
@@ -73,12 +75,16 @@ class SharedCache(Nowhere):
 
 
 class _Index(JsonResource):
-    def __init__(self, lending: Lending) -> None:
+    def __init__(self, lending: Lending, sendings: Sendings) -> None:
         super().__init__()
         self._lending = lending
+        self._sendings = sendings
 
     async def whole(self, request: StoreRequest) -> Answer:
-        return Answer(200, await self._lending.index())
+        body = await self._lending.index()
+        # One copy for all who ask, however many and however slow they are.
+        self._sendings.begin(request, BytesIO(body), hashlib.sha256(body).hexdigest())
+        return Answer(200, b"")
 
 
 class _Files(Nowhere):
@@ -119,7 +125,7 @@ class _File(JsonResource):
             return super().render(request)
         path = None if asked.postpath else self._path
         try:
-            self._sendings.begin(asked, path, self._name)
+            self._sendings.begin_path(asked, path, self._name)
         except CallerError as error:
             asked.respond(refusal(error.status, error.message))
         return NOT_DONE_YET

@@ -40,25 +40,36 @@ class Sendings:
     def __len__(self) -> int:
         return len(self._open)
 
-    def begin(self, request: StoreRequest, path: Path | None, name: str) -> None:
-        """Answer a request with a file, or the range of it that is asked for.
-
-        Args:
-            name: of its content: another content has another one.
+    def begin_path(self, request: StoreRequest, path: Path | None, name: str) -> None:
+        """Answer a request with what lies there; as ``begin``.
 
         Raises:
-            CallerError: 404, it is not here; 416, that range of it is not; 503, there is no room.
+            CallerError: 404, it is not here; and as ``begin``.
         """
-        if len(self._open) >= self._most:
-            raise CallerError(f"{self._most} files are being sent already; try again later.", 503)
         try:
             if path is None:
                 raise FileNotFoundError
             file = path.open("rb", buffering=0)
         except OSError:
             raise CallerError("There is no such file here.", 404) from None
+        self.begin(request, cast(BinaryIO, file), name)
+
+    def begin(self, request: StoreRequest, file: BinaryIO, name: str) -> None:
+        """Answer a request with a file, or the range of it that is asked for.
+
+        Args:
+            file: is closed, whatever comes of it.
+            name: of its content: another content has another one.
+
+        Raises:
+            CallerError: 416, that range of it is not there; 503, there is no room.
+        """
         try:
-            size_bytes = os.fstat(file.fileno()).st_size
+            if len(self._open) >= self._most:
+                raise CallerError(
+                    f"{self._most} files are being sent already; try again later.", 503
+                )
+            size_bytes = file.seek(0, os.SEEK_END)
             first, last = _asked_for(request, size_bytes, name)
             file.seek(first)
         except BaseException:

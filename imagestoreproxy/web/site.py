@@ -296,9 +296,13 @@ def make_site(
     bounds = limits or Limits()
     ready = ReadyStates(store)
     streams = Streams(store, ready, reactor, most=bounds.streams)
-    cache = SharedCache(lending, Sendings(reactor)) if lending else None
+    # Strangers take no places from those who have signed.
+    cache, shared = (
+        SharedCache(lending, Sendings(reactor)) if lending and is_there else None
+        for is_there in (True, share_cache)
+    )
     url = checked_external_url(external_url)
-    tree = make_tree(store, url, ready, streams, checks, supply, cache, share_cache=share_cache)
+    tree = make_tree(store, url, ready, streams, checks, supply, cache, shared)
     nonces = Nonces(max_entries=bounds.remembered_requests, max_bytes=bounds.remembered_bytes)
     guard = SignedTree(tree, keys, clock, nonces, max_parameters=bounds.parameters)
     return StoreSite(guard, clock, reactor, bounds, streams)

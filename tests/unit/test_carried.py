@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Awaitable
 from dataclasses import replace
 from pathlib import Path
@@ -146,7 +147,7 @@ def test_what_lies_there_is_listed_and_what_comes_later_is_seen(tmp_path: Path) 
     world.put(document, other)
     result(source.refresh())
     assert [info.uri for info in source.listing.images] == [URI, other.uri]
-    assert [section.title for section in source.listing.sections] == ["Carried here"]
+    assert [section.title for section in source.listing.sections] == ["Images"]
 
 
 def test_nothing_is_listed_where_nothing_was_carried(tmp_path: Path) -> None:
@@ -188,6 +189,16 @@ def test_a_key_that_the_owner_does_not_know_is_refused_whatever_others_believe(
 ) -> None:
     world = World(tmp_path, a_document(), owner=Owner(Signers()))
     with pytest.raises(DocumentError, match="stranger"):
+        result(world.source.document(URI))
+    assert world.records.serials == {}
+
+
+def test_what_its_owner_takes_unsigned_is_not_taken_from_whoever_carries_it(
+    tmp_path: Path,
+) -> None:
+    document = replace(a_document(), fingerprint="")
+    world = World(tmp_path, document, owner=Owner(Signers(document)))
+    with pytest.raises(DocumentError, match="Nobody has signed"):
         result(world.source.document(URI))
     assert world.records.serials == {}
 
@@ -256,6 +267,18 @@ def test_its_files_come_from_the_directory_and_from_nowhere_else(tmp_path: Path)
         assert held["file"] == FILES[file.kind]
         assert file.mirrors == ()
     assert not result(world.source.may_be_local("http://127.0.0.1/"))
+
+
+def test_a_link_or_a_pipe_in_the_directory_is_no_file(tmp_path: Path) -> None:
+    world = World(tmp_path, a_document(), owner=None)
+    files = world.depot.path / "files"
+    (files / ("a" * 64)).symlink_to("/etc/passwd")
+    os.mkfifo(files / ("b" * 64))
+    for name in ("a" * 64, "b" * 64):
+        sink = MemoryPartial({}, "file", 10**6, "sha256")
+        with pytest.raises(FetchError, match="cannot be read"):
+            result(world.fetcher.download(world.fetcher.base_url + name, sink, allow_local=True))
+        assert world.depot.file(name) is None
 
 
 def test_a_download_from_a_directory_goes_on_where_it_broke_off_and_gives_parts(

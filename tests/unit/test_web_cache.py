@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 from imagestoreproxy.install.lending import Lending
-from imagestoreproxy.model.carrying import Fetch, read_index
+from imagestoreproxy.model.carrying import Fetch, index_text, read_index
 from imagestoreproxy.model.installs import Progress, Step
 from imagestoreproxy.outside.depot import DepotDirectory
 from imagestoreproxy.web.auth import UNSIGNED_CACHE
@@ -111,13 +111,16 @@ def test_without_sharing_there_is_nothing_and_signed_requests_get_it_all_the_sam
     site = MemorySite(lending=Lending([depot], InlineBackground(MemoryJournal())))
     assert asked(site, "/cache/images.json").status == 404
     assert asked(site, f"/cache/files/{sha256(LARGE)}").status == 404
-    assert read_index(site.get("/api/cache/images.json").body) == (an_image(DOCUMENT),)
-    wire = site.wire()
-    raw = site.signed("GET", f"/api/cache/files/{sha256(LARGE)}")
-    wire.send(raw)
-    for _ in range(20):
+    for name, content in (
+        ("images.json", index_text([an_image(DOCUMENT)])),
+        (f"documents/{MESSAGE}", DOCUMENT.signed_text),
+        (f"files/{sha256(LARGE)}", LARGE),
+    ):
+        wire = site.wire()
+        raw = site.signed("GET", f"/api/cache/{name}")
+        wire.send(raw)
         site.reactor.advance(0)
-    assert wire.reply().body == LARGE
+        assert wire.reply().body == content
     assert site.ask(raw).status == 403, "the same bytes again are not for whoever saw them"
 
 
@@ -211,13 +214,16 @@ def test_so_many_files_are_sent_at_a_time_and_a_client_that_goes_makes_room(
 ) -> None:
     path = f"/cache/files/{sha256(LARGE)}"
     wires = [begun(site, path) for _ in range(MOST)]
-    assert asked(site, path).status == 503
-    assert asked(site, "/cache/images.json").status == 200
+    assert begun(site, path).reply().status == 503
+    assert begun(site, "/cache/images.json").reply().status == 503
+    signed = site.wire()
+    signed.send(site.signed("GET", "/api/cache/images.json"))
     wires[0].lose()
     wires.append(begun(site, path))
     for _ in range(20):
         site.reactor.advance(0)
     assert [wire.reply().body == LARGE for wire in wires[1:]] == [True] * MOST
+    assert signed.reply().status == 200, "strangers take no places from who has signed"
 
 
 def test_a_file_on_its_way_does_not_give_way_to_other_connections(site: MemorySite) -> None:
