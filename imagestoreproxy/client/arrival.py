@@ -37,6 +37,8 @@ from imagestoreproxy.sources.catalogue import CARRIED
 CHUNK_BYTES = 2**20
 INCOMING = "carried.incoming"
 SPARE_BYTES = 64 * 2**20
+# All that an archive may have of them; they are in memory until all of it is verified.
+DOCUMENTS_BYTES = 256 * 2**20
 
 Verify = Callable[[CarriedImage, Mapping[str, bytes]], Awaitable[ImageDocument]]
 """Verifies what is signed about an image, as the daemon would; takes its messages by SHA-256."""
@@ -118,6 +120,7 @@ class _Reading:
         self._free_bytes = free_bytes
         self._came = _Came()
         self._sizes: dict[str, int] = {}
+        self._documents_bytes = 0
 
     def read(self) -> _Came:
         """Read all of it.
@@ -184,6 +187,9 @@ class _Reading:
     def _document(self, sha256: str, size_bytes: int, pieces: Iterator[bytes]) -> None:
         if size_bytes > DOCUMENT_LIMIT_BYTES:
             raise UnpackError(f"A document has more than {DOCUMENT_LIMIT_BYTES} bytes.")
+        self._documents_bytes += size_bytes
+        if self._documents_bytes > DOCUMENTS_BYTES:
+            raise UnpackError(f"Its documents have more than {DOCUMENTS_BYTES} bytes.")
         message = b"".join(pieces)
         if hashlib.sha256(message).hexdigest() != sha256:
             raise UnpackError(f"The document {sha256[:16]}… is damaged: its digest differs.")

@@ -8,6 +8,7 @@ What they do is imported when it is wanted, as in ``local.py``.
 from __future__ import annotations
 
 import argparse
+import codecs
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -174,6 +175,8 @@ def _become_owner(data_dir: Path) -> None:
     except OSError as error:
         raise ClientError(f"{data_dir} cannot be used: {error.strerror}.", MISUSED) from None
     if os.geteuid() == 0 and found.st_uid != 0:
+        # What python-gnupg asks for later; Python itself may be where only root can read.
+        codecs.lookup("latin-1")
         os.setgroups([])
         os.setgid(found.st_gid)
         os.setuid(found.st_uid)

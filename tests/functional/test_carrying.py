@@ -479,3 +479,34 @@ def test_a_copy_of_an_imported_directory_is_a_source_as_well(
     )
     with site(tmp_path / "two", f"--config={config}") as far:
         assert install(far, uri)["status"] == "installed"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_root_imports_for_the_owner_of_the_data_directory(carried: Carried, tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    data_dir.mkdir(mode=0o700)
+    os.chown(data_dir, 65534, 65534)
+    for above in tmp_path.parents:
+        if above.is_relative_to("/tmp") and above != Path("/tmp"):
+            above.chmod(0o755)
+    tmp_path.chmod(0o755)
+    done = imported(carried[2], tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = [data_dir / "carried", *(data_dir / "carried").rglob("*")]
+    assert len(found) > 5
+    assert {path.stat().st_uid for path in found} == {65534}
+
+
+def test_in_json_it_is_one_object_whatever_happens(carried: Carried, tmp_path: Path) -> None:
+    rig, uri, _ = carried
+    archive = tmp_path / "images.tar"
+    done = client("export", "--json", uri, str(archive), daemon=rig.daemon)
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["file"]) == (0, str(archive))
+    assert [image["uri"] for image in told["images"]] == [uri]
+    data_dir = tmp_path / "data"
+    data_dir.mkdir(mode=0o700)
+    line = ("import", "--json", f"--data-dir={data_dir}", str(archive))
+    assert "keyring" in json.loads(client(*line).stdout)["error-message"]
+    done = client(*line, f"--keyring={TEST_KEY}")
+    assert [image["uri"] for image in json.loads(done.stdout)["images"]] == [uri]
