@@ -73,7 +73,7 @@ class Store(Protocol):
         """Bring an image into the cache, or tell how far that is; never waits."""
 
     def release(self, image_uri: str) -> Awaitable[None]:
-        """Keep an image in the cache no longer than any other: it has been carried away."""
+        """Nobody waits for ``fetch`` any more: stop it, or keep the image no longer than others."""
 
 
 class Lending(Protocol):

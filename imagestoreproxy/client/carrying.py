@@ -11,7 +11,7 @@ import argparse
 import codecs
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 from imagestoreproxy.client import text
 from imagestoreproxy.client.catalogue import find_image
 from imagestoreproxy.client.commands import Command, print_json
-from imagestoreproxy.client.requests import MISUSED, ClientError
+from imagestoreproxy.client.requests import MISUSED, ClientError, Connection
 from imagestoreproxy.client.watch import Bar, Display, Lines, Silent
 from imagestoreproxy.model.carrying import FILES, image_json
 from imagestoreproxy.model.errors import SettingsError
@@ -73,12 +73,14 @@ def export_images(command: Command) -> None:
     if not options.json:
         for uri in uris:
             print(f"Fetching {text.plain(uri)}", file=sys.stderr)
-    images = [fetched(connection, uri, _display(options)) for uri in uris]
+    try:
+        images = [fetched(connection, uri, _display(options)) for uri in uris]
+    except KeyboardInterrupt:
+        _release(connection, uris)
+        raise
     with _whole_file(options.file) as target:
         size_bytes = write_archive(connection, images, target)
-    for uri in uris:
-        with suppress(ClientError):  # it is only kept a little longer
-            connection.post(f"/api/images/{image_id(uri)}/release")
+    _release(connection, uris)
     if options.json and options.file != STREAM:
         print_json({"images": [image_json(image) for image in images], "file": options.file})
     elif not options.json:
@@ -119,6 +121,13 @@ def import_images(options: argparse.Namespace) -> None:
         title = f"{image.info.title} {image.info.version}".strip()
         print(f"{text.plain(title)}, signed by {fingerprint}\n  {text.plain(image.uri)}")
     print("The proxy offers them within some seconds, or when it is started.")
+
+
+def _release(connection: Connection, uris: Iterable[str]) -> None:
+    """Tell the proxy that nobody waits for these any more."""
+    for uri in uris:
+        with suppress(ClientError):  # it is only kept a little longer
+            connection.post(f"/api/images/{image_id(uri)}/release")
 
 
 def _display(options: argparse.Namespace) -> Display:

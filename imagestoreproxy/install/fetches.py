@@ -100,7 +100,16 @@ class Fetches:
         return known.told
 
     async def release(self, image_uri: str) -> None:
-        """It has been carried away: it need not be kept any longer."""
+        """Nobody waits for it any more: stop if it is still coming; what came goes on another day.
+
+        What is whole in the cache stays there no longer than anything else.
+        """
+        known = self._under_way.get(image_uri)
+        if known and known.told is None and known.task:
+            known.task.cancel()
+            await known.task.ended()
+        if known and self._under_way.get(image_uri) is known:
+            del self._under_way[image_uri]
         await self._cache.release(image_uri)
 
     def _begin(self, image_uri: str) -> _Fetch:

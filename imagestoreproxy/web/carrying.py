@@ -49,7 +49,7 @@ class Fetching(JsonResource):
 
 
 class Releasing(Fetching):
-    """``POST /api/images/ID/release``: it has been carried away."""
+    """``POST /api/images/ID/release``: it has been carried away, or nobody waits for it."""
 
     async def answer(self, request: StoreRequest) -> Json:
         await self._store.release(image_uri_of(self._name))

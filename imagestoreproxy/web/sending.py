@@ -20,6 +20,8 @@ BLOCK_BYTES = 64 * 1024
 # How long a client may take nothing.
 STALL_S = 60.0
 MOST = 64
+# Of one client; a sibling asks for several files at a time, and for several parts of each.
+MOST_OF_ONE = 32
 
 _RANGE = re.compile(rb"bytes=([0-9]{1,15})-([0-9]{0,15})")
 
@@ -29,12 +31,13 @@ class Sendings:
 
     Args:
         reactor: for the turns between two pieces.
-        most: at a time.
+        most, most_of_one: at a time, in all and for one client address.
     """
 
-    def __init__(self, reactor: Any, *, most: int = MOST) -> None:
+    def __init__(self, reactor: Any, *, most: int = MOST, most_of_one: int = MOST_OF_ONE) -> None:
         self.reactor = reactor
         self._most = most
+        self._most_of_one = most_of_one
         self._open: set[_Sending] = set()
 
     def __len__(self) -> int:
@@ -65,18 +68,17 @@ class Sendings:
             CallerError: 416, that range of it is not there; 503, there is no room.
         """
         try:
-            if len(self._open) >= self._most:
-                raise CallerError(
-                    f"{self._most} files are being sent already; try again later.", 503
-                )
+            client = cast(Any, request.channel).client
+            of_one = sum(sending.client == client for sending in self._open)
+            if len(self._open) >= self._most or of_one >= self._most_of_one:
+                raise CallerError("Many files are being sent already; try again later.", 503)
             size_bytes = file.seek(0, os.SEEK_END)
-            first, last = _asked_for(request, size_bytes, name)
+            first, last, is_part = _asked_for(request, size_bytes, name)
             file.seek(first)
         except BaseException:
             file.close()
             raise
         headers = {b"accept-ranges": b"bytes", b"etag": _etag(name)}
-        is_part = last - first + 1 != size_bytes
         if is_part:
             headers[b"content-range"] = b"bytes %d-%d/%d" % (first, last, size_bytes)
         sending = _Sending(request, file, last - first + 1, self)
@@ -93,11 +95,16 @@ class Sendings:
 
 @implementer(IPushProducer)
 class _Sending:
-    """One file on its way."""
+    """One file on its way.
+
+    Attributes:
+        client: who gets it.
+    """
 
     def __init__(
         self, request: StoreRequest, file: BinaryIO, left_bytes: int, sendings: Sendings
     ) -> None:
+        self.client = cast(Any, request.channel).client
         self._request = request
         self._file = file
         self._left_bytes = left_bytes
@@ -151,16 +158,19 @@ def _etag(name: str) -> bytes:
     return b'"%s"' % name.encode("ascii")
 
 
-def _asked_for(request: StoreRequest, size_bytes: int, name: str) -> tuple[int, int]:
-    """Give the first and the last byte; what is no range of ours is as if it were not there."""
+def _asked_for(request: StoreRequest, size_bytes: int, name: str) -> tuple[int, int, bool]:
+    """Give the first and the last byte, and whether they are a range that was asked for.
+
+    What is no range of ours is as if it were not there.
+    """
     asked = _RANGE.fullmatch((request.getHeader(b"range") or b"").strip())
     only_of = request.getHeader(b"if-range")
     if asked is None or (only_of is not None and only_of.strip() != _etag(name)):
-        return 0, size_bytes - 1
+        return 0, size_bytes - 1, False
     first = int(asked[1])
     last = min(int(asked[2] or size_bytes), size_bytes - 1)
     if asked[2] and int(asked[2]) < first:
-        return 0, size_bytes - 1
+        return 0, size_bytes - 1, False
     if first >= size_bytes:
         raise CallerError(f"The file has {size_bytes} bytes; the range is behind its end.", 416)
-    return first, last
+    return first, last, True

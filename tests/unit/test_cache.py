@@ -254,6 +254,23 @@ def test_a_broken_fetch_goes_on_from_the_bytes_that_are_there_after_a_restart(
     assert (image.url, 3000) in world.fetcher.asked
 
 
+def test_a_fetch_that_nobody_waits_for_is_stopped_and_goes_on_another_time(
+    world: World,
+) -> None:
+    document = offered(world)
+    for file in document.files:  # which is tried again and again
+        world.fetcher.pages[file.url] = FetchError("Connection reset.")
+    daemon = boot(world)
+    daemon.fetches.ask(URI)
+    asked = len(world.fetcher.asked)
+    assert asked
+    result(daemon.fetches.release(URI))
+    daemon.clock.twisted.pump([10] * 100)
+    assert len(world.fetcher.asked) == asked
+    trio(world.fetcher)
+    assert not isinstance(fetched(daemon), str)
+
+
 def test_what_nobody_has_signed_is_not_fetched(world: World) -> None:
     document = offered(world)
     for unsigned in (

@@ -14,7 +14,7 @@ from imagestoreproxy.model.carrying import Fetch, index_text, read_index
 from imagestoreproxy.model.installs import Progress, Step
 from imagestoreproxy.outside.depot import DepotDirectory
 from imagestoreproxy.web.auth import UNSIGNED_CACHE
-from imagestoreproxy.web.sending import BLOCK_BYTES, MOST, STALL_S
+from imagestoreproxy.web.sending import BLOCK_BYTES, MOST, MOST_OF_ONE, STALL_S
 from tests.unit.carrying import FILES, a_document, an_image, sha256
 from tests.unit.memory import InlineBackground, MemoryJournal
 from tests.unit.memory_store import KARMIC, MemorySite, Reply, Wire, action_path
@@ -43,8 +43,8 @@ def site(depot: DepotDirectory) -> MemorySite:
     return MemorySite(lending=lending, share_cache=True)
 
 
-def begun(site: MemorySite, path: str, *headers: str, method: str = "GET") -> Wire:
-    wire = site.wire()
+def begun(site: MemorySite, path: str, *headers: str, method: str = "GET", host: str = "") -> Wire:
+    wire = site.wire(host)
     lines = [f"{method} {path} HTTP/1.1", "Host: localhost", *headers, "", ""]
     wire.send("\r\n".join(lines).encode())
     return wire
@@ -127,7 +127,7 @@ def test_without_sharing_there_is_nothing_and_signed_requests_get_it_all_the_sam
 @pytest.mark.parametrize(
     ("asked_for", "status", "first", "last"),
     [
-        ("bytes=0-", 200, 0, len(LARGE) - 1),
+        ("bytes=0-", 206, 0, len(LARGE) - 1),
         ("bytes=1000-", 206, 1000, len(LARGE) - 1),
         ("bytes=0-0", 206, 0, 0),
         ("bytes=70000-70099", 206, 70000, 70099),
@@ -213,7 +213,7 @@ def test_so_many_files_are_sent_at_a_time_and_a_client_that_goes_makes_room(
     site: MemorySite,
 ) -> None:
     path = f"/cache/files/{sha256(LARGE)}"
-    wires = [begun(site, path) for _ in range(MOST)]
+    wires = [begun(site, path, host=f"192.0.2.{n}") for n in range(MOST)]
     assert begun(site, path).reply().status == 503
     assert begun(site, "/cache/images.json").reply().status == 503
     signed = site.wire()
@@ -224,6 +224,14 @@ def test_so_many_files_are_sent_at_a_time_and_a_client_that_goes_makes_room(
         site.reactor.advance(0)
     assert [wire.reply().body == LARGE for wire in wires[1:]] == [True] * MOST
     assert signed.reply().status == 200, "strangers take no places from who has signed"
+
+
+def test_one_client_does_not_take_all_places(site: MemorySite) -> None:
+    path = f"/cache/files/{sha256(LARGE)}"
+    for _ in range(MOST_OF_ONE):
+        begun(site, path, host="192.0.2.1")
+    assert begun(site, path, host="192.0.2.1").reply().status == 503
+    assert asked(site, path).body == LARGE
 
 
 def test_a_file_on_its_way_does_not_give_way_to_other_connections(site: MemorySite) -> None:
