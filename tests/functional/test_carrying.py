@@ -290,6 +290,22 @@ def test_a_fetch_goes_on_after_the_daemon_was_killed_and_an_export_waits_for_it(
         assert imported(archive, tmp_path / "far").returncode == 0
 
 
+def test_an_export_that_is_broken_off_tells_the_proxy_to_stop(tmp_path: Path, images: Path) -> None:
+    with fake_rig(tmp_path, images) as rig:
+        uri = rig.daemon.proxy.get("/api/dashboard")["images"][0]["uri"]
+        rig.store.control(fault="slow", path="files/image", rate=1_000_000)
+        archive = tmp_path / "images.tar"
+        line, environment = command("export", uri, str(archive), daemon=rig.daemon)
+        running = subprocess.Popen(line, stderr=subprocess.DEVNULL, env=environment, cwd=ROOT)
+        wait_for("a beginning", lambda: sum(p.stat().st_size for p in rig.daemon.files()) > 2**20)
+        running.send_signal(signal.SIGINT)
+        assert running.wait(10) == 130
+        assert f"POST /api/images/{image_id(uri)}/release: 200" in rig.daemon.said()
+        assert not archive.exists()
+        rig.store.control(fault="none")
+        assert client("export", uri, str(archive), daemon=rig.daemon).returncode == 0
+
+
 def test_an_export_that_is_killed_leaves_no_file_under_its_name(
     carried: Carried, tmp_path: Path
 ) -> None:
@@ -380,7 +396,7 @@ def test_what_the_cache_has_is_not_downloaded_again_and_damage_in_it_is_found(
 
 
 def test_an_image_of_a_signed_catalogue_is_carried_with_the_catalogue_that_names_it(
-    tmp_path: Path, signer: Signer
+    tmp_path: Path, signer: Signer, stranger: Path
 ) -> None:
     keyring = tmp_path / "mirror.gpg"
     keyring.write_bytes(signer.export(KEY))
@@ -407,6 +423,18 @@ def test_an_image_of_a_signed_catalogue_is_carried_with_the_catalogue_that_names
         state = install(far, uri)
         assert state["status"] == "installed", state
         assert hashlib.sha256(disk).hexdigest() in stored(far).values()
+    only = tmp_path / "only.toml"
+    only.write_text(
+        f'[[source]]\nname = "disk"\ntype = "carried"\nkeyring = "{keyring}"\n'
+        f'path = "{far_data / "carried"}"\n'
+    )
+    with site(tmp_path / "farther", f"--config={only}") as farther:
+        assert install(farther, uri)["status"] == "installed"
+    only.write_text(only.read_text().replace(str(keyring), str(stranger)))
+    with site(tmp_path / "farthest", f"--config={only}") as farthest:
+        state = install(farthest, uri)
+        assert state["status"] == "uninstalled"
+        assert "not in the keyring" in state["error-message"]
 
 
 def _tarball(directory: Path, disk: bytes) -> bytes:
