@@ -29,6 +29,7 @@ from imagestoreproxy.config import Settings, reread
 from imagestoreproxy.install.inside import Inside, InstallLimits, Outside
 from imagestoreproxy.model.errors import OwnStateError, SettingsError, StoreProxyError
 from imagestoreproxy.model.findings import Finding
+from imagestoreproxy.model.windows import window_of
 from imagestoreproxy.outside.background import ReactorClock, Threads
 from imagestoreproxy.outside.curl import CurlFetcher
 from imagestoreproxy.outside.disk import DataDirectory
@@ -139,6 +140,7 @@ class Proxy(Service):
         )
         self._ports: list[Any] = []
         self._reconciling: Task | None = None
+        self._following: Task | None = None
         self._reloading: Task | None = None
         self._is_started = self._is_changed = False
 
@@ -156,6 +158,7 @@ class Proxy(Service):
         await self._catalogue.first(FIRST_S)
         await self._listen()
         self._reconciling = self._threads.start("reconcile", self._inside.reconciler.run())
+        self._following = self._threads.start("updates", self._inside.follower.run())
         self._is_started = True
         if self._is_changed:
             self.reload()
@@ -165,6 +168,7 @@ class Proxy(Service):
         sources = await self._upstreams.sources(settings.sources)
         await self._catalogue.replace(sources)
         self._settings = settings
+        self._inside.follower.window = window_of(settings.update_window)
         self._fetcher.limit_bytes_per_s = settings.limit_bytes_per_s
         for access in self._upstreams.accesses(settings.sources):
             self._journal.info(
@@ -210,6 +214,7 @@ class Proxy(Service):
             external_url=self._settings.external_url,
             checks=self._preflight,
             supply=Supply(self._catalogue, self._fetcher),
+            following=self._inside.follower,
             limits=Limits.within(_open_files()),
         )
         for description in self._settings.listen:
@@ -251,7 +256,7 @@ class Proxy(Service):
         """Close the doors, stop the installs where they are, and let go of the data directory."""
         for port in self._ports:
             await maybeDeferred(port.stopListening)
-        for task in (self._reconciling, self._reloading):
+        for task in (self._reconciling, self._following, self._reloading):
             if task:
                 task.cancel()
         await self._catalogue.close()

@@ -220,7 +220,8 @@ class Command:
             if _is_there(state):
                 why = state.get("error-message") or "it is still there."
                 raise ClientError(f"{found.uri} could not be removed: {why}")
-            self._tell(state, "Removed", found)
+            also = " (it is no longer followed)" if found.state.get("follows") else ""
+            self._tell(state, f"Removed{also}", found)
         else:
             self._tell(state, "Removing", found)
 

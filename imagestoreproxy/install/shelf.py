@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from imagestoreproxy.install.actions import Actions
+from imagestoreproxy.install.follows import Follows
 from imagestoreproxy.install.inventory import Inventory
 from imagestoreproxy.install.reconcile import Reconciler
 from imagestoreproxy.install.work import Work
@@ -36,20 +38,22 @@ class ImageStore:
         *,
         sources: Sources,
         inventory: Inventory,
+        follows: Follows,
         actions: Actions,
         reconciler: Reconciler,
         clock: Clock,
     ) -> None:
         self._sources = sources
         self._inventory = inventory
+        self._follows = follows
         self._actions = actions
         self._reconciler = reconciler
         self._clock = clock
 
     @property
     def revision(self) -> int:
-        # Both only ever grow, so that their sum is new when either is.
-        return self._inventory.revision + self._sources.revision
+        # All only ever grow, so that their sum is new when one is.
+        return self._inventory.revision + self._sources.revision + self._follows.revision
 
     def under_way(self) -> Collection[str]:
         return self._inventory.works.keys()
@@ -136,6 +140,10 @@ class ImageStore:
         return bool(self._sources.source_of(uri)) and not (info and info.refused)
 
     def _state(self, uri: str) -> ImageState:
+        state = self._unfollowed(uri)
+        return replace(state, follows=True) if self._follows.find(uri) else state
+
+    def _unfollowed(self, uri: str) -> ImageState:
         work = self._inventory.works.get(uri)
         installation = self._inventory.newest(uri)
         if work and work.state in ACTIVE:

@@ -23,6 +23,7 @@ SEARCH_WAIT_S = 5.0
 # What one source is shown of; more helps nobody.
 FOUND = 2_000
 TURN_S = 0.02
+REFRESH_WAIT_S = 15.0
 CARRIED = "carried"
 
 
@@ -118,6 +119,16 @@ class Catalogue:
         while self._clock.monotonic_s() < ends_s:
             if all(w.source.fetched_at_s is not None or w.problem for w in self._watches.values()):
                 return
+            await self._clock.sleep(TURN_S)
+
+    async def refresh(self) -> None:
+        """Ask every source now; returns when all have answered, or after a while."""
+        for watch in self._watches.values():
+            watch.ask()
+        ends_s = self._clock.monotonic_s() + REFRESH_WAIT_S
+        while self._clock.monotonic_s() < ends_s and (
+            self._merging or any(watch.is_asking for watch in self._watches.values())
+        ):
             await self._clock.sleep(TURN_S)
 
     async def dashboard(self) -> Offer:

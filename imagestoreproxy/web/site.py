@@ -19,7 +19,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from imagestoreproxy.ports import Clock
-from imagestoreproxy.shop import Checks, Keys, Store, Supply
+from imagestoreproxy.shop import Checks, Following, Keys, Store, Supply
 from imagestoreproxy.web.answers import StoreRequest, refusal
 from imagestoreproxy.web.api import STATES_AT_ONCE, make_tree
 from imagestoreproxy.web.auth import SignedTree
@@ -274,6 +274,7 @@ def make_site(
     external_url: str = "",
     checks: Checks | None = None,
     supply: Supply | None = None,
+    following: Following | None = None,
     limits: Limits | None = None,
 ) -> StoreSite:
     """Build the whole server, to be given to a listening endpoint.
@@ -282,7 +283,7 @@ def make_site(
         external_url: ``http(s)://host[:port]`` as clients reach this proxy, when that is not what
             their ``Host`` header says; action URIs begin with it.
         checks: what ``/readyz`` tells; without any it is always ready.
-        supply: without any there are no pages about sources.
+        supply, following: without any there are no pages about sources, or what is followed.
 
     Raises:
         SettingsError: ``external_url`` is something else.
@@ -290,7 +291,8 @@ def make_site(
     bounds = limits or Limits()
     ready = ReadyStates(store)
     streams = Streams(store, ready, reactor, most=bounds.streams)
-    tree = make_tree(store, checked_external_url(external_url), ready, streams, checks, supply)
+    url = checked_external_url(external_url)
+    tree = make_tree(store, url, ready, streams, checks, supply, following)
     nonces = Nonces(max_entries=bounds.remembered_requests, max_bytes=bounds.remembered_bytes)
     guard = SignedTree(tree, keys, clock, nonces, max_parameters=bounds.parameters)
     return StoreSite(guard, clock, reactor, bounds, streams)
