@@ -1,4 +1,4 @@
-"""A site's own store from its first image on: published, served, installed, and brought up to date."""
+"""A site's own store: published, served, installed from, and followed to newer versions."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_what_a_site_publishes_is_installed_and_a_followed_image_is_brought_up_t
     def publish(content: bytes) -> None:
         (tmp_path / "raw").write_bytes(content)
         disk = tmp_path / "new.qcow2"
-        convert = ["qemu-img", "convert", "-O", "qcow2", tmp_path / "raw", disk]
+        convert = ["qemu-img", "convert", "-O", "qcow2", str(tmp_path / "raw"), str(disk)]
         subprocess.run(convert, check=True, timeout=60)
         disk.replace(directory / "web-server-amd64.qcow2")
         command = [*TOOL, "publish", str(directory), f"--key={KEY}", f"--format={form}"]
