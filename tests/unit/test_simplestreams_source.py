@@ -377,3 +377,23 @@ def test_only_a_mirror_on_the_local_net_may_send_there() -> None:
     ground = usual()
     assert result(ground.source.may_be_local(f"{ROOT}a/b"))
     assert not result(ground.source.may_be_local("http://127.0.0.1/a"))
+
+
+def detached(ground: Ground, content: Any, stem: str = STEM) -> None:
+    """Publish a file with its signature beside it, and no longer within it."""
+    ground.pages.pages.pop(f"{ROOT}{stem}.sjson", None)
+    ground.pages.put(f"{stem}.json", json.dumps(content).encode())
+    ground.pages.put(f"{stem}.json.gpg", seal(content))
+
+
+def test_an_install_gets_what_is_shown_after_a_mirror_went_over_to_detached_signatures() -> None:
+    ground = usual()
+    ground.refresh()
+    detached(ground, index(), "streams/v1/index")
+    detached(ground, products("20250101", days_ago=0.5))
+    ground.refresh()
+    assert ground.versions() == ["20250101"]
+    assert result(ground.source.document(URI)).version == "20250101"
+    again = ground.again()
+    result(again.source.load())
+    assert again.versions() == ["20250101"]

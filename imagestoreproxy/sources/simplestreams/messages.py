@@ -100,6 +100,10 @@ class Messages:
         """Give what a part is kept under, wherever it came from."""
         return f"{self._roots[0]}{stem}{suffix}"
 
+    def urls(self, stem: str) -> set[str]:
+        """Give all that the parts of a file may be kept under, in whatever form it comes."""
+        return {self.url(stem, suffix) for suffixes in SUFFIXES.values() for suffix in suffixes}
+
     async def message(self, stem: str, form: Form, parts: Iterable[Kept]) -> Message:
         """Put a message together from its parts."""
         all_parts = tuple(parts)

@@ -180,6 +180,9 @@ class Mirror:
         held[stem] = new
         for part in message.parts:
             await self._records.keep(self._name, part)
+        # A mirror may change its form: what is kept of the other one would be taken for the newest.
+        for url in self._messages.urls(stem) - new.validators.keys():
+            await self._records.drop(self._name, url)
         return new.content
 
     async def believe(self, message: Message, read: Callable[[bytes], Content]) -> Held[Content]:
