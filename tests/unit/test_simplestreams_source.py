@@ -12,7 +12,7 @@ import pytest
 from twisted.internet.defer import fail, succeed
 
 from imagestoreproxy.fetching import WHOLE, Span
-from imagestoreproxy.model.errors import DocumentError, FetchError
+from imagestoreproxy.model.errors import DocumentError, FetchError, OwnStateError
 from imagestoreproxy.ports import Fetched, Signed
 from imagestoreproxy.sources.simplestreams.mirror import FILES
 from imagestoreproxy.sources.simplestreams.source import SimpleStreams
@@ -397,3 +397,17 @@ def test_an_install_gets_what_is_shown_after_a_mirror_went_over_to_detached_sign
     again = ground.again()
     result(again.source.load())
     assert again.versions() == ["20250101"]
+
+
+def test_an_install_gets_what_is_shown_once_the_disk_has_room_again() -> None:
+    ground = usual()
+    ground.refresh()
+    ground.pages.put(f"{STEM}.sjson", products("20250101", days_ago=0.5))
+    keep = ground.records.keep
+    ground.records.keep = lambda *_: fail(OwnStateError("No room."))  # type: ignore[method-assign]
+    with pytest.raises(OwnStateError):
+        ground.refresh()
+    assert ground.versions() == ["20250101"]
+    ground.records.keep = keep  # type: ignore[method-assign]
+    ground.refresh()
+    assert result(ground.source.document(URI)).version == "20250101"
