@@ -411,3 +411,24 @@ def test_an_install_gets_what_is_shown_once_the_disk_has_room_again() -> None:
     ground.records.keep = keep  # type: ignore[method-assign]
     ground.refresh()
     assert result(ground.source.document(URI)).version == "20250101"
+
+
+def test_a_mirror_that_is_away_does_not_keep_the_detached_form_from_being_found() -> None:
+    ground = usual()
+    source = SimpleStreams(
+        "ubuntu",
+        ROOT,
+        fetcher=ground.pages,
+        verifier=Keys(),
+        records=ground.records,
+        background=InlineBackground(MemoryJournal()),
+        clock=ground.clock,
+        mirrors=[MIRROR],
+    )
+    detached(ground, index(), "streams/v1/index")
+    detached(ground, products())
+    for suffix in (".sjson", ".json", ".json.gpg"):
+        for stem in ("streams/v1/index", STEM):
+            ground.pages.put(stem + suffix, FetchError("No route."), MIRROR)
+    result(source.refresh())
+    assert [info.version for info in source.listing.images] == ["20240821"]

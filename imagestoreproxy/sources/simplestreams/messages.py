@@ -165,7 +165,8 @@ class Messages:
         raise FetchError(
             f"{first.message} {others}",
             retry_helps=any(problem.retry_helps for problem in problems),
-            status=404 if all(problem.status == 404 for problem in problems) else 0,
+            # One that knows nothing of this form is enough to try the next, wherever others are.
+            status=404 if any(problem.status == 404 for problem in problems) else 0,
         )
 
     async def _from(
