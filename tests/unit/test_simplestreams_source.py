@@ -432,3 +432,13 @@ def test_a_mirror_that_is_away_does_not_keep_the_detached_form_from_being_found(
             ground.pages.put(stem + suffix, FetchError("No route."), MIRROR)
     result(source.refresh())
     assert [info.version for info in source.listing.images] == ["20240821"]
+
+
+@pytest.mark.parametrize("number", ["24²", "١", "24.²"])
+def test_a_release_with_digits_of_other_scripts_is_shown(number: str) -> None:
+    ground = usual()
+    made = {"20240821": version(item())}
+    content = catalogue({NAME: product(made, version=number)}, updated=updated(1))
+    ground.pages.put(f"{STEM}.sjson", content)
+    ground.refresh()
+    assert ground.versions() == ["20240821"]
