@@ -442,3 +442,11 @@ def test_a_release_with_digits_of_other_scripts_is_shown(number: str) -> None:
     ground.pages.put(f"{STEM}.sjson", content)
     ground.refresh()
     assert ground.versions() == ["20240821"]
+
+
+def test_a_catalogue_of_a_time_that_no_calendar_has_is_refused_as_any_of_the_future() -> None:
+    ground = usual()
+    content = {**products(), "updated": "Fri, 31 Dec 9999 23:59:59 -2359"}
+    ground.pages.put(f"{STEM}.sjson", content)
+    with pytest.raises(DocumentError, match="yet to come"):
+        ground.refresh()
