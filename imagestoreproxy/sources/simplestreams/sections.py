@@ -95,4 +95,4 @@ def _arch_key(arch: str) -> tuple[int, str]:
 
 def _release_key(facts: Facts) -> list[tuple[int, int, str]]:
     parts = _PARTS.findall(facts.number or facts.release)
-    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
+    return [(1, int(part), "") if part[0] in "0123456789" else (0, 0, part) for part in parts]
