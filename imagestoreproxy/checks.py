@@ -20,6 +20,8 @@ from imagestoreproxy.clouds.ec2 import Ec2Cloud
 from imagestoreproxy.config import Settings
 from imagestoreproxy.configfile import SourceSettings
 from imagestoreproxy.install.preflight import Look, Preflight
+from imagestoreproxy.model.carrying import INDEX as SHARED_INDEX
+from imagestoreproxy.model.carrying import INDEX_LIMIT_BYTES
 from imagestoreproxy.model.errors import FetchError
 from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.model.masking import masked
@@ -27,6 +29,7 @@ from imagestoreproxy.outside.castore import ca_store
 from imagestoreproxy.outside.disk import DataDirectory
 from imagestoreproxy.outside.process import ENVIRONMENT
 from imagestoreproxy.ports import Background, Clock, Cloud, Fetched
+from imagestoreproxy.sources.catalogue import CARRIED
 from imagestoreproxy.sources.simplestreams.uris import mirror_root
 from imagestoreproxy.sources.storeapi import DASHBOARD, read_listing
 from imagestoreproxy.storage.schema import STEPS
@@ -141,8 +144,9 @@ class _Checks:
 
     async def _index(self, source: SourceSettings) -> Fetched:
         """Get the first file of a mirror; where it is signed beside it, it has another name."""
-        if source.kind != "simplestreams":
-            return await self._get(source, source.url, INDEX_BYTES)
+        if source.kind == CARRIED:
+            shared = f"{source.url.rstrip('/')}/{SHARED_INDEX}"
+            return await self._get(source, shared, INDEX_LIMIT_BYTES)
         root, path = mirror_root(source.url)
         beside = root + path.removesuffix(".sjson") + ".json"
         if not path.endswith(".sjson"):

@@ -24,6 +24,7 @@ from imagestoreproxy.model.errors import SettingsError
 from imagestoreproxy.model.images import Architecture, Virtualization
 from imagestoreproxy.model.masking import masked
 from imagestoreproxy.model.taking import Taking
+from imagestoreproxy.options import WholeFrom, add_cache
 from imagestoreproxy.web.present import checked_external_url
 
 GIB = 2**30
@@ -40,6 +41,7 @@ class Settings:
         external_url: ``http(s)://host:port`` by which clients reach the proxy; empty: the request's
             own ``Host``.
         sources: where images come from; at least one.
+        keyring: of stores that say nothing else, and of carried images of stores.
         http_proxy, ca_bundle: empty: the environment's, the system's.
         taking: what the cloud can run.
         limit_bytes_per_s: for all downloads together; 0: none.
@@ -53,11 +55,14 @@ class Settings:
         max_installs, max_downloads: that run at a time.
         keep_downloads: on the disk, until their install is done.
         max_unpacked_bytes: what one file may unpack to.
+        cache_bytes: what stays of downloads once their install is done; 0: nothing.
+        share_cache: let other proxies have it.
     """
 
     data_dir: Path
     sources: tuple[SourceSettings, ...]
     cloud: str
+    keyring: Path = Path("keyring.gpg")
     debug: bool = False
     check: bool = False
     listen: tuple[str, ...] = (DEFAULT_LISTEN,)
@@ -75,6 +80,8 @@ class Settings:
     max_downloads: int = 6
     keep_downloads: bool = True
     max_unpacked_bytes: int = 64 * GIB
+    cache_bytes: int = 0
+    share_cache: bool = False
     taking: Taking = field(default_factory=Taking)
     limit_bytes_per_s: int = 0
     connections: int = CONNECTIONS
@@ -114,6 +121,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         data_dir=data_dir,
         sources=sources or (ubuntu(defaults),),
         cloud=cloud,
+        keyring=defaults.keyring,
         taking=_taking(options),
         limit_bytes_per_s=limit_bytes_per_s or 0,
         connections=connections or CONNECTIONS,
@@ -136,6 +144,8 @@ def parse(arguments: Sequence[str]) -> Settings:
         max_downloads=options.max_downloads,
         keep_downloads=bool(options.keep_downloads),
         max_unpacked_bytes=options.max_unpacked_size * GIB,
+        cache_bytes=options.cache_size * GIB,
+        share_cache=options.share_cache,
     )
 
 
@@ -304,39 +314,26 @@ def _parser() -> argparse.ArgumentParser:
         help="of all downloads together; 0 for none (without it: what the configuration says)",
     )  # fmt: skip
     limits.add_argument(
-        "--connections", type=_from(1, 16), metavar="N",
+        "--connections", type=WholeFrom(1, 16), metavar="N",
         help=f"for one large file (without it: what the configuration says, else {CONNECTIONS})",
     )  # fmt: skip
     limits.add_argument(
-        "--max-installs", type=_from(1, 64), default=2, metavar="N", help="installs at a time"
+        "--max-installs", type=WholeFrom(1, 64), default=2, metavar="N", help="installs at a time"
     )
     limits.add_argument(
-        "--max-downloads", type=_from(1, 64), default=6, metavar="N", help="downloads at a time"
+        "--max-downloads", type=WholeFrom(1, 64), default=6, metavar="N", help="downloads at a time"
     )
     limits.add_argument(
-        "--keep-downloads", type=_from(0, 1), default=1, metavar="0|1",
+        "--keep-downloads", type=WholeFrom(0, 1), default=1, metavar="0|1",
         help="1: downloads lie in the data directory until their install is done, and go on from"
         " there after a restart; 0: they never lie there, but for qcow2 disks and second tries",
     )  # fmt: skip
     limits.add_argument(
-        "--max-unpacked-size", type=_from(1, 2**20), default=64, metavar="GIB",
+        "--max-unpacked-size", type=WholeFrom(1, 2**20), default=64, metavar="GIB",
         help="what one file may unpack to, in GiB",
     )  # fmt: skip
+    add_cache(parser)
     return parser
-
-
-class _from:  # noqa: N801 - reads as a word where it is used
-    """An argparse type: a whole number within bounds."""
-
-    def __init__(self, lowest: int, highest: int) -> None:
-        self._lowest, self._highest = lowest, highest
-
-    def __call__(self, text: str) -> int:
-        if text.isdecimal() and self._lowest <= int(text) <= self._highest:
-            return int(text)
-        raise argparse.ArgumentTypeError(
-            f"must be a whole number from {self._lowest} to {self._highest}, not '{text}'"
-        )
 
 
 def _megabytes(text: str) -> float:

@@ -220,6 +220,8 @@ class _Reading:
         name = table.required("name", 40)
         if name and not _NAME.fullmatch(name):
             table.wrong("name", "may have only letters, digits, '.', '_' and '-'")
+        if name == "carried":
+            table.wrong("name", "must be another one: so is called what was carried here")
         kind = table.required("type", 40)
         if kind and kind not in KINDS:
             table.wrong("type", f"must be one of {', '.join(KINDS)}, not '{kind}'")

@@ -166,6 +166,9 @@ class Disk(Protocol):
     def path(self, token: str, name: str) -> Path:
         """Give the path of a file of the install ``token``; its directory is made (0700)."""
 
+    def adopt(self, token: str, name: str, source: Path) -> bool:
+        """Take a file that lies elsewhere for a complete download; False where that cannot be."""
+
     def remove(self, token: str) -> None:
         """Remove all files of the install ``token``; none is fine."""
 

@@ -20,6 +20,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
+from imagestoreproxy.carriage import Carriage
 from imagestoreproxy.checks import Parts, make_preflight
 from imagestoreproxy.clouds import credentials as sources_of_credentials
 from imagestoreproxy.clouds.credentials import Credentials
@@ -102,8 +103,18 @@ class Proxy(Service):
         )
         homes = settings.data_dir / "gnupg"
         shutil.rmtree(homes, ignore_errors=True)
+        accesses = Accesses(self._fetcher, self._threads, homes)
+        self._carriage = Carriage(
+            settings.data_dir,
+            verifiers=accesses.for_carried(settings.keyring),
+            records=self._records,
+            background=self._threads,
+            clock=self._clock,
+            taking=settings.taking,
+        )
         self._upstreams = Upstreams(
-            Accesses(self._fetcher, self._threads, homes),
+            accesses,
+            self._carriage,
             records=self._records,
             background=self._threads,
             clock=self._clock,
@@ -114,6 +125,8 @@ class Proxy(Service):
             sources=self._catalogue,
             cloud=(cloud := _cloud(settings, cloud_keys, self._cloud_threads)),
             disk=self._disk,
+            depot=self._carriage.depot,
+            lenders=[self._carriage.here],
             disk_images=QemuImg(self._threads),
             records=self._records,
             background=self._threads,
@@ -125,6 +138,7 @@ class Proxy(Service):
             max_downloads=settings.max_downloads,
             max_unpacked_bytes=settings.max_unpacked_bytes,
             keep_downloads=settings.keep_downloads,
+            cache_bytes=settings.cache_bytes,
             connections=settings.connections,
         )
         self._inside = Inside(outside, limits)
@@ -159,6 +173,9 @@ class Proxy(Service):
         await self._listen()
         self._reconciling = self._threads.start("reconcile", self._inside.reconciler.run())
         self._following = self._threads.start("updates", self._inside.follower.run())
+        self._inside.cache.start()
+        self._inside.fetches.start()
+        self._carriage.start(self._catalogue.replace)
         self._is_started = True
         if self._is_changed:
             self.reload()
@@ -166,7 +183,7 @@ class Proxy(Service):
     async def _follow(self, settings: Settings) -> None:
         """Go on with these settings: nothing changes unless all of them can be used."""
         sources = await self._upstreams.sources(settings.sources)
-        await self._catalogue.replace(sources)
+        await self._catalogue.replace(self._carriage.follow(sources))
         self._settings = settings
         self._inside.follower.window = window_of(settings.update_window)
         self._fetcher.limit_bytes_per_s = settings.limit_bytes_per_s
@@ -216,6 +233,8 @@ class Proxy(Service):
             supply=Supply(self._catalogue, self._fetcher),
             following=self._inside.follower,
             limits=Limits.within(_open_files()),
+            lending=self._carriage.lending,
+            share_cache=self._settings.share_cache,
         )
         for description in self._settings.listen:
             self._ports.append(await self._listen_at(description, site))
@@ -261,6 +280,9 @@ class Proxy(Service):
                 task.cancel()
         await self._catalogue.close()
         await self._inside.runs.close()
+        await self._carriage.close()
+        await self._inside.fetches.close()
+        await self._inside.cache.close()
         self._fetcher.close()
         self._cloud_threads.close(timeout_s=0.2)
         self._threads.close(timeout_s=0.2)

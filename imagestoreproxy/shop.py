@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+from imagestoreproxy.model.carrying import Fetch
 from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.model.follows import Followed
 from imagestoreproxy.model.images import ImageInfo, Listing
@@ -67,6 +69,25 @@ class Store(Protocol):
 
     def reconcile(self) -> Awaitable[Reconciliation]:
         """Compare what is installed with what the cloud has."""
+
+    def fetch(self, image_uri: str) -> Fetch:
+        """Bring an image into the cache, or tell how far that is; never waits."""
+
+    def release(self, image_uri: str) -> Awaitable[None]:
+        """Keep an image in the cache no longer than any other: it has been carried away."""
+
+
+class Lending(Protocol):
+    """The verified files that are here. Asked in the reactor's thread, by many."""
+
+    def index(self) -> Awaitable[bytes]:
+        """Give ``images.json`` of all of it; see ``model/carrying.py``."""
+
+    def document(self, sha256: str) -> Path | None:
+        """Give where a signed message is, or None."""
+
+    def file(self, digest: str) -> Path | None:
+        """Give where a file is, or None."""
 
 
 class Following(Protocol):

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imagestoreproxy.configfile import SourceSettings
+from imagestoreproxy.carriage import Carriage
+from imagestoreproxy.configfile import Defaults, SourceSettings, ubuntu
+from imagestoreproxy.model.carrying import SIMPLESTREAMS, STORE
 from imagestoreproxy.model.errors import OwnStateError, SettingsError
 from imagestoreproxy.model.taking import Taking
 from imagestoreproxy.model.upstreams import SourceStatus
 from imagestoreproxy.outside.curl import CurlFetcher
 from imagestoreproxy.outside.gpg import GpgVerifier
-from imagestoreproxy.ports import Background, Clock, Records
-from imagestoreproxy.sources.catalogue import Catalogue
+from imagestoreproxy.ports import Background, Clock, Records, Verifier
+from imagestoreproxy.sources.catalogue import CARRIED, Catalogue
 from imagestoreproxy.sources.simplestreams.messages import LIMIT_BYTES as CATALOGUE_BYTES
 from imagestoreproxy.sources.simplestreams.source import SimpleStreams
 from imagestoreproxy.sources.simplestreams.wanted import Wanted
@@ -58,6 +60,19 @@ class Accesses:
         """
         return Access(settings, self._fetcher_for(settings), self._verifier_for(settings))
 
+    def for_carried(self, keyring: Path) -> dict[str, Verifier]:
+        """Give who verifies images of sources that are not configured, by kind of source.
+
+        Args:
+            keyring: of stores; catalogues are expected to be Ubuntu's.
+        """
+        settings = (
+            SourceSettings(name=CARRIED, kind=STORE, keyring=keyring),
+            replace(ubuntu(Defaults(keyring)), name=CARRIED),
+        )
+        verifiers = {one.kind: self._verifier_for(one) for one in settings}
+        return {kind: verifier for kind, verifier in verifiers.items() if verifier}
+
     def _fetcher_for(self, settings: SourceSettings) -> CurlFetcher:
         key = (settings.http_proxy, settings.ca_bundle)
         if key not in self._fetchers:
@@ -90,6 +105,7 @@ class Upstreams:
     def __init__(
         self,
         accesses: Accesses,
+        carriage: Carriage,
         *,
         records: Records,
         background: Background,
@@ -97,6 +113,7 @@ class Upstreams:
         taking: Taking,
     ) -> None:
         self._accesses = accesses
+        self._carriage = carriage
         self._records = records
         self._background = background
         self._clock = clock
@@ -161,6 +178,20 @@ class Upstreams:
                     frozenset(settings.streams),
                 ),
                 stale_after_s=settings.stale_after_s,
+            )
+        if settings.kind == CARRIED and access.verifier:
+            verifiers = dict.fromkeys((STORE, SIMPLESTREAMS), access.verifier)
+            if settings.path:
+                return self._carriage.directory(
+                    settings.name, Path(settings.path), verifiers, title=settings.title
+                )
+            return self._carriage.sibling(
+                settings.name,
+                settings.url,
+                verifiers,
+                fetcher=access.fetcher,
+                title=settings.title,
+                interval_s=settings.refresh_s,
             )
         raise SettingsError(f"Sources of type {settings.kind} are not known to this version.")
 

@@ -9,8 +9,9 @@ the UI API: ``list`` and ``search`` ``images``, ``states``, ``sections``; ``show
 ``state``, ``versions``; ``install``, ``cancel``, ``uninstall``, ``forget`` and ``clear-error``
 ``state`` (and ``run-command`` once installed); ``status`` ``states``; ``follow`` ``follow``, or
 ``follows`` without an image; ``unfollow`` ``unfollowed``; ``sources`` ``sources``;
-``bandwidth`` ``limit-mb-per-s``; ``reconcile`` ``reconciliation``; ``check``
-``ready``, ``findings``; ``publish`` what was published; a failure ``error-message``.
+``bandwidth`` ``limit-mb-per-s``; ``export`` ``images``, ``file``; ``import`` ``images``;
+``reconcile`` ``reconciliation``; ``check`` ``ready``, ``findings``; ``publish`` what was published;
+a failure ``error-message``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from collections.abc import Callable, Sequence
 
 from imagestoreproxy import __version__
 from imagestoreproxy.client import text
+from imagestoreproxy.client.carrying import add_commands as add_carrying
 from imagestoreproxy.client.commands import Command, print_json
 from imagestoreproxy.client.following import add_commands as add_following
 from imagestoreproxy.client.local import add_local_commands
@@ -167,6 +169,7 @@ def parser() -> argparse.ArgumentParser:
     add("bandwidth", "show or change how fast downloads may be", bandwidth).add_argument(
         "limit", nargs="?", metavar="MB/S", help="of all together, or 'none'; until the next start"
     )
+    add_carrying(add, image)
     add_local_commands(add)
     add("reconcile", "compare what is installed with the cloud", Command.reconcile)
     add("check", "show whether an install would find all it needs", Command.check)

@@ -7,7 +7,7 @@ import json
 import secrets
 import ssl
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -99,10 +99,36 @@ class Connection:
         """
         return self._ask("POST", path, pairs)
 
-    def _ask(
-        self, method: str, path: str, pairs: Sequence[Pair], also: Collection[int] = ()
-    ) -> dict[str, Any]:
-        form = urlencode(
+    def blocks(self, path: str, position: int, size_bytes: int) -> Iterator[bytes]:
+        """Ask for a file from ``position`` on, and give it in blocks of at most ``size_bytes``.
+
+        Raises:
+            ClientError: the proxy refuses, in its own words.
+            OSError, HTTPException: it broke off.
+        """
+        form = self._signed("GET", path, ())
+        connection = self._connected()
+        headers = {"Host": self._host, "Connection": "close", "Range": f"bytes={position}-"}
+        try:
+            connection.request("GET", f"{path}?{form}", headers=headers)
+            response = connection.getresponse()
+            if response.status not in ({206} if position else {200, 206}):
+                content = json.loads(response.read(ANSWER_LIMIT_BYTES) or b"{}")
+                message = content.get("error-message") if isinstance(content, dict) else ""
+                raise ClientError(str(message or f"The proxy answered {response.status}."))
+            while block := response.read(size_bytes):
+                yield block
+            if response.length:
+                raise http.client.IncompleteRead(b"", response.length)
+        except ValueError:
+            raise ClientError(
+                f"What answers at {self.url} is no image store proxy.", UNREACHABLE
+            ) from None
+        finally:
+            connection.close()
+
+    def _signed(self, method: str, path: str, pairs: Sequence[Pair]) -> str:
+        return urlencode(
             signed_pairs(
                 self._secret,
                 self._client_id,
@@ -114,6 +140,11 @@ class Connection:
                 nonce=str(secrets.randbits(63)),
             )
         )
+
+    def _ask(
+        self, method: str, path: str, pairs: Sequence[Pair], also: Collection[int] = ()
+    ) -> dict[str, Any]:
+        form = self._signed(method, path, pairs)
         status, body = self._send(method, path, form)
         try:
             content = json.loads(body)
@@ -141,14 +172,15 @@ class Connection:
                 raise self._unreachable(error) from None
         raise AssertionError("unreachable")
 
-    def _send_once(self, method: str, path: str, form: str) -> tuple[int, bytes]:
-        connection: http.client.HTTPConnection
+    def _connected(self) -> http.client.HTTPConnection:
         if self._tls is None:
-            connection = http.client.HTTPConnection(self._name, self._port, timeout=self._timeout_s)
-        else:
-            connection = http.client.HTTPSConnection(
-                self._name, self._port, timeout=self._timeout_s, context=self._tls
-            )
+            return http.client.HTTPConnection(self._name, self._port, timeout=self._timeout_s)
+        return http.client.HTTPSConnection(
+            self._name, self._port, timeout=self._timeout_s, context=self._tls
+        )
+
+    def _send_once(self, method: str, path: str, form: str) -> tuple[int, bytes]:
+        connection = self._connected()
         headers = {"Host": self._host, "Connection": "close"}
         try:
             if method == "GET":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 
+from imagestoreproxy.install.fetches import FETCHED
 from imagestoreproxy.install.follows import Follows
 from imagestoreproxy.install.inventory import Inventory
 from imagestoreproxy.install.runs import Runs
@@ -203,7 +204,8 @@ class Actions:
         """Remove files that belong to no install."""
         wanted = {work.install.token for work in self._inventory.works.values()}
         for token in set(self._disk.tokens()) - wanted:
-            self._disk.remove(token)
+            if not token.startswith(FETCHED):
+                self._disk.remove(token)
 
     def _take_up(self, work: Work) -> None:
         if work.state is State.WAITING:

@@ -89,16 +89,24 @@ def wanted_members(
             raise UnpackError(f"The archive has no member named '{_shown(glob)}'.")
 
 
+def members(chunks: Iterable[bytes]) -> Iterator[tuple[str, int, Iterator[bytes]]]:
+    """Go through a whole tar and give name, size and pieces of each file, in its order.
+
+    Raises:
+        UnpackError: broken, or unsafe; only who has drawn to the end knows that all is well.
+    """
+    source = _Source(iter(chunks))
+    yield from _members(source)
+    source.expect_zeros()
+
+
 def member_names(chunks: Iterable[bytes]) -> list[str]:
     """Go through a whole tar and name its files, in its order; as ``wanted_members`` sees them.
 
     Raises:
         UnpackError: broken, or unsafe.
     """
-    source = _Source(iter(chunks))
-    names = [name for name, _, _ in _members(source)]
-    source.expect_zeros()
-    return names
+    return [name for name, _, _ in members(chunks)]
 
 
 class _Source:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from imagestoreproxy.depots import Depot
 from imagestoreproxy.install.actions import Actions
+from imagestoreproxy.install.cache import Cache
 from imagestoreproxy.install.contents import Contents
 from imagestoreproxy.install.conversion import Conversion
 from imagestoreproxy.install.download import Downloader
+from imagestoreproxy.install.fetches import Fetches
 from imagestoreproxy.install.following import Follower
 from imagestoreproxy.install.follows import Follows
 from imagestoreproxy.install.installer import Installer
@@ -34,16 +38,23 @@ from imagestoreproxy.ports import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
-    """What stands behind each port."""
+    """What stands behind each port.
+
+    Args:
+        depot: the cache of verified files.
+        lenders: where such files lie as well.
+    """
 
     sources: Sources
     cloud: Cloud
     disk: Disk
+    depot: Depot
     disk_images: DiskImages
     records: Records
     background: Background
     clock: Clock
     journal: Journal
+    lenders: Sequence[Depot] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +66,7 @@ class InstallLimits:
         max_passes: files that are read and stored at a time; each takes memory.
         max_unpacked_bytes: what one file may unpack to.
         keep_downloads: whether downloads lie on the disk until their install is done.
+        cache_bytes: what stays of them after that.
         connections: for each large file; each takes 4 MiB of memory, 1 is the thriftiest.
     """
 
@@ -64,6 +76,7 @@ class InstallLimits:
     max_unpacked_bytes: int = 64 * 2**30
     keep_downloads: bool = True
     connections: int = 1
+    cache_bytes: int = 0
 
 
 class Inside:
@@ -82,7 +95,17 @@ class Inside:
             records=records,
             background=background,
         )
-        room = Room(disk, background)
+        self.cache = Cache(
+            outside.depot,
+            others=outside.lenders,
+            disk=disk,
+            records=records,
+            background=background,
+            clock=clock,
+            journal=journal,
+            limit_bytes=limits.cache_bytes,
+        )
+        room = Room(disk, self.cache, background)
         downloader = Downloader(
             sources=sources,
             background=background,
@@ -108,6 +131,7 @@ class Inside:
                 max_unpacked_bytes=limits.max_unpacked_bytes,
             ),
             disk=disk,
+            cache=self.cache,
             room=room,
             background=background,
             clock=clock,
@@ -118,11 +142,18 @@ class Inside:
             sources=sources,
             inventory=self.inventory,
             room=room,
-            look=Look(downloader=downloader, contents=contents, disk=disk, background=background),
+            look=Look(
+                downloader=downloader,
+                contents=contents,
+                disk=disk,
+                cache=self.cache,
+                background=background,
+            ),
             onepass=onepass,
             cloud=cloud,
             undo=undo,
             disk=disk,
+            cache=self.cache,
             records=records,
             background=background,
             clock=clock,
@@ -148,6 +179,17 @@ class Inside:
             disk=disk,
             background=background,
             clock=clock,
+        )
+        self.fetches = Fetches(
+            sources=sources,
+            downloader=downloader,
+            cache=self.cache,
+            room=room,
+            disk=disk,
+            records=records,
+            background=background,
+            clock=clock,
+            journal=journal,
         )
         self.reconciler = Reconciler(
             inventory=self.inventory,
@@ -175,5 +217,6 @@ class Inside:
             follows=follows,
             actions=self.actions,
             reconciler=self.reconciler,
+            fetches=self.fetches,
             clock=clock,
         )

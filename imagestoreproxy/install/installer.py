@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
+from imagestoreproxy.install.cache import Cache
 from imagestoreproxy.install.inventory import Inventory
 from imagestoreproxy.install.look import Look
 from imagestoreproxy.install.onepass import OnePass
@@ -17,7 +18,7 @@ from imagestoreproxy.install.together import together
 from imagestoreproxy.install.undo import Undo
 from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.bundles import Stored, Upload
-from imagestoreproxy.model.errors import Cancelled, DiskError, DocumentError
+from imagestoreproxy.model.errors import Cancelled, DiskError, DocumentError, OwnStateError
 from imagestoreproxy.model.images import FileKind, ImageDocument, ImageFile, is_newer
 from imagestoreproxy.model.installs import Bundle, Event, Installation, State, Step
 from imagestoreproxy.model.plan import (
@@ -50,6 +51,7 @@ class Installer:
         cloud: Cloud,
         undo: Undo,
         disk: Disk,
+        cache: Cache,
         records: Records,
         background: Background,
         clock: Clock,
@@ -64,6 +66,7 @@ class Installer:
         self._cloud = cloud
         self._undo = undo
         self._disk = disk
+        self._cache = cache
         self._records = records
         self._background = background
         self._clock = clock
@@ -270,8 +273,9 @@ class Installer:
         )
         number = await self._records.complete(installation)
         try:
+            await self._cache.keep(work.install.token, document)
             await self._background.run(lambda _stop: self._disk.remove(work.install.token))
-        except DiskError as error:
+        except (DiskError, OwnStateError) as error:
             # It is installed all the same; the next start sweeps up.
             self._journal.failure("files of {image} stay behind", error, image=document.uri)
         return replace(installation, number=number)

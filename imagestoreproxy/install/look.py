@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+from imagestoreproxy.install.cache import Cache
 from imagestoreproxy.install.contents import Contents
 from imagestoreproxy.install.download import Downloader
 from imagestoreproxy.install.members import as_globs, found_members
@@ -27,11 +28,18 @@ class Look:
     """Fetches tarballs whole, to the disk, and finds their members."""
 
     def __init__(
-        self, *, downloader: Downloader, contents: Contents, disk: Disk, background: Background
+        self,
+        *,
+        downloader: Downloader,
+        contents: Contents,
+        disk: Disk,
+        cache: Cache,
+        background: Background,
     ) -> None:
         self._downloader = downloader
         self._contents = contents
         self._disk = disk
+        self._cache = cache
         self._background = background
 
     async def into(self, work: Work, document: ImageDocument) -> ImageDocument:
@@ -54,7 +62,9 @@ class Look:
 
     async def _found(self, work: Work, file: ImageFile) -> ImageFile:
         await work.begin(Step.DOWNLOADING)
-        feed = await self._background.run(partial(on_disk, self._disk, work, file))
+        feed = await self._background.run(
+            partial(on_disk, self._disk, work, file, cache=self._cache)
+        )
         try:
             await self._downloader.fetch(work, file, feed)
             await work.begin(Step.UNPACKING)

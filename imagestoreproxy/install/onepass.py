@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
+from imagestoreproxy.install.cache import Cache
 from imagestoreproxy.install.contents import Bundles, Contents
 from imagestoreproxy.install.conversion import Conversion
 from imagestoreproxy.install.download import Downloader
@@ -61,6 +62,7 @@ class OnePass:
         contents: Contents,
         conversion: Conversion,
         disk: Disk,
+        cache: Cache,
         room: Room,
         background: Background,
         clock: Clock,
@@ -72,6 +74,7 @@ class OnePass:
         self._contents = contents
         self._conversion = conversion
         self._disk = disk
+        self._cache = cache
         self._room = room
         self._background = background
         self._clock = clock
@@ -90,7 +93,7 @@ class OnePass:
         Raises:
             InstallError: it could not be had, is not what was signed, or cannot be stored.
         """
-        if not self._keep_downloads and not needs_disk(file):
+        if not (self._keep_downloads or needs_disk(file) or await self._is_cached(file)):
             pipe = PipeFeed(file.size_bytes, counter(work, file), algorithm_of(file.digest))
             try:
                 async with self._places.one():
@@ -98,8 +101,16 @@ class OnePass:
             except (AgainError, NotHeldError):
                 # What has gone by cannot be looked at again: so by way of the disk.
                 await self._room.take_more(work, file.size_bytes)
-        opened = partial(on_disk, self._disk, work, file, is_wanted=lambda: self._places.is_wanted)
-        feed = await self._background.run(opened)
+        feed = await self._background.run(
+            partial(
+                on_disk,
+                self._disk,
+                work,
+                file,
+                cache=self._cache,
+                is_wanted=lambda: self._places.is_wanted,
+            )
+        )
         follow = self._converted if file.format is FileFormat.QCOW2 else self._followed
         try:
             return await self._beside(work, file, feed, verified, follow, bundles)
@@ -108,6 +119,9 @@ class OnePass:
             raise UnpackError(f"{what}: {error.message}") from error
         finally:
             await self._conversion.clean(work, file)
+
+    async def _is_cached(self, file: ImageFile) -> bool:
+        return await self._background.run(lambda _stop: self._cache.has(file))
 
     async def _beside(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+from imagestoreproxy.install.cache import Cache
 from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.errors import DiskError
 from imagestoreproxy.model.plan import Plan, download_name
@@ -15,10 +16,11 @@ SPARE_BYTES = 64 * 2**20
 
 
 class Room:
-    """What the installs that run may still write."""
+    """What the installs that run may still write; what the cache holds is given up for them."""
 
-    def __init__(self, disk: Disk, background: Background) -> None:
+    def __init__(self, disk: Disk, cache: Cache, background: Background) -> None:
         self._disk = disk
+        self._cache = cache
         self._background = background
         self._plans: dict[str, Plan] = {}
 
@@ -33,6 +35,10 @@ class Room:
         free_bytes, still = await self._background.run(partial(self._look, dict(self._plans)))
         needed_bytes = still.pop(token) + SPARE_BYTES
         promised_bytes = sum(still.values())
+        if (missing_bytes := needed_bytes + promised_bytes - free_bytes) > 0:
+            free_bytes = await self._background.run(
+                partial(self._give_up, missing_bytes, dict(self._plans))
+            )
         if free_bytes < needed_bytes + promised_bytes:
             others = f", and {_mib(promised_bytes)} MiB are kept for others that run"
             raise DiskError(
@@ -62,9 +68,21 @@ class Room:
         }
         return self._disk.free_bytes(), still
 
+    def _give_up(self, size_bytes: int, plans: dict[str, Plan], _stop: Stop) -> int:
+        needed = {file.digest for plan in plans.values() for file in plan.fetches}
+        self._cache.make_room(size_bytes, besides=needed)
+        return self._disk.free_bytes()
+
     def _held_bytes(self, token: str, plan: Plan) -> int:
-        paths = [self._disk.path(token, download_name(file)) for file in plan.fetches]
-        return sum(path.stat().st_size for path in paths if path.exists())
+        """Count what is here already; what the cache lends takes no room."""
+        held_bytes = 0
+        for file in plan.fetches:
+            path = self._disk.path(token, download_name(file))
+            if self._cache.has(file):
+                held_bytes += file.size_bytes
+            elif path.exists():
+                held_bytes += path.stat().st_size
+        return held_bytes
 
 
 def _mib(size_bytes: int) -> int:

@@ -6,10 +6,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from imagestoreproxy.install.actions import Actions
+from imagestoreproxy.install.fetches import Fetches
 from imagestoreproxy.install.follows import Follows
 from imagestoreproxy.install.inventory import Inventory
 from imagestoreproxy.install.reconcile import Reconciler
 from imagestoreproxy.install.work import Work
+from imagestoreproxy.model.carrying import Fetch
 from imagestoreproxy.model.errors import CallerError
 from imagestoreproxy.model.images import ImageInfo, Listing, is_newer
 from imagestoreproxy.model.installs import (
@@ -41,6 +43,7 @@ class ImageStore:
         follows: Follows,
         actions: Actions,
         reconciler: Reconciler,
+        fetches: Fetches,
         clock: Clock,
     ) -> None:
         self._sources = sources
@@ -48,6 +51,7 @@ class ImageStore:
         self._follows = follows
         self._actions = actions
         self._reconciler = reconciler
+        self._fetches = fetches
         self._clock = clock
 
     @property
@@ -101,6 +105,12 @@ class ImageStore:
 
     async def reconcile(self) -> Reconciliation:
         return await self._reconciler.once()
+
+    def fetch(self, image_uri: str) -> Fetch:
+        return self._fetches.ask(image_uri)
+
+    async def release(self, image_uri: str) -> None:
+        await self._fetches.release(image_uri)
 
     def _noteworthy(self) -> list[str]:
         """Name the images with work going on or an error."""

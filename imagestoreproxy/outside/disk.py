@@ -98,7 +98,7 @@ class DataDirectory:
 
     def free_bytes(self) -> int:
         """Give what may still be written."""
-        with _plain_words(self._path):
+        with plain_words(self._path):
             found = os.statvfs(self._path)
         return found.f_bavail * found.f_frsize
 
@@ -121,19 +121,39 @@ class DataDirectory:
     def path(self, token: str, name: str) -> Path:
         """Give the path of a file of the install ``token``; its directory is made (0700)."""
         directory = self._downloads / _checked(token)
-        with _plain_words(directory):
+        with plain_words(directory):
             directory.mkdir(mode=0o700, exist_ok=True)
         return directory / _checked(name)
+
+    def adopt(self, token: str, name: str, source: Path) -> bool:
+        """Take a file that lies elsewhere for a complete download, without a copy of it.
+
+        ``source`` may be removed later, but must not be written to. False where the file system
+        knows no second name for a file.
+        """
+        path = self.path(token, name)
+        new = path.with_name(f"{name}.new")
+        with plain_words(path):
+            new.unlink(missing_ok=True)
+            try:
+                new.hardlink_to(source)
+            except OSError:
+                return False
+            # The bytes last: without what the server called them they count for nothing.
+            path.with_name(name + _SIDECAR).touch(mode=0o600)
+            new.replace(path)
+            new.unlink(missing_ok=True)  # two names of one file stay both
+        return True
 
     def remove(self, token: str) -> None:
         """Remove all files of the install ``token``; none is fine."""
         directory = self._downloads / _checked(token)
-        with _plain_words(directory), contextlib.suppress(FileNotFoundError):
+        with plain_words(directory), contextlib.suppress(FileNotFoundError):
             shutil.rmtree(directory)
 
     def tokens(self) -> list[str]:
         """List the tokens that have files."""
-        with _plain_words(self._downloads):
+        with plain_words(self._downloads):
             names = [one.name for one in self._downloads.iterdir() if one.is_dir()]
         # Not what others keep there, such as "lost+found".
         return sorted(name for name in names if _NAME.fullmatch(name))
@@ -152,7 +172,7 @@ class PartialFile:
         self._position = 0
         self._validator = ""
         self._digest = hashlib.new(self._algorithm)
-        with _plain_words(path):
+        with plain_words(path):
             self._read_again(stop)
 
     @property
@@ -169,7 +189,7 @@ class PartialFile:
         """The server has answered: ``resumed``, or from the first byte (drop the rest)."""
         if not resumed:
             self.discard()
-        with _plain_words(self._path):
+        with plain_words(self._path):
             self._path.touch(mode=0o600)
             if validator != self._validator or not self._sidecar.exists():
                 self._write_validator(validator[:_LONGEST_VALIDATOR])
@@ -186,7 +206,7 @@ class PartialFile:
                 f"The store sent more than the signed {self._limit_bytes} bytes for the file "
                 f"{self._path.name}; it is not the one that was signed."
             )
-        with _plain_words(self._path):
+        with plain_words(self._path):
             try:
                 with self._path.open("ab", buffering=0) as file:
                     rest = memoryview(block)
@@ -205,7 +225,7 @@ class PartialFile:
 
     def discard(self) -> None:
         """Drop what it holds."""
-        with _plain_words(self._path):
+        with plain_words(self._path):
             # The sidecar first: bytes without one are never taken for the beginning of a file.
             self._sidecar.unlink(missing_ok=True)
             self._path.unlink(missing_ok=True)
@@ -242,7 +262,7 @@ def _checked(name: str) -> str:
 
 
 @contextlib.contextmanager
-def _plain_words(path: Path) -> Iterator[None]:
+def plain_words(path: Path) -> Iterator[None]:
     """Turn an ``OSError`` into a ``DiskError`` that names ``path``."""
     try:
         yield

@@ -13,8 +13,9 @@ from imagestoreproxy.model.images import ImageDocument, ImageInfo, Listing, Sect
 from imagestoreproxy.model.masking import masked
 from imagestoreproxy.ports import Background, Clock, Fetcher, Kept, Records, Verifier
 from imagestoreproxy.sources import fields
-from imagestoreproxy.sources.document import Same, check_serial, read_document, read_info
+from imagestoreproxy.sources.document import Same, check_serial, read_info
 from imagestoreproxy.sources.fields import Json
+from imagestoreproxy.sources.storereader import StoreReader
 
 DOCUMENT_LIMIT_BYTES = 2**20
 SECTIONS = 200
@@ -80,7 +81,7 @@ class StoreApi:
         self.fetched_at_s: float | None = None
         self._dashboard_url = f"{self.api_url}/dashboard"
         self._origin = _origin(api_url)
-        self._verifier = verifier
+        self._read = StoreReader(verifier, background, clock)
         self._records = records
         self._background = background
         self._clock = clock
@@ -165,16 +166,7 @@ class StoreApi:
 
     async def reread(self, image_uri: str, signed_text: bytes) -> ImageDocument:
         """Verify a message that was fetched, now or earlier."""
-        try:
-            signed = await self._verifier.verify(signed_text)
-            now_s = self._clock.now_s()
-            return await self._background.run(
-                lambda _stop: read_document(signed, signed_text, image_uri, now_s)
-            )
-        except DocumentError as error:
-            raise DocumentError(
-                f"The image document of {image_uri} is refused: {error.message}"
-            ) from error
+        return await self._read(image_uri, signed_text)
 
     async def may_be_local(self, url: str) -> bool:
         """Tell whether this store may send the proxy to a local address for ``url``.

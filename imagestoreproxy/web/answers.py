@@ -70,6 +70,7 @@ class StoreRequest(Request):
         on_answer: called with the answer before it is sent, also when the client has gone.
         signed: its signature was found right.
         expires_s: until when it is signed; Unix seconds.
+        is_sending: a file is being sent, and is all of the answer.
     """
 
     site: Home  # type: ignore[assignment]
@@ -81,6 +82,7 @@ class StoreRequest(Request):
     signed = False
     expires_s = 0
     gone = False
+    is_sending = False
 
     def was_signed(self) -> None:
         """Note that the signature is right, and keep the connection until this is answered."""
@@ -118,6 +120,8 @@ class StoreRequest(Request):
 
     def respond(self, answer: Answer) -> None:
         """Send the whole answer; a client that has gone is no error."""
+        if self.is_sending:
+            return
         on_answer, self.on_answer = self.on_answer, None
         if on_answer is not None:
             on_answer(answer)
@@ -159,6 +163,28 @@ class StoreRequest(Request):
         headers.setRawHeaders(b"x-content-type-options", [b"nosniff"])
         headers.setRawHeaders(b"connection", [b"close"])
         channel.writeHeaders(self.clientproto, b"200", b"OK", headers)
+
+    def begin_file(self, status: int, size_bytes: int, headers: Mapping[bytes, bytes]) -> None:
+        """Begin an answer of so many bytes, which are then written by a producer.
+
+        The connection stays until they are sent, and ends with them. Who repeats a signed request
+        does not get them, but a refusal.
+        """
+        on_answer, self.on_answer = self.on_answer, None
+        if on_answer is not None:
+            on_answer(_ONLY_ONE_STREAM)
+        self.is_sending = True
+        channel = cast(Any, self.channel)
+        channel.is_busy()
+        channel.persistent = False
+        self.setResponseCode(status)
+        for name, value in headers.items():
+            self.responseHeaders.setRawHeaders(name, [value])
+        set_header = self.responseHeaders.setRawHeaders
+        set_header(b"content-type", [b"application/octet-stream"])
+        set_header(b"content-length", [b"%d" % size_bytes])
+        set_header(b"x-content-type-options", [b"nosniff"])
+        set_header(b"connection", [b"close"])
 
 
 # Small, and kept like that of something done: no repeat may find that nothing is known of it.

@@ -23,6 +23,7 @@ from imagestoreproxy.web.answers import (
     refusal,
 )
 from imagestoreproxy.web.auth import host_of
+from imagestoreproxy.web.carrying import CARRYING, SharedCache
 from imagestoreproxy.web.following import FollowsPage, follow_page
 from imagestoreproxy.web.present import (
     NO_BASE,
@@ -137,6 +138,8 @@ class Image(StorePage):
 
     def getChild(self, path: bytes, request: IRequest) -> JsonResource:
         """Give the action of this name."""
+        if path in CARRYING:
+            return CARRYING[path](self.store, self._name)
         try:
             action = Action(path.decode("ascii", "replace"))
         except ValueError:
@@ -249,8 +252,10 @@ def make_tree(
     checks: Checks | None = None,
     supply: Supply | None = None,
     following: Following | None = None,
+    cache: SharedCache | None = None,
+    shared_cache: SharedCache | None = None,
 ) -> Folder:
-    """Build the pages; ``web/auth.py`` puts its guard round them."""
+    """Build the pages; ``web/auth.py`` puts its guard round all but ``shared_cache``."""
     api = Folder(
         dashboard=Dashboard(store, external_url),
         search=Search(store, external_url),
@@ -258,6 +263,7 @@ def make_tree(
         events=Events(store, external_url, streams),
         images=Images(store, external_url, following),
         reconcile=Reconcile(store, external_url),
+        **({"cache": cache} if cache else {}),
     )
     if supply is not None:
         sources = SourcesPage(supply)
@@ -266,4 +272,5 @@ def make_tree(
         api.putChild(b"bandwidth", cast(IResource, BandwidthPage(supply)))
     if following is not None:
         api.putChild(b"follows", cast(IResource, FollowsPage(following)))
-    return Folder(api=api, healthz=Health(), readyz=Ready(checks))
+    shared = {"cache": shared_cache} if shared_cache else {}
+    return Folder(api=api, healthz=Health(), readyz=Ready(checks), **shared)

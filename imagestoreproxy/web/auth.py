@@ -28,6 +28,10 @@ from imagestoreproxy.web.nonces import Nonces, Seen
 
 # Signed all the same, they may tell more.
 UNSIGNED_PATHS = frozenset({b"/healthz", b"/readyz"})
+# What is behind them is signed by others, and there with --share-cache alone.
+UNSIGNED_CACHE = re.compile(
+    rb"/cache/(?:images\.json|documents/[0-9a-f]{64}|files/[0-9a-f]{64}(?:[0-9a-f]{64})?)"
+)
 
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::([1-9][0-9]{0,4}))?")
 
@@ -71,7 +75,7 @@ class SignedTree(Resource):
             if not asked.raw_path.startswith(b"/"):
                 raise CallerError("The request line must name a path that starts with '/'.")
             seen = None
-            if asked.raw_path not in UNSIGNED_PATHS or b"Signature=" in asked.raw_query:
+            if not _is_open(asked.raw_path) or b"Signature=" in asked.raw_query:
                 seen = self._admit(asked, host)
         except CallerError as error:
             asked.respond(refusal(error.status, error.message))
@@ -170,6 +174,10 @@ class SignedTree(Resource):
             yield charset, beginning, parameters
             if beginning.is_ascii and form.plain(parameters):
                 return
+
+
+def _is_open(raw_path: bytes) -> bool:
+    return raw_path in UNSIGNED_PATHS or UNSIGNED_CACHE.fullmatch(raw_path) is not None
 
 
 def _charsets(request: StoreRequest) -> Sequence[str]:

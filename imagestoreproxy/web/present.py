@@ -238,7 +238,7 @@ def state_json(state: ImageState, base: str) -> Json:
         "is-upgrade": state.is_upgrade,
     }
     if state.status in _WORKING:
-        content.update(_progress(state.progress))
+        content.update(progress_json(state.progress))
     if state.status is Status.INSTALLED:
         found = {"emi": state.emi, "eki": state.eki, "eri": state.eri}
         content.update({name: image for name, image in found.items() if image})
@@ -289,7 +289,8 @@ def _finding(finding: Finding, *, details: bool) -> Json:
     return content
 
 
-def _progress(progress: Progress | None) -> Mapping[str, Any]:
+def progress_json(progress: Progress | None) -> Mapping[str, Any]:
+    """Give how far work is."""
     if progress is None:
         return {"progress-percentage": 0}
     content: Json = {

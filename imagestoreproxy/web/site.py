@@ -19,14 +19,16 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from imagestoreproxy.ports import Clock
-from imagestoreproxy.shop import Checks, Following, Keys, Store, Supply
+from imagestoreproxy.shop import Checks, Following, Keys, Lending, Store, Supply
 from imagestoreproxy.web.answers import StoreRequest, refusal
 from imagestoreproxy.web.api import STATES_AT_ONCE, make_tree
 from imagestoreproxy.web.auth import SignedTree
+from imagestoreproxy.web.carrying import SharedCache
 from imagestoreproxy.web.connections import Connections, client_of
 from imagestoreproxy.web.nonces import Nonces
 from imagestoreproxy.web.present import checked_external_url
 from imagestoreproxy.web.ready import ReadyStates
+from imagestoreproxy.web.sending import Sendings
 from imagestoreproxy.web.streams import Streams
 
 log = Logger()
@@ -276,6 +278,8 @@ def make_site(
     supply: Supply | None = None,
     following: Following | None = None,
     limits: Limits | None = None,
+    lending: Lending | None = None,
+    share_cache: bool = False,
 ) -> StoreSite:
     """Build the whole server, to be given to a listening endpoint.
 
@@ -284,6 +288,8 @@ def make_site(
             their ``Host`` header says; action URIs begin with it.
         checks: what ``/readyz`` tells; without any it is always ready.
         supply, following: without any there are no pages about sources, or what is followed.
+        lending: the cache of verified files.
+        share_cache: give it to everybody who asks, unsigned, below ``/cache/``.
 
     Raises:
         SettingsError: ``external_url`` is something else.
@@ -291,8 +297,23 @@ def make_site(
     bounds = limits or Limits()
     ready = ReadyStates(store)
     streams = Streams(store, ready, reactor, most=bounds.streams)
+    # Strangers take no places from those who have signed.
+    cache, shared = (
+        SharedCache(lending, Sendings(reactor)) if lending and is_there else None
+        for is_there in (True, share_cache)
+    )
     url = checked_external_url(external_url)
-    tree = make_tree(store, url, ready, streams, checks, supply, following)
+    tree = make_tree(
+        store,
+        url,
+        ready,
+        streams,
+        checks,
+        supply,
+        following=following,
+        cache=cache,
+        shared_cache=shared,
+    )
     nonces = Nonces(max_entries=bounds.remembered_requests, max_bytes=bounds.remembered_bytes)
     guard = SignedTree(tree, keys, clock, nonces, max_parameters=bounds.parameters)
     return StoreSite(guard, clock, reactor, bounds, streams)

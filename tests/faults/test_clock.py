@@ -16,6 +16,7 @@ from imagestoreproxy.model.errors import DocumentError, FetchError
 from imagestoreproxy.model.images import FileKind
 from imagestoreproxy.model.installs import Status
 from imagestoreproxy.model.retry import DOWNLOAD
+from imagestoreproxy.outside.depot import DepotDirectory
 from imagestoreproxy.ports import Signed, Sources
 from imagestoreproxy.sources.document import read_document
 from tests.contracts.test_records import INSTALL, open_database
@@ -59,6 +60,7 @@ def test_an_install_goes_on_over_a_jump_of_the_clock(tmp_path: Path, jump_s: flo
         sources=cast(Sources, Fetching(world.sources, world.fetcher)),
         cloud=world.cloud,
         disk=world.disk,
+        depot=DepotDirectory(world.disk.directory / "cache"),
         disk_images=NoDiskImages(),
         records=world.records,
         background=InlineBackground(journal),

@@ -19,6 +19,7 @@ from imagestoreproxy.clouds.ec2 import Ec2Cloud
 from imagestoreproxy.install.inside import Inside, Outside
 from imagestoreproxy.model.images import Compression, FileFormat, FileKind
 from imagestoreproxy.model.installs import ImageState, Status
+from imagestoreproxy.outside.depot import DepotDirectory
 from imagestoreproxy.outside.disk import DataDirectory
 from tests.functional.ec2_ground import impatient
 from tests.functional.eucarc_directory import EucarcDirectory, make_eucarc_directory
@@ -81,6 +82,7 @@ class Ground:
         self.sources = memory.MemorySources(self.fetcher)
         self.records = memory.MemoryRecords()
         self._disk = DataDirectory(directory)
+        self._cache = directory / "cache"
         self._cloud = Ec2Cloud(
             InlineBackground(), from_directory(credentials.path), patience=impatient()
         )
@@ -100,6 +102,7 @@ class Ground:
             sources=self.sources,
             cloud=self._cloud,
             disk=self._disk,
+            depot=DepotDirectory(self._cache),
             disk_images=memory.NoDiskImages(),
             records=self.records,
             background=memory.InlineBackground(journal),

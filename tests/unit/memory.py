@@ -25,6 +25,7 @@ from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock as TwistedClock
 
+from imagestoreproxy.depots import Depot
 from imagestoreproxy.install.inside import Inside, InstallLimits, Outside
 from imagestoreproxy.model.bundles import Stored, Upload
 from imagestoreproxy.model.errors import Cancelled, DigestError, FetchError
@@ -42,6 +43,7 @@ from imagestoreproxy.model.images import (
 from imagestoreproxy.model.installs import Bundle, Install, Installation
 from imagestoreproxy.model.taking import Taking
 from imagestoreproxy.model.upstreams import SourceStatus
+from imagestoreproxy.outside.depot import DepotDirectory
 from imagestoreproxy.ports import (
     WHOLE,
     Fetcher,
@@ -212,6 +214,10 @@ class MemoryDisk:
         if name in self.files.get(token, {}):
             path.write_bytes(self.files[token][name])
         return path
+
+    def adopt(self, token: str, name: str, source: Path) -> bool:
+        self.files.setdefault(token, {})[name] = source.read_bytes()
+        return True
 
     def remove(self, token: str) -> None:
         self.files.pop(token, None)
@@ -549,6 +555,8 @@ class Daemon:
 
     def __init__(self, inside: Inside, clock: MemoryClock, journal: MemoryJournal) -> None:
         self.inventory = inside.inventory
+        self.cache = inside.cache
+        self.fetches = inside.fetches
         self.actions = inside.actions
         self.store = inside.store
         self.reconciler = inside.reconciler
@@ -562,6 +570,7 @@ def boot(
     *,
     around: Callable[[Any], Any] = lambda port: port,
     limits: InstallLimits = LIMITS,
+    lenders: Sequence[Depot] = (),
 ) -> Daemon:
     """Wire the inside to a world; ``around`` may wrap each port that leaves something behind."""
     journal, clock = MemoryJournal(), MemoryClock()
@@ -569,6 +578,8 @@ def boot(
         sources=cast(Sources, Fetching(world.sources, around(world.fetcher))),
         cloud=around(world.cloud),
         disk=world.disk,
+        depot=DepotDirectory(world.disk.directory / "cache"),
+        lenders=lenders,
         disk_images=NoDiskImages(),
         records=around(world.records),
         background=InlineBackground(journal),

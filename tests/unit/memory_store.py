@@ -18,6 +18,7 @@ from twisted.internet.task import Clock as ReactorClock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
+from imagestoreproxy.model.carrying import Fetch
 from imagestoreproxy.model.errors import CallerError
 from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.model.follows import Follow, Followed
@@ -32,7 +33,7 @@ from imagestoreproxy.model.installs import (
 )
 from imagestoreproxy.model.signing import Pair, signed_pairs
 from imagestoreproxy.model.upstreams import SourceStatus
-from imagestoreproxy.shop import Shelf
+from imagestoreproxy.shop import Lending, Shelf
 from imagestoreproxy.web.site import Limits, StoreChannel, StoreSite, make_site
 
 NOW_S = 1_795_000_000.0
@@ -74,6 +75,7 @@ class MemoryStore:
         self.gate: Deferred[None] | None = None
         self.trouble: BaseException | None = None
         self.found = Reconciliation(checked=len(self.images))
+        self.fetched = Fetch(error="No net.")
         self.older: dict[str, Sequence[ImageInfo]] = {}
         self._settled: dict[str, ImageState] = {}
         self._revision = 0
@@ -171,6 +173,15 @@ class MemoryStore:
             "uninstall", image_uri, ImageState(image_uri, Status.UNINSTALLED, (Action.INSTALL,))
         )
 
+    def fetch(self, image_uri: str) -> Fetch:
+        self.acted.append(("fetch", image_uri))
+        if image_uri not in self.images:
+            raise CallerError(f"No store offers {image_uri}.", 404)
+        return self.fetched
+
+    async def release(self, image_uri: str) -> None:
+        self.acted.append(("release", image_uri))
+
     async def reconcile(self) -> Reconciliation:
         self.acted.append(("reconcile", ""))
         await self._ready()
@@ -266,9 +277,19 @@ class Reply:
 
 
 class Transport(StringTransport):
-    """Says when it was aborted."""
+    """Says when it was aborted.
+
+    Attributes:
+        is_slow: whoever writes has to pause after each large block.
+    """
 
     aborted = False
+    is_slow = False
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        if self.is_slow and len(data) > 10_000 and self.producer is not None:
+            self.producer.pauseProducing()
 
     def abortConnection(self) -> None:  # noqa: N802
         self.aborted = True
@@ -325,6 +346,8 @@ class MemorySite:
         limits: Limits | None = None,
         findings: Sequence[Finding] = (),
         clock: FixedClock | None = None,
+        lending: Lending | None = None,
+        share_cache: bool = False,
     ) -> None:
         self.store = store or MemoryStore()
         self.supply = MemorySupply()
@@ -342,6 +365,8 @@ class MemorySite:
             supply=self.supply,
             following=self.following,
             limits=limits,
+            lending=lending,
+            share_cache=share_cache,
         )
         self._nonce = 0
 

@@ -105,3 +105,11 @@ def test_help_groups_the_options_and_shows_defaults(capsys: pytest.CaptureFixtur
 def test_a_check_is_asked_for_with_the_options_of_the_daemon() -> None:
     assert parse([API, FAKE, "--check"]).check
     assert not parse([API, FAKE]).check
+
+
+def test_nothing_is_kept_and_nothing_shared_unless_it_is_said() -> None:
+    usual, said = parse([API, FAKE]), parse([API, FAKE, "--cache-size=50", "--share-cache"])
+    assert (usual.cache_bytes, usual.share_cache) == (0, False)
+    assert (said.cache_bytes, said.share_cache) == (50 * 2**30, True)
+    with pytest.raises(SettingsError, match="--cache-size"):
+        parse([API, FAKE, "--cache-size=-1"])

@@ -207,3 +207,8 @@ v = true
     assert lines[("source", 0, "sub", "k")] == 12
     assert lines[("source", 1, "w")] == 14
     assert lines[("source", 1, "v")] == 16
+
+
+def test_the_name_of_what_was_carried_here_is_taken(tmp_path: Path) -> None:
+    (line,) = refused(tmp_path, SOURCE.replace('"a"', '"carried"'))
+    assert line.startswith("2: 'name' must be another one")

@@ -1,0 +1,182 @@
+"""``image-store export`` and ``image-store import``: images for sites without internet.
+
+What they do is imported when it is wanted, as in ``local.py``.
+"""
+
+# ruff: noqa: PLC0415, T201 - other commands begin sooner; printing is its purpose
+
+from __future__ import annotations
+
+import argparse
+import codecs
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO
+
+from imagestoreproxy.client import text
+from imagestoreproxy.client.catalogue import find_image
+from imagestoreproxy.client.commands import Command, print_json
+from imagestoreproxy.client.requests import MISUSED, ClientError
+from imagestoreproxy.client.watch import Bar, Display, Lines, Silent
+from imagestoreproxy.model.carrying import FILES, image_json
+from imagestoreproxy.model.errors import SettingsError
+from imagestoreproxy.web.present import image_id
+
+DATA_DIR = "/var/lib/image-store-proxy"
+STREAM = "-"
+# As in configfile.py, which takes its time to be imported.
+DEFAULT_CONFIG = "/etc/image-store-proxy/config.toml"
+
+Add = Callable[[str, str, Any], argparse.ArgumentParser]
+
+
+def add_commands(add: Add, image: str) -> None:
+    """Add both commands.
+
+    Args:
+        add: takes name, description and what to call, and gives the command's parser.
+        image: how to name one.
+    """
+    export = add("export", "write images and their signatures into an archive", export_images)
+    export.add_argument("images", nargs="+", metavar="image", help=image)
+    export.add_argument("file", help=f"the archive; '{STREAM}': standard output")
+    imported = add("import", "verify an archive, and offer its images here", None)
+    imported.add_argument("file", help=f"what export wrote; '{STREAM}': standard input")
+    imported.add_argument(
+        "--data-dir", default=DATA_DIR, metavar="DIR",
+        help=f"of the proxy; whoever may write there may import (default: {DATA_DIR})",
+    )  # fmt: skip
+    imported.add_argument(
+        "--keyring", default="", metavar="FILE",
+        help="as the proxy's own option (without it: DIR/keyring.gpg)",
+    )  # fmt: skip
+    imported.add_argument(
+        "--config", default="", metavar="FILE",
+        help="as the proxy's own option: sources in it say whose keys hold for their images"
+        f" (without it: {DEFAULT_CONFIG}, if there is one)",
+    )  # fmt: skip
+    imported.set_defaults(local=import_images)  # it asks no proxy
+
+
+def export_images(command: Command) -> None:
+    """Have the proxy fetch images, and write them into an archive as a whole or not at all."""
+    from imagestoreproxy.client.export import fetched, write_archive
+
+    options, connection = command.options, command.connection
+    if options.file == STREAM and sys.stdout.isatty():
+        raise ClientError("The archive is not written to a terminal: name a file.", MISUSED)
+    uris = dict.fromkeys(find_image(connection, name).uri for name in options.images)
+    if not options.json:
+        for uri in uris:
+            print(f"Fetching {text.plain(uri)}", file=sys.stderr)
+    images = [fetched(connection, uri, _display(options)) for uri in uris]
+    with _whole_file(options.file) as target:
+        size_bytes = write_archive(connection, images, target)
+    for uri in uris:
+        with suppress(ClientError):  # it is only kept a little longer
+            connection.post(f"/api/images/{image_id(uri)}/release")
+    if options.json and options.file != STREAM:
+        print_json({"images": [image_json(image) for image in images], "file": options.file})
+    elif not options.json:
+        titles = ", ".join(f"{image.info.title} {image.info.version}".strip() for image in images)
+        print(
+            f"{text.size(size_bytes)} of {FILES} with their signatures:"
+            f" {text.plain(titles)} -> {options.file}",
+            file=sys.stderr,
+        )
+
+
+def import_images(options: argparse.Namespace) -> None:
+    """Verify an archive, and put what is in it where the proxy finds it.
+
+    Raises:
+        ClientError: it is refused.
+    """
+    from imagestoreproxy.client.arrival import take_in
+    from imagestoreproxy.client.trust import Trust
+    from imagestoreproxy.configfile import Defaults, read_config
+
+    data_dir = Path(options.data_dir).expanduser().absolute()
+    keyring = Path(options.keyring).expanduser() if options.keyring else data_dir / "keyring.gpg"
+    file = Path(options.config or DEFAULT_CONFIG).expanduser()
+    try:
+        said = read_config(file, Defaults(keyring), must_exist=bool(options.config))
+    except SettingsError as error:
+        raise ClientError(error.message, MISUSED) from None
+    with _opened(options.file) as archive:
+        _become_owner(data_dir)
+        with TemporaryDirectory(ignore_cleanup_errors=True) as homes:
+            trust = Trust(said.sources, keyring.absolute(), Path(homes))
+            taken = take_in(archive, data_dir, trust.verify)
+    if options.json:
+        print_json({"images": [image_json(image) for image, _ in taken]})
+        return
+    for image, fingerprint in taken:
+        title = f"{image.info.title} {image.info.version}".strip()
+        print(f"{text.plain(title)}, signed by {fingerprint}\n  {text.plain(image.uri)}")
+    print("The proxy offers them within some seconds, or when it is started.")
+
+
+def _display(options: argparse.Namespace) -> Display:
+    if options.json:
+        return Silent()
+    return Bar(sys.stderr) if sys.stderr.isatty() else Lines(sys.stderr)
+
+
+@contextmanager
+def _whole_file(name: str) -> Iterator[BinaryIO]:
+    """Open a file that is there under its name when it is complete, and not before."""
+    if name == STREAM:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    path = Path(name)
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("wb") as target:
+            yield target
+            target.flush()
+            os.fsync(target.fileno())
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise ClientError(f"{path} cannot be written: {error.strerror or error}.") from error
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[BinaryIO]:
+    if name == STREAM:
+        yield sys.stdin.buffer
+        return
+    try:
+        file = Path(name).open("rb")  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise ClientError(f"{name} cannot be read: {error.strerror}.", MISUSED) from None
+    with file:
+        yield file
+
+
+def _become_owner(data_dir: Path) -> None:
+    """As root, go on as whom the data directory belongs to: the proxy must be able to read it."""
+    try:
+        found = data_dir.stat()
+    except FileNotFoundError:
+        raise ClientError(
+            f"There is no data directory {data_dir}: start the proxy once, or give its --data-dir.",
+            MISUSED,
+        ) from None
+    except OSError as error:
+        raise ClientError(f"{data_dir} cannot be used: {error.strerror}.", MISUSED) from None
+    if os.geteuid() == 0 and found.st_uid != 0:
+        # What python-gnupg asks for later; Python itself may be where only root can read.
+        codecs.lookup("latin-1")
+        os.setgroups([])
+        os.setgid(found.st_gid)
+        os.setuid(found.st_uid)
