@@ -11,7 +11,18 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.functional.rig import CLIENT_ID, ROOT, SECRET, Rig, State, fake_rig, wait_for
+import boto3
+
+from tests.functional.rig import (
+    CLIENT_ID,
+    ROOT,
+    SECRET,
+    Rig,
+    State,
+    ec2_rig,
+    fake_rig,
+    wait_for,
+)
 
 DATABASE = "Example Database"
 OLD, NEW = "1.9", "1.10"
@@ -115,3 +126,39 @@ def test_what_an_instance_was_started_from_stays_unless_told_so(
         image_store(rig, "uninstall", DATABASE, "--yes")
         assert image_store(rig, "follow")["follows"] == []
         assert registered(rig) == set()
+
+
+def test_what_runs_in_ec2_keeps_its_image_until_it_is_terminated(
+    tmp_path: Path, images: Path, moto_url: str
+) -> None:
+    ec2: Any = boto3.client(
+        "ec2",
+        endpoint_url=moto_url,
+        region_name="us-east-1",
+        aws_access_key_id=CLIENT_ID,
+        aws_secret_access_key=SECRET,
+    )
+    with ec2_rig(tmp_path, images, moto_url) as rig:
+        uri = rig.image(DATABASE)
+        image_store(rig, "install", DATABASE)
+        old = rig.daemon.state(uri)["emi"]
+        started = ec2.run_instances(ImageId=old, MinCount=1, MaxCount=1)
+        instance = started["Instances"][0]["InstanceId"]
+        image_store(rig, "follow", DATABASE, "--keep", "1")
+        rig.store.control(newer=True)
+        image_store(rig, "sources", "--refresh")
+        keeps = f"keep {OLD}: instance {instance} was started from it"
+        wait_for("the newer one", lambda: keeps in followed(rig)["will"], within_s=60)
+        ids = {one["ImageId"] for one in ec2.describe_images(Owners=["self"])["Images"]}
+        assert {old, rig.daemon.state(uri)["emi"]} <= ids
+        ec2.terminate_instances(InstanceIds=[instance])
+        image_store(rig, "follow", DATABASE, "--keep", "1")  # the cloud is asked anew
+        wait_for("the old one to go", lambda: not any("keep" in w for w in followed(rig)["will"]))
+        wait_for(
+            "its id to go",
+            lambda: (
+                old
+                not in {one["ImageId"] for one in ec2.describe_images(Owners=["self"])["Images"]}
+            ),
+        )
+        image_store(rig, "uninstall", DATABASE, "--yes")

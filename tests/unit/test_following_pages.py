@@ -127,6 +127,14 @@ def test_options_that_make_no_sense_are_misuse(
     assert not site.following.followed
 
 
+def test_show_tells_that_an_image_is_followed(run: Run, site: MemorySite, capsys: Captured) -> None:
+    run("show", "karmic")
+    assert "Followed" not in capsys.readouterr().out
+    site.store.state_of[KARMIC] = replace(site.store.state_of[KARMIC], follows=True)
+    run("show", "karmic")
+    assert "Followed:    yes\n" in capsys.readouterr().out
+
+
 def test_uninstall_says_that_an_image_is_no_longer_followed(
     run: Run, site: MemorySite, capsys: Captured
 ) -> None:
