@@ -78,6 +78,7 @@ class Command:
             "Description": text.without_tags(str(info.get("description-html") or "")),
             "Status": _status(state),
             "Installed": state.get("installed-version"),
+            "Followed": "yes" if state.get("follows") else "",
             "Kernel": state.get("eki"),
             "Ramdisk": state.get("eri"),
             "Error": state.get("error-message"),

@@ -11,7 +11,13 @@ from imagestoreproxy.install.follows import Follows
 from imagestoreproxy.install.inventory import Inventory
 from imagestoreproxy.install.outlook import Outlook, Usage, look_ahead, words
 from imagestoreproxy.install.undo import Undo
-from imagestoreproxy.model.errors import CallerError, Cancelled, InstallError, StoreProxyError
+from imagestoreproxy.model.errors import (
+    CallerError,
+    Cancelled,
+    InstallError,
+    OwnStateError,
+    StoreProxyError,
+)
 from imagestoreproxy.model.follows import KEEP_MOST, Follow, Followed
 from imagestoreproxy.model.installs import ACTIVE, Installation, State
 from imagestoreproxy.model.upstreams import SourceStatus
@@ -24,6 +30,8 @@ STEP_S = 2.0
 # When the cloud is asked again for what it was not to remove, or could not be asked for.
 USED_AGAIN_S = 3600.0
 AWAY_AGAIN_S = 600.0
+# Images looked at between two turns of the reactor.
+AT_A_STRETCH = 100
 REPLACED = "A newer version has taken its place, and it is being removed."
 
 
@@ -116,8 +124,10 @@ class Follower:
         random.shuffle(follows)
         known = {follow.image_uri for follow in follows}
         self._usages = {uri: usage for uri, usage in self._usages.items() if uri in known}
-        for follow in follows:
+        for count, follow in enumerate(follows, start=1):
             uri = follow.image_uri
+            if count % AT_A_STRETCH == 0:
+                await self._clock.sleep(0)
             try:
                 await self._trim(uri)
                 await self._update(uri)
@@ -172,17 +182,20 @@ class Follower:
             self._usages.pop(uri, None)
             return
         ids, usage = frozenset(one.emi for one in excess), self._usages.get(uri)
-        if usage and usage.ids == ids and self._clock.now_s() < usage.again_at_s:
+        wait_s = usage.again_at_s - self._clock.now_s() if usage else 0.0
+        # Longer than it ever is: the clock was set back.
+        if usage and usage.ids == ids and 0 < wait_s <= USED_AGAIN_S:
             return
         used: Mapping[str, str] = {}
         try:
             if not follow.even_if_used:
                 used = await self._cloud.used_ids(ids)
-            self._usages[uri] = Usage(ids, used, "", self._clock.now_s() + USED_AGAIN_S)
+            if used:
+                self._usages[uri] = Usage(ids, used, "", self._clock.now_s() + USED_AGAIN_S)
             for one in excess:
                 if one.emi not in used:
                     await self._remove(follow, one)
-        except InstallError as error:
+        except (InstallError, OwnStateError) as error:
             again_at_s = self._clock.now_s() + AWAY_AGAIN_S
             self._usages[uri] = Usage(ids, used, error.message, again_at_s)
             raise

@@ -9,7 +9,7 @@ from imagestoreproxy.model.errors import CallerError, DiskError, OwnStateError
 from imagestoreproxy.model.follows import Follow
 from imagestoreproxy.ports import Clock, FollowRecords
 
-MOST = 10_000
+MOST = 1_000
 # As after many failures: a version that somebody has cancelled comes again after a day.
 CANCELLED_TRIES = 9
 

@@ -93,9 +93,12 @@ def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Ground:
         started = ec2.run_instances(ImageId=image_id, MinCount=1, MaxCount=1)
         return str(started["Instances"][0]["InstanceId"])
 
-    cloud = Ec2Cloud(background, credentials, patience=impatient())
     return Ground(
-        cloud, background, listed, run, lambda name: ec2.terminate_instances(InstanceIds=[name])
+        Ec2Cloud(background, credentials, patience=impatient()),
+        background,
+        listed,
+        run,
+        lambda name: ec2.terminate_instances(InstanceIds=[name]),
     )
 
 
