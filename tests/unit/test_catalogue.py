@@ -15,7 +15,14 @@ from imagestoreproxy.ports import WHOLE, Fetched, Signed, Span
 from imagestoreproxy.sources.catalogue import SEARCHES, Catalogue
 from imagestoreproxy.sources.known import Known, size_bytes
 from imagestoreproxy.sources.storeapi import StoreApi, read_listing
-from tests.unit.memory import InlineBackground, MemoryClock, MemoryJournal, MemoryRecords, result
+from tests.unit.memory import (
+    InlineBackground,
+    MemoryClock,
+    MemoryJournal,
+    MemoryRecords,
+    NeverStop,
+    result,
+)
 from tests.unit.test_document import DOCUMENT
 
 API = "http://store.example/api"
@@ -425,3 +432,21 @@ def test_what_a_search_may_find_is_bounded_more_tightly_than_a_dashboard() -> No
     shop = Shop({f"{API}/dashboard": page, f"{API}/search?q=x": page})
     assert not result(shop.catalogue.dashboard()).problem
     assert "at most 20000" in result(shop.catalogue.search("x")).problem
+
+
+def test_a_page_is_whole_while_a_thread_puts_together_what_is_shown_next() -> None:
+    shop = Shop({f"{API}/dashboard": DASHBOARD})
+    result(shop.catalogue.dashboard())
+    shop.pages.pages.clear()
+    shop.clock.twisted.advance(61)
+    result(shop.catalogue.dashboard())
+    now_s = shop.clock.now_s
+
+    def meanwhile() -> float:
+        shop.clock.now_s = now_s  # type: ignore[method-assign]
+        shop.catalogue._put_together({}, set(), NeverStop())
+        return now_s()
+
+    shop.clock.now_s = meanwhile  # type: ignore[method-assign]
+    offer = result(shop.catalogue.dashboard())
+    assert [section.title for section in offer.listing.sections] == ["All"]
