@@ -330,6 +330,7 @@ def test_an_older_version_is_installed_by_its_own_name() -> None:
     assert older.uri == f"{URI}@20240701"
     assert ground.source.owns(older.uri)
     assert ground.source.info(older.uri) == older
+    assert ground.source.info(f"{URI}@19990101") is None
     document = result(ground.source.document(older.uri))
     assert (document.uri, document.version) == (older.uri, "20240701")
 
