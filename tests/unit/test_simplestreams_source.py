@@ -14,6 +14,7 @@ from twisted.internet.defer import fail, succeed
 from imagestoreproxy.fetching import WHOLE, Span
 from imagestoreproxy.model.errors import DocumentError, FetchError, OwnStateError
 from imagestoreproxy.ports import Fetched, Signed
+from imagestoreproxy.sources.catalogue import Catalogue
 from imagestoreproxy.sources.simplestreams.mirror import FILES
 from imagestoreproxy.sources.simplestreams.source import SimpleStreams
 from imagestoreproxy.sources.simplestreams.uris import image_uri
@@ -451,3 +452,26 @@ def test_a_catalogue_of_a_time_that_no_calendar_has_is_refused_as_any_of_the_fut
     ground.pages.put(f"{STEM}.sjson", content)
     with pytest.raises(DocumentError, match="yet to come"):
         ground.refresh()
+
+
+def test_a_keyring_that_cannot_be_read_any_more_is_what_is_wrong_with_the_source() -> None:
+    class Keyless(Keys):
+        is_gone = False
+
+        def verify(self, message: bytes) -> Awaitable[Signed]:
+            if self.is_gone:
+                return fail(OwnStateError("The keyring k.gpg cannot be used: no such file."))
+            return super().verify(message)
+
+    keys = Keyless()
+    ground = usual(verifier=keys)
+    journal = MemoryJournal()
+    background = InlineBackground(journal)
+    catalogue_of_all = Catalogue([ground.source], background, ground.clock, journal)
+    result(catalogue_of_all.dashboard())
+    ground.pages.put(f"{STEM}.sjson", products("20250101", days_ago=0.5))
+    keys.is_gone = True
+    ground.clock.twisted.advance(61)
+    offer = result(catalogue_of_all.dashboard())
+    assert ground.versions() == ["20240821"]
+    assert "The keyring k.gpg cannot be used" in offer.problem
