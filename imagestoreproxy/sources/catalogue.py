@@ -345,6 +345,8 @@ def _best(shown: dict[Source, Listing], away: set[str]) -> dict[str, tuple[str, 
 
 def _is_better(one: tuple[str, ImageInfo], other: tuple[str, ImageInfo], away: set[str]) -> bool:
     (name, info), (other_name, other_info) = one, other
+    if info.is_unsigned != other_info.is_unsigned:
+        return not info.is_unsigned
     if bool(info.refused) != bool(other_info.refused):
         return not info.refused
     if (name in away) != (other_name in away):

@@ -475,3 +475,27 @@ def test_a_keyring_that_cannot_be_read_any_more_is_what_is_wrong_with_the_source
     offer = result(catalogue_of_all.dashboard())
     assert ground.versions() == ["20240821"]
     assert "The keyring k.gpg cannot be used" in offer.problem
+
+
+def test_what_nobody_has_signed_takes_no_image_from_a_source_that_signs() -> None:
+    ground = usual()
+    ground.pages.put("streams/v1/index.json", json.dumps(index()).encode())
+    newer = products("20990101")
+    ground.pages.put(f"{STEM}.json", json.dumps(newer).encode())
+    background = InlineBackground(MemoryJournal())
+    unsigned = SimpleStreams(
+        "unsigned",
+        f"{ROOT}streams/v1/index.json",
+        fetcher=ground.pages,
+        verifier=None,
+        records=ground.records,
+        background=background,
+        clock=ground.clock,
+    )
+    for sources in ([ground.source, unsigned], [unsigned, ground.source]):
+        both = Catalogue(sources, background, ground.clock, MemoryJournal())
+        result(both.dashboard())
+        assert both.source_of(URI) == "ubuntu"
+        info = both.info(URI)
+        assert info is not None
+        assert (info.version, info.is_unsigned) == ("20240821", False)
