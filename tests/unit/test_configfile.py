@@ -207,3 +207,15 @@ v = true
     assert lines[("source", 0, "sub", "k")] == 12
     assert lines[("source", 1, "w")] == 14
     assert lines[("source", 1, "v")] == 16
+
+
+def test_two_sources_of_one_mirror_are_refused_however_it_is_written(tmp_path: Path) -> None:
+    text = "".join(
+        f'[[source]]\nname = "{name}"\ntype = "simplestreams"\nurl = "{url}"\n{more}'
+        for name, url, more in (
+            ("a", "https://a.example/releases", ""),
+            ("b", "https://A.example/releases/streams/v1/index.json", "unsigned = true\n"),
+        )
+    )
+    (line,) = refused(tmp_path, text)
+    assert line.startswith("8: 'url' is the same as that of the source in line 4")
