@@ -495,6 +495,7 @@ def test_what_nobody_has_signed_takes_no_image_from_a_source_that_signs() -> Non
     for sources in ([ground.source, unsigned], [unsigned, ground.source]):
         both = Catalogue(sources, background, ground.clock, MemoryJournal())
         result(both.dashboard())
+        result(both.load())
         assert both.source_of(URI) == "ubuntu"
         info = both.info(URI)
         assert info is not None
