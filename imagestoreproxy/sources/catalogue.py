@@ -135,17 +135,19 @@ class Catalogue:
         for watch in self._watches.values():
             watch.look()
         problems = (watch.said() for watch in self._watches.values())
-        return Offer(self._noted(self._whole.listing), " ".join(filter(None, problems)))
+        return Offer(self._noted(self._whole), " ".join(filter(None, problems)))
 
-    def _noted(self, listing: Listing) -> Listing:
+    def _noted(self, whole: _Whole) -> Listing:
         """Add to the summaries of sections what one should know of their sources."""
+        # Of one and the same whole: a thread may put the next one in its place at any time.
+        listing = whole.listing
         now_s = self._clock.now_s()
         notes = {name: watch.note(now_s) for name, watch in self._watches.items()}
         if not any(notes.values()):
             return listing
         sections = (
             replace(section, summary=_with_note(section.summary, notes.get(source, "")))
-            for section, source in zip(listing.sections, self._whole.section_sources, strict=True)
+            for section, source in zip(listing.sections, whole.section_sources, strict=True)
         )
         return Listing(listing.images, tuple(sections))
 
@@ -354,6 +356,8 @@ def _best(shown: dict[Source, Listing], away: set[str]) -> dict[str, tuple[str, 
 
 def _is_better(one: tuple[str, ImageInfo], other: tuple[str, ImageInfo], away: set[str]) -> bool:
     (name, info), (other_name, other_info) = one, other
+    if info.is_unsigned != other_info.is_unsigned:
+        return not info.is_unsigned
     if bool(info.refused) != bool(other_info.refused):
         return not info.refused
     if (name in away) != (other_name in away):

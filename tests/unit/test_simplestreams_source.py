@@ -14,6 +14,7 @@ from twisted.internet.defer import fail, succeed
 from imagestoreproxy.fetching import WHOLE, Span
 from imagestoreproxy.model.errors import DocumentError, FetchError, OwnStateError
 from imagestoreproxy.ports import Fetched, Signed
+from imagestoreproxy.sources.catalogue import Catalogue
 from imagestoreproxy.sources.simplestreams.mirror import FILES
 from imagestoreproxy.sources.simplestreams.source import SimpleStreams
 from imagestoreproxy.sources.simplestreams.uris import image_uri
@@ -330,6 +331,7 @@ def test_an_older_version_is_installed_by_its_own_name() -> None:
     assert older.uri == f"{URI}@20240701"
     assert ground.source.owns(older.uri)
     assert ground.source.info(older.uri) == older
+    assert ground.source.info(f"{URI}@19990101") is None
     document = result(ground.source.document(older.uri))
     assert (document.uri, document.version) == (older.uri, "20240701")
 
@@ -450,3 +452,51 @@ def test_a_catalogue_of_a_time_that_no_calendar_has_is_refused_as_any_of_the_fut
     ground.pages.put(f"{STEM}.sjson", content)
     with pytest.raises(DocumentError, match="yet to come"):
         ground.refresh()
+
+
+def test_a_keyring_that_cannot_be_read_any_more_is_what_is_wrong_with_the_source() -> None:
+    class Keyless(Keys):
+        is_gone = False
+
+        def verify(self, message: bytes) -> Awaitable[Signed]:
+            if self.is_gone:
+                return fail(OwnStateError("The keyring k.gpg cannot be used: no such file."))
+            return super().verify(message)
+
+    keys = Keyless()
+    ground = usual(verifier=keys)
+    journal = MemoryJournal()
+    background = InlineBackground(journal)
+    catalogue_of_all = Catalogue([ground.source], background, ground.clock, journal)
+    result(catalogue_of_all.dashboard())
+    ground.pages.put(f"{STEM}.sjson", products("20250101", days_ago=0.5))
+    keys.is_gone = True
+    ground.clock.twisted.advance(61)
+    offer = result(catalogue_of_all.dashboard())
+    assert ground.versions() == ["20240821"]
+    assert "The keyring k.gpg cannot be used" in offer.problem
+
+
+def test_what_nobody_has_signed_takes_no_image_from_a_source_that_signs() -> None:
+    ground = usual()
+    ground.pages.put("streams/v1/index.json", json.dumps(index()).encode())
+    newer = products("20990101")
+    ground.pages.put(f"{STEM}.json", json.dumps(newer).encode())
+    background = InlineBackground(MemoryJournal())
+    unsigned = SimpleStreams(
+        "unsigned",
+        f"{ROOT}streams/v1/index.json",
+        fetcher=ground.pages,
+        verifier=None,
+        records=ground.records,
+        background=background,
+        clock=ground.clock,
+    )
+    for sources in ([ground.source, unsigned], [unsigned, ground.source]):
+        both = Catalogue(sources, background, ground.clock, MemoryJournal())
+        result(both.dashboard())
+        result(both.load())
+        assert both.source_of(URI) == "ubuntu"
+        info = both.info(URI)
+        assert info is not None
+        assert (info.version, info.is_unsigned) == ("20240821", False)

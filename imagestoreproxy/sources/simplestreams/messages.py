@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from imagestoreproxy.model.errors import DocumentError, FetchError
+from imagestoreproxy.model.errors import DocumentError, FetchError, OwnStateError
 from imagestoreproxy.ports import Background, Clock, Fetched, Fetcher, Kept, Verifier
 
 LIMIT_BYTES = 64 * 2**20
@@ -217,5 +217,10 @@ class Messages:
         except DocumentError as error:
             raise DocumentError(
                 f"The catalogue {message.parts[0].url} is refused: {error.message}"
+            ) from error
+        except OwnStateError as error:
+            # The source is what fails, and it alone; the daemon goes on.
+            raise DocumentError(
+                f"The catalogue {message.parts[0].url} cannot be verified: {error.message}"
             ) from error
         return Opened(signed.payload, signed.fingerprint)
