@@ -43,7 +43,8 @@ class Outlook:
         version: that is to be installed; empty: none.
         at_s: when, Unix seconds; not after now: it is due.
         waits: why it has to wait although the window may be open; empty if nothing.
-        nothing: why there is nothing to install; empty if there is.
+        going_on: what is being done now; empty if nothing.
+        nothing: why there is nothing to install; empty if there is, or if something is going on.
         excess: installations that are too many now, oldest first.
         later: those that will be as well, once the coming version is installed.
     """
@@ -53,6 +54,7 @@ class Outlook:
     version: str = ""
     at_s: float = 0.0
     waits: str = ""
+    going_on: str = ""
     nothing: str = ""
     excess: Sequence[Installation] = ()
     later: Sequence[Installation] = ()
@@ -69,14 +71,14 @@ def look_ahead(
     uri = follow.image_uri
     work = inventory.works.get(uri)
     installed = inventory.newest(uri)
-    version, at_s, waits, nothing = "", 0.0, "", ""
+    version, at_s, waits, going_on, nothing = "", 0.0, "", "", ""
     is_coming = False
     if work and work.state in ACTIVE:
         is_coming = work.state in _COMING
-        nothing = (
-            f"{work.install.info.version or 'it'} is being installed"
+        going_on = (
+            f"{work.install.info.version or 'it'} is being installed now"
             if is_coming
-            else "what is there of it is being removed"
+            else "what a broken-off install left is being removed now"
         )
     else:
         version, nothing = _wanted(uri, installed, sources)
@@ -90,7 +92,7 @@ def look_ahead(
     excess = _too_many(inventory.installed.get(uri, ()), follow.keep)
     coming = _too_many(inventory.installed.get(uri, ()), follow.keep, is_coming=True)
     later = [one for one in coming if is_coming and one not in excess]
-    return Outlook(follow, installed, version, at_s, waits, nothing, excess, later)
+    return Outlook(follow, installed, version, at_s, waits, going_on, nothing, excess, later)
 
 
 def _wanted(uri: str, installed: Installation | None, sources: Sources) -> tuple[str, str]:
@@ -146,6 +148,8 @@ def words(
 
 
 def _first(outlook: Outlook, status: SourceStatus | None, window: Window, now_s: float) -> str:
+    if outlook.going_on:
+        return outlook.going_on
     if outlook.nothing:
         away = status is not None and status.problem
         if away and outlook.installed and not outlook.installed.gone:

@@ -14,7 +14,9 @@ from twisted.internet.defer import Deferred
 from imagestoreproxy.install.following import AWAY_AGAIN_S, EVERY_S, STEP_S, USED_AGAIN_S
 from imagestoreproxy.model.errors import CallerError, CloudError, FetchError, OwnStateError
 from imagestoreproxy.model.follows import Followed
+from imagestoreproxy.model.images import FileKind
 from imagestoreproxy.model.installs import Installation, Status
+from imagestoreproxy.model.upstreams import SourceStatus
 from imagestoreproxy.model.windows import window_of
 from tests.unit.memory import (
     NOW_S,
@@ -23,6 +25,8 @@ from tests.unit.memory import (
     MemoryDisk,
     World,
     boot,
+    make_document,
+    make_file,
     result,
     trio,
 )
@@ -314,7 +318,8 @@ def test_updates_come_one_after_the_other(world: World) -> None:
     pass_s(daemon, EVERY_S)
     pass_s(daemon, EVERY_S)
     assert len(daemon.inventory.works) == 1
-    assert any("is being installed" in one.will[0] for one in daemon.follower.follows())
+    firsts = {one.will[0] for one in daemon.follower.follows()}
+    assert firsts == {"2.0 is being installed now", "install 2.0 now"}
     while gates:
         gates.pop().callback(None)
     pass_s(daemon, EVERY_S)
@@ -379,6 +384,25 @@ def test_p9_what_a_source_no_longer_offers_stays_and_that_is_said(world: World) 
     pass_s(daemon, EVERY_S)
     assert versions(daemon) == ["1.0"]
     assert told(daemon).will == ("nothing: it is no longer offered; what is installed stays",)
+
+
+def test_h1_a_source_that_is_away_is_told_and_what_is_installed_stays(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon = followed(world)
+    away = SourceStatus("store", "Store", "store", "http://store.example/api", problem="No route.")
+    monkeypatch.setattr(world.sources, "statuses", lambda: [away])
+    assert told(daemon).will == ("nothing: the source cannot be asked: No route.",)
+    assert versions(daemon) == ["1.0"]
+
+
+def test_p14_the_next_check_is_when_the_source_is_asked_if_nothing_is_due(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon = followed(world)
+    status = SourceStatus("store", "Store", "store", "http://a/", next_at_s=NOW_S + 500)
+    monkeypatch.setattr(world.sources, "statuses", lambda: [status])
+    assert told(daemon).next_check_at_s == NOW_S + 500
 
 
 def test_a_version_that_is_not_for_this_cloud_is_not_tried(world: World) -> None:
@@ -462,3 +486,98 @@ def test_an_installed_image_is_followed_without_another_install(world: World) ->
     pass_s(daemon, EVERY_S)
     assert len(world.fetcher.asked) == asked
     assert daemon.store.states([URI]).states[0].status is Status.INSTALLED
+
+
+def test_the_pause_after_a_failure_begins_at_its_end_however_long_the_try_took(
+    world: World,
+) -> None:
+    daemon = followed(world)
+    publish(world, 2)
+    gate: Deferred[Any] = Deferred()
+    world.cloud.store = lambda streams: gate  # type: ignore[method-assign]
+    pass_s(daemon, EVERY_S)
+    daemon.clock.twisted.advance(7200)
+    gate.errback(CloudError("S3 broke off.", retry_helps=False))
+    del world.cloud.store
+    daemon.clock.twisted.pump([0.1] * 30)
+    shown = told(daemon)
+    assert "S3 broke off." in shown.will[0]
+    assert 590 < shown.next_check_at_s - daemon.clock.now_s() <= 600
+    pass_s(daemon, 590)
+    assert versions(daemon) == ["1.0"]
+    pass_s(daemon, 20)
+    assert versions(daemon) == ["1.0", "2.0"]
+
+
+def test_the_cloud_is_not_asked_every_minute_for_what_an_instance_keeps(world: World) -> None:
+    daemon = followed(world, keep=1)
+    world.cloud.instances["i-1"] = daemon.inventory.installed[URI][0].emi
+    asked: list[frozenset[str]] = []
+    used_ids = world.cloud.used_ids
+
+    def counted(ids: frozenset[str]) -> Any:
+        asked.append(ids)
+        return used_ids(ids)
+
+    world.cloud.used_ids = counted  # type: ignore[assignment, method-assign]
+    upgraded(world, daemon, 2)
+    for _ in range(10):
+        pass_s(daemon, EVERY_S)
+    assert len(asked) == 1
+    pass_s(daemon, USED_AGAIN_S)
+    assert len(asked) == 2
+    upgraded(world, daemon, 3)
+    pass_s(daemon, EVERY_S)
+    assert versions(daemon) == ["1.0", "3.0"]
+
+
+def test_an_install_meanwhile_takes_no_kernel_that_is_being_removed(world: World) -> None:
+    def document(number: int, kernel: bytes, uri: str = URI) -> None:
+        files = [
+            make_file(world.fetcher, FileKind.KERNEL, kernel),
+            make_file(world.fetcher, FileKind.IMAGE, f"{uri} {number}".encode() * 900),
+        ]
+        made = make_document(files, uri=uri, version=f"{number}.0", serial=number)
+        world.sources.offer(made)
+
+    document(1, b"old kernel" * 99)
+    daemon = followed(world, keep=1)
+    (first,) = daemon.inventory.installed[URI]
+    document(2, b"new kernel" * 99)
+    pass_s(daemon, EVERY_S)
+    gates: list[Deferred[None]] = []
+    deregister = world.cloud.deregister
+
+    def held(image_id: str) -> Deferred[None]:
+        gate: Deferred[None] = Deferred()
+        gates.append(gate)
+        return gate.addCallback(lambda _: deregister(image_id))
+
+    world.cloud.deregister = held  # type: ignore[method-assign]
+    trimming = Deferred.fromCoroutine(daemon.follower.once())
+    gates[0].callback(None)
+    assert len(gates) == 2, "the kernel is not about to go"
+    document(1, b"old kernel" * 99, OTHER)
+    result(daemon.store.install(OTHER))
+    gates[1].callback(None)
+    assert trimming.called
+    (other,) = daemon.inventory.installed[OTHER]
+    assert other.eki != first.eki
+    assert other.eki in world.cloud.registered
+    assert first.eki not in world.cloud.registered
+
+
+def test_an_image_that_is_unfollowed_at_the_last_moment_is_not_installed(world: World) -> None:
+    daemon = followed(world)
+    publish(world, 2)
+    gate: Deferred[None] = Deferred()
+    follow = world.records.follow
+    world.records.follow = lambda row: gate.addCallback(lambda _: follow(row))  # type: ignore[method-assign, assignment]
+    daemon.clock.twisted.advance(EVERY_S)
+    turn = Deferred.fromCoroutine(daemon.follower.once())
+    unfollowing = Deferred.fromCoroutine(daemon.follower.unfollow(URI))
+    gate.callback(None)
+    assert turn.called
+    assert unfollowing.called
+    assert versions(daemon) == ["1.0"]
+    assert not daemon.follower.follows()
