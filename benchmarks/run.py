@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from benchmarks import api, bundles, installs, link, memory, plot, scale
+from benchmarks import api, bundles, installs, link, memory, plot, scale, sources
 from benchmarks.images import FORMS, Images
 from benchmarks.installs import Plan
 from benchmarks.report import Report
@@ -72,7 +72,7 @@ SIZES = {
         forms=("gzip", "raw", "qcow2", NOISE),
     ),
 }  # fmt: skip
-PARTS = ("bundle", "install", "link", "memory", "api", "scale")
+PARTS = ("bundle", "install", "link", "memory", "api", "scale", "sources")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -111,6 +111,7 @@ def _measures(
         "scale": lambda: scale.measure(
             work, images.ext4(32, "gzip"), size.installed, size.catalogue, size.listeners, report
         ),
+        "sources": lambda: sources.measure(size.catalogue, size.catalogue // 2_500 or 1, report),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -208,7 +209,7 @@ class _Reading:
             found.append(settings)
             for key, value, known in (
                 ("name", settings.name, names),
-                ("url" if settings.url else "path", _same(settings.url or settings.path), places),
+                ("url" if settings.url else "path", _place(settings), places),
             ):
                 if value and value in known:
                     table.wrong(key, f"is the same as that of the source in line {known[value]}")
@@ -283,7 +284,12 @@ class _Reading:
         return UBUNTU_FINGERPRINTS
 
 
-def _same(place: str) -> str:
+def _place(settings: SourceSettings) -> str:
+    """Give what two sources of one place have in common: images are named after it."""
+    place = settings.url or settings.path
+    if settings.kind == "simplestreams":
+        with suppress(SettingsError):  # which is noted already
+            place = mirror_root(place)[0]
     scheme, mark, rest = place.partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme.lower()}{mark}{host.lower()}{slash}{path}".rstrip("/") if mark else place

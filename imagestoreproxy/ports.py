@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import (
     Awaitable,
     Callable,
+    Collection,
     Coroutine,
     Generator,
     Iterable,
     Iterator,
+    Mapping,
     Sequence,
 )
 from contextlib import AbstractContextManager
@@ -31,6 +33,7 @@ from imagestoreproxy.model.images import ImageDocument, ImageInfo, Listing
 from imagestoreproxy.model.installs import Bundle, Install, Installation
 from imagestoreproxy.model.taking import Taking
 from imagestoreproxy.model.upstreams import SourceStatus
+from imagestoreproxy.remembering import FollowRecords as FollowRecords
 
 T = TypeVar("T")
 
@@ -232,6 +235,9 @@ class Cloud(Protocol):
     def is_registered(self, image_id: str) -> Awaitable[bool]:
         """Tell whether the cloud still knows the id."""
 
+    def used_ids(self, image_ids: Collection[str]) -> Awaitable[Mapping[str, str]]:
+        """Give those of these ids that instances were started from, each with one such instance."""
+
     def is_stored(self, location: str) -> Awaitable[bool]:
         """Tell whether the manifest at ``BUCKET/KEY`` is still there."""
 
@@ -328,7 +334,7 @@ class Kept:
     fetched_at_s: float
 
 
-class Records(Protocol):
+class Records(FollowRecords, Protocol):
     """What is remembered. Each call is one short transaction, on disk when it returns.
 
     An install's row has an owner and a lease that ends by itself unless it is renewed.

@@ -30,6 +30,7 @@ from imagestoreproxy.config import Settings, reread
 from imagestoreproxy.install.inside import Inside, InstallLimits, Outside
 from imagestoreproxy.model.errors import OwnStateError, SettingsError, StoreProxyError
 from imagestoreproxy.model.findings import Finding
+from imagestoreproxy.model.windows import window_of
 from imagestoreproxy.outside.background import ReactorClock, Threads
 from imagestoreproxy.outside.curl import CurlFetcher
 from imagestoreproxy.outside.disk import DataDirectory
@@ -153,6 +154,7 @@ class Proxy(Service):
         )
         self._ports: list[Any] = []
         self._reconciling: Task | None = None
+        self._following: Task | None = None
         self._reloading: Task | None = None
         self._is_started = self._is_changed = False
 
@@ -170,6 +172,7 @@ class Proxy(Service):
         await self._catalogue.first(FIRST_S)
         await self._listen()
         self._reconciling = self._threads.start("reconcile", self._inside.reconciler.run())
+        self._following = self._threads.start("updates", self._inside.follower.run())
         self._inside.cache.start()
         self._inside.fetches.start()
         self._carriage.start(self._catalogue.replace)
@@ -182,6 +185,7 @@ class Proxy(Service):
         sources = await self._upstreams.sources(settings.sources)
         await self._catalogue.replace(self._carriage.follow(sources))
         self._settings = settings
+        self._inside.follower.window = window_of(settings.update_window)
         self._fetcher.limit_bytes_per_s = settings.limit_bytes_per_s
         for access in self._upstreams.accesses(settings.sources):
             self._journal.info(
@@ -227,6 +231,7 @@ class Proxy(Service):
             external_url=self._settings.external_url,
             checks=self._preflight,
             supply=Supply(self._catalogue, self._fetcher),
+            following=self._inside.follower,
             limits=Limits.within(_open_files()),
             lending=self._carriage.lending,
             share_cache=self._settings.share_cache,
@@ -270,7 +275,7 @@ class Proxy(Service):
         """Close the doors, stop the installs where they are, and let go of the data directory."""
         for port in self._ports:
             await maybeDeferred(port.stopListening)
-        for task in (self._reconciling, self._reloading):
+        for task in (self._reconciling, self._following, self._reloading):
             if task:
                 task.cancel()
         await self._catalogue.close()

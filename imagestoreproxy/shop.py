@@ -9,6 +9,7 @@ from typing import Protocol
 
 from imagestoreproxy.model.carrying import Fetch
 from imagestoreproxy.model.findings import Finding
+from imagestoreproxy.model.follows import Followed
 from imagestoreproxy.model.images import ImageInfo, Listing
 from imagestoreproxy.model.installs import ImageState, Reconciliation
 from imagestoreproxy.model.upstreams import SourceStatus
@@ -89,11 +90,32 @@ class Lending(Protocol):
         """Give where a file is, or None."""
 
 
+class Following(Protocol):
+    """Images that are kept up to date. All raise ``CallerError`` for senseless requests."""
+
+    def follows(self) -> Sequence[Followed]:
+        """Tell of each image that is followed. In memory: never waits."""
+
+    def follow(self, image_uri: str, *, keep: int, even_if_used: bool) -> Awaitable[Followed]:
+        """Follow an image, or follow it differently; one that is not installed is installed.
+
+        Args:
+            keep: how many installations stay, 0 for all.
+            even_if_used: an older one goes even where an instance was started from it.
+        """
+
+    def unfollow(self, image_uri: str) -> Awaitable[None]:
+        """Follow an image no longer; it stays as it is."""
+
+
 class Supply(Protocol):
     """What comes in from the sources, and how fast it may."""
 
     def statuses(self) -> Sequence[SourceStatus]:
         """Tell how each source is, in the order in which they are configured."""
+
+    def refresh(self) -> Awaitable[None]:
+        """Ask all sources now; returns when they have answered, or after some seconds."""
 
     @property
     def limit_bytes_per_s(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from imagestoreproxy.model.taking import Taking
 from imagestoreproxy.model.upstreams import SourceStatus
 from imagestoreproxy.outside.curl import CurlFetcher
 from imagestoreproxy.outside.gpg import GpgVerifier
-from imagestoreproxy.ports import Background, Clock, Records, Sources, Verifier
-from imagestoreproxy.sources.catalogue import CARRIED
+from imagestoreproxy.ports import Background, Clock, Records, Verifier
+from imagestoreproxy.sources.catalogue import CARRIED, Catalogue
 from imagestoreproxy.sources.simplestreams.messages import LIMIT_BYTES as CATALOGUE_BYTES
 from imagestoreproxy.sources.simplestreams.source import SimpleStreams
 from imagestoreproxy.sources.simplestreams.wanted import Wanted
@@ -199,12 +199,15 @@ class Upstreams:
 class Supply:
     """``shop.Supply``: what comes in, and how fast."""
 
-    def __init__(self, sources: Sources, fetcher: CurlFetcher) -> None:
+    def __init__(self, sources: Catalogue, fetcher: CurlFetcher) -> None:
         self._sources = sources
         self._fetcher = fetcher
 
     def statuses(self) -> Sequence[SourceStatus]:
         return self._sources.statuses()
+
+    def refresh(self) -> Awaitable[None]:
+        return self._sources.refresh()
 
     @property
     def limit_bytes_per_s(self) -> int:

@@ -7,7 +7,8 @@ or refuses this client; 130 after Ctrl-C.
 With ``--json`` one object goes to standard output, whatever happens, with these keys and those of
 the UI API: ``list`` and ``search`` ``images``, ``states``, ``sections``; ``show`` ``image``,
 ``state``, ``versions``; ``install``, ``cancel``, ``uninstall``, ``forget`` and ``clear-error``
-``state`` (and ``run-command`` once installed); ``status`` ``states``; ``sources`` ``sources``;
+``state`` (and ``run-command`` once installed); ``status`` ``states``; ``follow`` ``follow``, or
+``follows`` without an image; ``unfollow`` ``unfollowed``; ``sources`` ``sources``;
 ``bandwidth`` ``limit-mb-per-s``; ``export`` ``images``, ``file``; ``import`` ``images``;
 ``reconcile`` ``reconciliation``; ``check`` ``ready``, ``findings``; ``publish`` what was published;
 a failure ``error-message``.
@@ -24,6 +25,7 @@ from imagestoreproxy import __version__
 from imagestoreproxy.client import text
 from imagestoreproxy.client.carrying import add_commands as add_carrying
 from imagestoreproxy.client.commands import Command, print_json
+from imagestoreproxy.client.following import add_commands as add_following
 from imagestoreproxy.client.local import add_local_commands
 from imagestoreproxy.client.login import find_login
 from imagestoreproxy.client.requests import FAILED, TIMEOUT_S, ClientError, Connection
@@ -161,7 +163,9 @@ def parser() -> argparse.ArgumentParser:
         removing.add_argument("--no-wait", action="store_true", help="return once it has begun")
     clear = add("clear-error", "forget why an install failed", Command.clear_error)
     clear.add_argument("image", help=image)
-    add("sources", "show where images come from, and what is wrong there", show_sources)
+    add_following(add, image)
+    sources = add("sources", "show where images come from, and what is wrong there", show_sources)
+    sources.add_argument("--refresh", action="store_true", help="ask all of them now")
     add("bandwidth", "show or change how fast downloads may be", bandwidth).add_argument(
         "limit", nargs="?", metavar="MB/S", help="of all together, or 'none'; until the next start"
     )

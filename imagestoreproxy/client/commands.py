@@ -78,6 +78,7 @@ class Command:
             "Description": text.without_tags(str(info.get("description-html") or "")),
             "Status": _status(state),
             "Installed": state.get("installed-version"),
+            "Followed": "yes" if state.get("follows") else "",
             "Kernel": state.get("eki"),
             "Ramdisk": state.get("eri"),
             "Error": state.get("error-message"),
@@ -220,7 +221,8 @@ class Command:
             if _is_there(state):
                 why = state.get("error-message") or "it is still there."
                 raise ClientError(f"{found.uri} could not be removed: {why}")
-            self._tell(state, "Removed", found)
+            also = " (it is no longer followed)" if found.state.get("follows") else ""
+            self._tell(state, f"Removed{also}", found)
         else:
             self._tell(state, "Removing", found)
 

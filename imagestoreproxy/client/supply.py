@@ -19,7 +19,10 @@ Json = Mapping[str, Any]
 
 def show_sources(command: Command) -> None:
     """Show each source, what is wrong with it, and when it will be asked again."""
-    answer = command.connection.get("/api/sources")
+    if command.options.refresh:
+        answer = command.connection.post("/api/sources/refresh")
+    else:
+        answer = command.connection.get("/api/sources")
     if command.options.json:
         print_json(answer)
         return
@@ -30,7 +33,7 @@ def show_sources(command: Command) -> None:
             str(one.get("type", "")),
             f"{text.number(one.get('images')):.0f}",
             f"{text.number(one.get('refused')):.0f}",
-            _local(one.get("fetched-at")) or "never",
+            local_time(one.get("fetched-at")) or "never",
             str(one.get("url", "")),
         ]
         for one in sources
@@ -50,14 +53,14 @@ def _sentences(one: Json) -> list[str]:
         said.append(f"{name} is not signed: nobody vouches for its images.")
     elif remark := one.get("remark"):
         said.append(f"{name}: {remark}")
-    if published := _local(one.get("published-at")):
+    if published := local_time(one.get("published-at")):
         said.append(f"{name} was published on {published}.")
-    if at := _local(one.get("next-refresh-at")):
+    if at := local_time(one.get("next-refresh-at")):
         said.append(f"{name} will be asked again at {at}.")
     return said
 
 
-def _local(told: object) -> str:
+def local_time(told: object) -> str:
     """Write an ISO time as one of this machine's; empty where it is none."""
     try:
         at = datetime.strptime(str(told), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)

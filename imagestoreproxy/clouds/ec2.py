@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from typing import TypeVar
@@ -12,6 +12,7 @@ from imagestoreproxy.clouds.calls import Patience
 from imagestoreproxy.clouds.clients import Clients
 from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.clouds.images import ARCHITECTURES, Images
+from imagestoreproxy.clouds.instances import used_ids
 from imagestoreproxy.clouds.keys import bundle_keys
 from imagestoreproxy.clouds.manifest import Manifest, manifest_xml
 from imagestoreproxy.clouds.memory import PartMemory
@@ -110,6 +111,14 @@ class Ec2Cloud:
     def is_registered(self, image_id: str) -> Awaitable[bool]:
         """Tell whether EC2 still knows the id."""
         return self._run(lambda stop: self._images(stop).knows(image_id))
+
+    def used_ids(self, image_ids: Collection[str]) -> Awaitable[Mapping[str, str]]:
+        """Give those of these ids that instances were started from, each with one of these."""
+
+        def work(stop: Stop) -> Mapping[str, str]:
+            return used_ids(self._clients.ec2(), self._clients.ec2_calls(stop), image_ids)
+
+        return self._run(work)
 
     def is_stored(self, location: str) -> Awaitable[bool]:
         """Tell whether the manifest at ``BUCKET/KEY`` is in S3."""

@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
@@ -34,7 +34,8 @@ class FakeCloud:
 
     Args:
         background: runs what touches the stream or the file.
-        state_file: JSON, made at the first upload: ``stored`` by bucket, ``registered`` by id.
+        state_file: JSON, made at the first upload: ``stored`` by bucket, ``registered`` by id;
+            ``instances`` by id, of which somebody may write ``{"i-1": {"image": "emi-..."}}``.
     """
 
     name = "fake"
@@ -102,6 +103,18 @@ class FakeCloud:
         return self._background.run(
             lambda stop: self._ask(lambda held: image_id in held["registered"])
         )
+
+    def used_ids(self, image_ids: Collection[str]) -> Awaitable[Mapping[str, str]]:
+        """Give those of these ids that an instance in the file names."""
+
+        def work(held: _Held) -> Mapping[str, str]:
+            return {
+                image_id: instance
+                for instance, told in held.get("instances", {}).items()
+                if (image_id := str(told.get("image"))) in image_ids
+            }
+
+        return self._background.run(lambda stop: self._ask(work))
 
     def is_stored(self, location: str) -> Awaitable[bool]:
         """Tell whether a bundle was taken and not removed."""
@@ -184,7 +197,8 @@ class FakeCloud:
         try:
             with self._state_file.open("rb") as file:
                 held = json.loads(file.read(FILE_LIMIT_BYTES))
-            return {"stored": dict(held["stored"]), "registered": dict(held["registered"])}
+            known = {name: dict(held[name]) for name in ("stored", "registered")}
+            return {**known, "instances": dict(held["instances"])} if "instances" in held else known
         except FileNotFoundError:
             return {"stored": {}, "registered": {}}
         except OSError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 
 from imagestoreproxy.install.fetches import FETCHED
+from imagestoreproxy.install.follows import Follows
 from imagestoreproxy.install.inventory import Inventory
 from imagestoreproxy.install.runs import Runs
 from imagestoreproxy.install.work import Work
@@ -44,6 +45,7 @@ class Actions:
         self,
         *,
         inventory: Inventory,
+        follows: Follows,
         runs: Runs,
         sources: Sources,
         records: Records,
@@ -52,6 +54,7 @@ class Actions:
         clock: Clock,
     ) -> None:
         self._inventory = inventory
+        self._follows = follows
         self._runs = runs
         self._sources = sources
         self._records = records
@@ -62,6 +65,7 @@ class Actions:
     async def resume(self) -> None:
         """Take up what an earlier run of the daemon left; call once, before anything else."""
         self._inventory.load(await self._records.load(), self._records, self._clock)
+        await self._follows.load()
         await self._background.run(self._sweep)
         for work in list(self._inventory.works.values()):
             if work.state in ACTIVE:
@@ -106,6 +110,10 @@ class Actions:
         finally:
             if is_first:
                 self._runs.take_back(work, stopped)
+        info = self._sources.info(image_uri) or work.install.info
+        await self._follows.was_cancelled(
+            image_uri, info.version, is_installed=bool(self._inventory.newest(image_uri))
+        )
         await self._end_of(work)
 
     async def clear_error(self, image_uri: str) -> None:
@@ -134,7 +142,10 @@ class Actions:
         await self._end_of(work)
 
     async def uninstall(self, image_uri: str) -> None:
-        """Take all versions of an image out of the cloud; returns when done, or after 1.5 s."""
+        """Take all versions of an image out of the cloud; returns when done, or after 1.5 s.
+
+        It is no longer followed, or it would come back by itself.
+        """
         installation = self._inventory.newest(image_uri)
         work = self._inventory.works.get(image_uri)
         if work and work.state is State.REMOVING:
@@ -147,6 +158,7 @@ class Actions:
             await self.clear_error(image_uri)
         if image_uri in self._inventory.works:
             raise CallerError(f"{BUSY[State.CANCELLING]}; try again in a moment.", 409)
+        await self._follows.drop(image_uri)
         work = await self._begin(image_uri, installation.source, Event.REMOVE, State.INSTALLED)
         self._runs.remove(work)
         await self._end_of(work)

@@ -12,6 +12,8 @@ from imagestoreproxy.install.contents import Contents
 from imagestoreproxy.install.conversion import Conversion
 from imagestoreproxy.install.download import Downloader
 from imagestoreproxy.install.fetches import Fetches
+from imagestoreproxy.install.following import Follower
+from imagestoreproxy.install.follows import Follows
 from imagestoreproxy.install.installer import Installer
 from imagestoreproxy.install.inventory import Inventory
 from imagestoreproxy.install.look import Look
@@ -85,6 +87,7 @@ class Inside:
         records, background = outside.records, outside.background
         clock, journal = outside.clock, outside.journal
         self.inventory = Inventory()
+        follows = Follows(records, clock)
         undo = Undo(
             inventory=self.inventory,
             cloud=cloud,
@@ -169,6 +172,7 @@ class Inside:
         )
         self.actions = Actions(
             inventory=self.inventory,
+            follows=follows,
             runs=self.runs,
             sources=sources,
             records=records,
@@ -196,9 +200,21 @@ class Inside:
             clock=clock,
             journal=journal,
         )
+        self.follower = Follower(
+            follows=follows,
+            inventory=self.inventory,
+            actions=self.actions,
+            sources=sources,
+            undo=undo,
+            cloud=cloud,
+            records=records,
+            clock=clock,
+            journal=journal,
+        )
         self.store = ImageStore(
             sources=sources,
             inventory=self.inventory,
+            follows=follows,
             actions=self.actions,
             reconciler=self.reconciler,
             fetches=self.fetches,

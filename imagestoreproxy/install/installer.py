@@ -19,7 +19,7 @@ from imagestoreproxy.install.undo import Undo
 from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.bundles import Stored, Upload
 from imagestoreproxy.model.errors import Cancelled, DiskError, DocumentError, OwnStateError
-from imagestoreproxy.model.images import FileKind, ImageDocument, ImageFile
+from imagestoreproxy.model.images import FileKind, ImageDocument, ImageFile, is_newer
 from imagestoreproxy.model.installs import Bundle, Event, Installation, State, Step
 from imagestoreproxy.model.plan import (
     Part,
@@ -120,7 +120,7 @@ class Installer:
                 self._journal.failure("asking for {image} again", error, image=install.image_uri)
         document = document or await self._sources.document(install.source, install.image_uri)
         installed = self._inventory.newest(install.image_uri)
-        if installed and not installed.gone and document.serial <= installed.serial:
+        if installed and not installed.gone and not _is_later(document, installed):
             raise DocumentError(
                 f"The store lists a newer version of {install.image_uri}, but what it has signed is"
                 f" still version {document.version} (serial {document.serial}), and version"
@@ -279,6 +279,14 @@ class Installer:
             # It is installed all the same; the next start sweeps up.
             self._journal.failure("files of {image} stay behind", error, image=document.uri)
         return replace(installation, number=number)
+
+
+def _is_later(document: ImageDocument, installed: Installation) -> bool:
+    """Tell whether a document is of a later publication than what is installed."""
+    if document.serial == installed.serial:
+        # A catalogue that says no date has the serial 0 for ever.
+        return is_newer(document.version, installed.version)
+    return document.serial > installed.serial
 
 
 def _id_of(work: Work, kind: FileKind) -> str:

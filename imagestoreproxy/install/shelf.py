@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from imagestoreproxy.install.actions import Actions
 from imagestoreproxy.install.fetches import Fetches
+from imagestoreproxy.install.follows import Follows
 from imagestoreproxy.install.inventory import Inventory
 from imagestoreproxy.install.reconcile import Reconciler
 from imagestoreproxy.install.work import Work
@@ -38,6 +40,7 @@ class ImageStore:
         *,
         sources: Sources,
         inventory: Inventory,
+        follows: Follows,
         actions: Actions,
         reconciler: Reconciler,
         fetches: Fetches,
@@ -45,6 +48,7 @@ class ImageStore:
     ) -> None:
         self._sources = sources
         self._inventory = inventory
+        self._follows = follows
         self._actions = actions
         self._reconciler = reconciler
         self._fetches = fetches
@@ -52,8 +56,8 @@ class ImageStore:
 
     @property
     def revision(self) -> int:
-        # Both only ever grow, so that their sum is new when either is.
-        return self._inventory.revision + self._sources.revision
+        # All only ever grow, so that their sum is new when one is.
+        return self._inventory.revision + self._sources.revision + self._follows.revision
 
     def under_way(self) -> Collection[str]:
         return self._inventory.works.keys()
@@ -146,6 +150,10 @@ class ImageStore:
         return bool(self._sources.source_of(uri)) and not (info and info.refused)
 
     def _state(self, uri: str) -> ImageState:
+        state = self._unfollowed(uri)
+        return replace(state, follows=True) if self._follows.find(uri) else state
+
+    def _unfollowed(self, uri: str) -> ImageState:
         work = self._inventory.works.get(uri)
         installation = self._inventory.newest(uri)
         if work and work.state in ACTIVE:

@@ -260,7 +260,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class ImageState:
-    """All that is said about one image at one moment; ``web/present.py`` makes JSON of it."""
+    """All that is said about one image at one moment; ``web/present.py`` makes JSON of it.
+
+    Args:
+        follows: it is kept up to date without a click.
+    """
 
     image_uri: str
     status: Status
@@ -273,3 +277,4 @@ class ImageState:
     installed_version: str = ""
     error_message: str = ""
     updated_at_s: float = 0.0
+    follows: bool = False

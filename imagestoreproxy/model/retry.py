@@ -46,6 +46,8 @@ CLOUD = Retry(tries=4, first_s=0.5, longest_s=8.0, longest_asked_s=30.0)
 UNDO = Retry(tries=0, first_s=2.0, longest_s=300.0)
 # The same where the cloud said no, and no waiting changes that.
 REFUSED = Retry(tries=5, first_s=2.0, longest_s=300.0)
+# An update of an image that is followed.
+UPDATE = Retry(tries=0, first_s=600.0, longest_s=86400.0)
 
 # How many different addresses may give a file with a wrong digest before the install ends.
 WRONG_DIGESTS = 2

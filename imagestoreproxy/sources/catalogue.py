@@ -23,6 +23,7 @@ SEARCH_WAIT_S = 5.0
 # What one source is shown of; more helps nobody.
 FOUND = 2_000
 TURN_S = 0.02
+REFRESH_WAIT_S = 15.0
 CARRIED = "carried"
 
 
@@ -120,21 +121,33 @@ class Catalogue:
                 return
             await self._clock.sleep(TURN_S)
 
+    async def refresh(self) -> None:
+        """Ask every source now; returns when all have answered, or after a while."""
+        for watch in self._watches.values():
+            watch.ask()
+        ends_s = self._clock.monotonic_s() + REFRESH_WAIT_S
+        while self._clock.monotonic_s() < ends_s and (
+            self._merging or any(watch.is_asking for watch in self._watches.values())
+        ):
+            await self._clock.sleep(TURN_S)
+
     async def dashboard(self) -> Offer:
         for watch in self._watches.values():
             watch.look()
         problems = (watch.said() for watch in self._watches.values())
-        return Offer(self._noted(self._whole.listing), " ".join(filter(None, problems)))
+        return Offer(self._noted(self._whole), " ".join(filter(None, problems)))
 
-    def _noted(self, listing: Listing) -> Listing:
+    def _noted(self, whole: _Whole) -> Listing:
         """Add to the summaries of sections what one should know of their sources."""
+        # Of one and the same whole: a thread may put the next one in its place at any time.
+        listing = whole.listing
         now_s = self._clock.now_s()
         notes = {name: watch.note(now_s) for name, watch in self._watches.items()}
         if not any(notes.values()):
             return listing
         sections = (
             replace(section, summary=_with_note(section.summary, notes.get(source, "")))
-            for section, source in zip(listing.sections, self._whole.section_sources, strict=True)
+            for section, source in zip(listing.sections, whole.section_sources, strict=True)
         )
         return Listing(listing.images, tuple(sections))
 
@@ -343,6 +356,8 @@ def _best(shown: dict[Source, Listing], away: set[str]) -> dict[str, tuple[str, 
 
 def _is_better(one: tuple[str, ImageInfo], other: tuple[str, ImageInfo], away: set[str]) -> bool:
     (name, info), (other_name, other_info) = one, other
+    if info.is_unsigned != other_info.is_unsigned:
+        return not info.is_unsigned
     if bool(info.refused) != bool(other_info.refused):
         return not info.refused
     if (name in away) != (other_name in away):

@@ -31,6 +31,7 @@ class Watch:
     Attributes:
         problem: why it cannot be asked or believed just now; empty when all is well.
         searches: how many are under way.
+        is_asking: it is being asked for its catalogue.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Watch:
         self._failures = 0
         self._next_at_s = 0.0
         self._asking: Task | None = None
-        self._is_asking = False
+        self.is_asking = False
         self._keeping: Task | None = None
 
     async def load(self) -> None:
@@ -81,7 +82,12 @@ class Watch:
     def look(self) -> None:
         """Have it asked again if what is shown is not quite fresh; does not wait."""
         since_s = self._clock.monotonic_s() - self._asked_at_s
-        if not self._is_asking and since_s >= (AWAY_S if self.problem else LOOKED_AT_S):
+        if since_s >= (AWAY_S if self.problem else LOOKED_AT_S):
+            self.ask()
+
+    def ask(self) -> None:
+        """Have it asked again, unless that is going on; does not wait."""
+        if not self.is_asking:
             self._asking = self._background.start(f"look at {self.source.name}", self._refresh())
 
     def is_away(self) -> bool:
@@ -141,9 +147,9 @@ class Watch:
         return min(AWAY_S * 2.0 ** min(self._failures - 1, 10), self.source.interval_s)
 
     async def _refresh(self) -> None:
-        if self._is_asking:
+        if self.is_asking:
             return
-        self._is_asking = True
+        self.is_asking = True
         before = self.source.listing, bool(self.problem)
         try:
             await self.source.refresh()
@@ -158,6 +164,6 @@ class Watch:
             )
         finally:
             self._asked_at_s = self._clock.monotonic_s()
-            self._is_asking = False
+            self.is_asking = False
         if before[0] is not self.source.listing or before[1] != bool(self.problem):
             await self._changed()

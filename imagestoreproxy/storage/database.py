@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from imagestoreproxy.model.errors import DiskError, OwnStateError
+from imagestoreproxy.model.follows import Follow
 from imagestoreproxy.model.images import FileKind, ImageInfo, Provider
 from imagestoreproxy.model.installs import Bundle, Install, Installation, State
 from imagestoreproxy.ports import Background, Clock, Journal, Kept, Remembered
@@ -237,6 +238,21 @@ class Database:
     def evidence(self, sha256: str) -> Awaitable[bytes | None]:
         return self._run(lambda db: answers.evidence(db, sha256))
 
+    def follows(self) -> Awaitable[Sequence[Follow]]:
+        def work(db: sqlite3.Connection) -> list[Follow]:
+            return [_follow(row) for row in db.execute("SELECT * FROM follows ORDER BY image_uri")]
+
+        return self._run(work)
+
+    def follow(self, follow: Follow) -> Awaitable[None]:
+        return self._run(lambda db: _upsert(db, "follows", asdict(follow), key=("image_uri",)))
+
+    def unfollow(self, image_uri: str) -> Awaitable[None]:
+        def work(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM follows WHERE image_uri = ?", (image_uri,))
+
+        return self._run(work)
+
 
 @contextmanager
 def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
@@ -303,6 +319,10 @@ def _install(row: sqlite3.Row) -> Install:
         progress_percent=row["progress_percent"],
         error=row["error"],
     )
+
+
+def _follow(row: sqlite3.Row) -> Follow:
+    return Follow(**{**dict(row), "even_if_used": bool(row["even_if_used"])})
 
 
 def _order(bundle: Bundle) -> int:

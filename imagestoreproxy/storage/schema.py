@@ -98,6 +98,19 @@ STEPS: Sequence[str] = (
         kept_at_s REAL NOT NULL
     );
     """,
+    # Images that are kept up to date.
+    """
+    CREATE TABLE follows (
+        image_uri TEXT PRIMARY KEY,
+        keep INTEGER NOT NULL,
+        even_if_used INTEGER NOT NULL,
+        since_s REAL NOT NULL,
+        tried_version TEXT NOT NULL,
+        tries INTEGER NOT NULL,
+        tried_at_s REAL NOT NULL,
+        problem TEXT NOT NULL
+    );
+    """,
 )
 
 

@@ -14,9 +14,8 @@ from twisted.web.server import NOT_DONE_YET
 
 from imagestoreproxy.model.errors import CallerError
 from imagestoreproxy.model.installs import Action, ImageState
-from imagestoreproxy.shop import Checks, Shelf, Store, Supply
+from imagestoreproxy.shop import Checks, Following, Shelf, Store, Supply
 from imagestoreproxy.web.answers import (
-    NOWHERE,
     Answer,
     JsonResource,
     Nowhere,
@@ -25,6 +24,7 @@ from imagestoreproxy.web.answers import (
 )
 from imagestoreproxy.web.auth import host_of
 from imagestoreproxy.web.carrying import CARRYING, SharedCache
+from imagestoreproxy.web.following import FollowsPage, follow_page
 from imagestoreproxy.web.present import (
     NO_BASE,
     base_url,
@@ -38,7 +38,7 @@ from imagestoreproxy.web.present import (
 from imagestoreproxy.web.ready import ReadyStates
 from imagestoreproxy.web.shelves import shelf_body
 from imagestoreproxy.web.streams import Streams
-from imagestoreproxy.web.supply import BandwidthPage, SourcesPage
+from imagestoreproxy.web.supply import BandwidthPage, RefreshPage, SourcesPage
 
 QUERY_CHARS = 500
 STATES_AT_ONCE = 5000
@@ -129,9 +129,12 @@ class Events(StorePage):
 class Image(StorePage):
     """``GET /api/images/ID``, and below it the actions."""
 
-    def __init__(self, store: Store, external_url: str, name: bytes) -> None:
+    def __init__(
+        self, store: Store, external_url: str, name: bytes, following: Following | None
+    ) -> None:
         super().__init__(store, external_url)
         self._name = name
+        self._following = following
 
     def getChild(self, path: bytes, request: IRequest) -> JsonResource:
         """Give the action of this name."""
@@ -140,7 +143,7 @@ class Image(StorePage):
         try:
             action = Action(path.decode("ascii", "replace"))
         except ValueError:
-            return NOWHERE
+            return follow_page(self._following, self._name, path)
         return ImageAction(self.store, self.external_url, self._name, action)
 
     async def answer(self, request: StoreRequest) -> Json:
@@ -188,13 +191,14 @@ class Images(Nowhere):
 
     isLeaf = False
 
-    def __init__(self, store: Store, external_url: str) -> None:
+    def __init__(self, store: Store, external_url: str, following: Following | None) -> None:
         super().__init__()
         self._store = store
         self._external_url = external_url
+        self._following = following
 
     def getChild(self, path: bytes, request: IRequest) -> JsonResource:
-        return Image(self._store, self._external_url, path)
+        return Image(self._store, self._external_url, path, self._following)
 
 
 class Reconcile(StorePage):
@@ -247,6 +251,7 @@ def make_tree(
     streams: Streams,
     checks: Checks | None = None,
     supply: Supply | None = None,
+    following: Following | None = None,
     cache: SharedCache | None = None,
     shared_cache: SharedCache | None = None,
 ) -> Folder:
@@ -256,12 +261,16 @@ def make_tree(
         search=Search(store, external_url),
         states=States(store, external_url, ready),
         events=Events(store, external_url, streams),
-        images=Images(store, external_url),
+        images=Images(store, external_url, following),
         reconcile=Reconcile(store, external_url),
         **({"cache": cache} if cache else {}),
     )
     if supply is not None:
-        api.putChild(b"sources", cast(IResource, SourcesPage(supply)))
+        sources = SourcesPage(supply)
+        sources.putChild(b"refresh", cast(IResource, RefreshPage(supply)))
+        api.putChild(b"sources", cast(IResource, sources))
         api.putChild(b"bandwidth", cast(IResource, BandwidthPage(supply)))
+    if following is not None:
+        api.putChild(b"follows", cast(IResource, FollowsPage(following)))
     shared = {"cache": shared_cache} if shared_cache else {}
     return Folder(api=api, healthz=Health(), readyz=Ready(checks), **shared)

@@ -16,6 +16,7 @@ import nh3
 
 from imagestoreproxy.model.errors import CallerError, SettingsError
 from imagestoreproxy.model.findings import Finding
+from imagestoreproxy.model.follows import Followed
 from imagestoreproxy.model.images import ImageInfo, Section
 from imagestoreproxy.model.installs import ImageState, Progress, Reconciliation, Status
 from imagestoreproxy.model.upstreams import SourceStatus
@@ -28,6 +29,7 @@ TAGS = 100
 TAG_CHARS = 100
 STRANGERS = 1000
 VERSIONS = 1000
+STEPS = 100
 
 _TAGS = {"p", "br", "b", "strong", "i", "em", "u", "ul", "ol", "li", "a", "h3", "h4", "code", "pre"}
 _IMAGE_URI = re.compile(r"https?://[!-~]+")
@@ -197,6 +199,27 @@ def _iso(at_s: float) -> str:
     return datetime.fromtimestamp(bounded_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def followed_json(followed: Followed) -> Json:
+    """Give one object of ``follows``; what is not known is left out."""
+    follow = followed.follow
+    content: Json = {
+        "image-uri": follow.image_uri,
+        "title": _text(followed.title, TITLE_CHARS),
+        "keep": follow.keep,
+        "even-if-used": follow.even_if_used,
+        "followed-since": _iso(follow.since_s),
+        "next-check-at": _iso(followed.next_check_at_s),
+        "will": [_text(step, SUMMARY_CHARS) for step in followed.will[:STEPS]],
+    }
+    for key, version in (
+        ("installed-version", followed.installed_version),
+        ("offered-version", followed.offered_version),
+    ):
+        if version:
+            content[key] = _text(version, TAG_CHARS)
+    return content
+
+
 def section_json(section: Section) -> Json:
     """Give one object of ``sections``, but for its ``image-uris``."""
     return {
@@ -223,6 +246,8 @@ def state_json(state: ImageState, base: str) -> Json:
         content["installed-version"] = _text(state.installed_version, TAG_CHARS)
     if state.error_message:
         content["error-message"] = _text(state.error_message, SUMMARY_CHARS)
+    if state.follows:
+        content["follows"] = True
     if state.updated_at_s:
         content["updated-at"] = int(state.updated_at_s)
     return content

@@ -19,7 +19,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from imagestoreproxy.ports import Clock
-from imagestoreproxy.shop import Checks, Keys, Lending, Store, Supply
+from imagestoreproxy.shop import Checks, Following, Keys, Lending, Store, Supply
 from imagestoreproxy.web.answers import StoreRequest, refusal
 from imagestoreproxy.web.api import STATES_AT_ONCE, make_tree
 from imagestoreproxy.web.auth import SignedTree
@@ -276,6 +276,7 @@ def make_site(
     external_url: str = "",
     checks: Checks | None = None,
     supply: Supply | None = None,
+    following: Following | None = None,
     limits: Limits | None = None,
     lending: Lending | None = None,
     share_cache: bool = False,
@@ -286,7 +287,7 @@ def make_site(
         external_url: ``http(s)://host[:port]`` as clients reach this proxy, when that is not what
             their ``Host`` header says; action URIs begin with it.
         checks: what ``/readyz`` tells; without any it is always ready.
-        supply: without any there are no pages about sources.
+        supply, following: without any there are no pages about sources, or what is followed.
         lending: the cache of verified files.
         share_cache: give it to everybody who asks, unsigned, below ``/cache/``.
 
@@ -302,7 +303,17 @@ def make_site(
         for is_there in (True, share_cache)
     )
     url = checked_external_url(external_url)
-    tree = make_tree(store, url, ready, streams, checks, supply, cache, shared)
+    tree = make_tree(
+        store,
+        url,
+        ready,
+        streams,
+        checks,
+        supply,
+        following=following,
+        cache=cache,
+        shared_cache=shared,
+    )
     nonces = Nonces(max_entries=bounds.remembered_requests, max_bytes=bounds.remembered_bytes)
     guard = SignedTree(tree, keys, clock, nonces, max_parameters=bounds.parameters)
     return StoreSite(guard, clock, reactor, bounds, streams)

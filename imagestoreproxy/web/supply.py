@@ -33,6 +33,21 @@ class SourcesPage(JsonResource):
         return {"sources": [source_json(status) for status in self._supply.statuses()]}
 
 
+class RefreshPage(JsonResource):
+    """``POST /api/sources/refresh``: ask all sources now; answers like ``/api/sources``."""
+
+    method = "POST"
+    acts = True
+
+    def __init__(self, supply: Supply) -> None:
+        super().__init__()
+        self._supply = supply
+
+    async def answer(self, request: StoreRequest) -> Json:
+        await self._supply.refresh()
+        return {"sources": [source_json(status) for status in self._supply.statuses()]}
+
+
 class BandwidthPage(JsonResource):
     """``GET /api/bandwidth``, and ``POST`` with ``limit-mb-per-s``, 0 for none."""
 

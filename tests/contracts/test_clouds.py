@@ -35,6 +35,8 @@ class Ground:
     cloud: Cloud
     background: InlineBackground
     left_of: Callable[[Bundle], list[str]]
+    start: Callable[[str], str]
+    terminate: Callable[[str], None]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,21 @@ def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Ground:
             held = json.loads(state_file.read_text()) if state_file.exists() else {"stored": {}}
             return [bucket for bucket in held["stored"] if bucket == bundle.bucket]
 
-        return Ground(FakeCloud(background, state_file), background, stored)
+        def changed(change: Callable[[Any], object]) -> None:
+            held = json.loads(state_file.read_text())
+            change(held.setdefault("instances", {}))
+            state_file.write_text(json.dumps(held))
+
+        def start(image_id: str) -> str:
+            name = f"i-{random.getrandbits(32):08x}"
+            changed(lambda instances: instances.update({name: {"image": image_id}}))
+            return name
+
+        def terminate(name: str) -> None:
+            changed(lambda instances: instances.pop(name))
+
+        cloud = FakeCloud(background, state_file)
+        return Ground(cloud, background, stored, start, terminate)
     url, path = request.getfixturevalue("ec2_directory")
     credentials = from_directory(path)
     s3: Any = boto3.client(
@@ -70,7 +86,30 @@ def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Ground:
         names = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
         return [name for name in names if name == bundle.bucket]
 
-    return Ground(Ec2Cloud(background, credentials, patience=impatient()), background, listed)
+    # botocore's own description of EC2: ours knows only what the proxy does.
+    ec2: Any = whole_ec2(url)
+
+    def run(image_id: str) -> str:
+        started = ec2.run_instances(ImageId=image_id, MinCount=1, MaxCount=1)
+        return str(started["Instances"][0]["InstanceId"])
+
+    return Ground(
+        Ec2Cloud(background, credentials, patience=impatient()),
+        background,
+        listed,
+        run,
+        lambda name: ec2.terminate_instances(InstanceIds=[name]),
+    )
+
+
+def whole_ec2(url: str) -> Any:
+    return boto3.client(
+        "ec2",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+    )
 
 
 def a_bundle(kind: FileKind = FileKind.IMAGE) -> Bundle:
@@ -137,6 +176,23 @@ def test_h11_all_that_is_registered_is_listed_and_no_longer_once_it_is_taken_bac
     listed = now(ground.cloud.registered_ids())
     assert ids <= listed
     assert taken not in listed
+
+
+def test_ids_that_instances_were_started_from_are_told_until_these_are_terminated(
+    ground: Ground,
+) -> None:
+    uploads = [an_upload(noise(1000 + extra)) for extra in range(3)]
+    ids = [
+        now(ground.cloud.register(upload.upload, bring(ground.cloud, upload))) for upload in uploads
+    ]
+    assert dict(now(ground.cloud.used_ids(ids))) == {}
+    first, second, _unasked = (ground.start(image_id) for image_id in ids)
+    assert now(ground.cloud.is_registered(ids[0])), "another change must not lose the instances"
+    asked = [*ids[:2], "emi-00000000"]
+    assert dict(now(ground.cloud.used_ids(asked))) == {ids[0]: first, ids[1]: second}
+    ground.terminate(first)
+    assert dict(now(ground.cloud.used_ids(asked))) == {ids[1]: second}
+    assert dict(now(ground.cloud.used_ids([]))) == {}
 
 
 def test_p4_registering_again_after_a_lost_answer_gives_the_same_id(ground: Ground) -> None:

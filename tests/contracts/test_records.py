@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from imagestoreproxy.model.errors import OwnStateError
+from imagestoreproxy.model.follows import Follow
 from imagestoreproxy.model.images import FileKind, ImageInfo, Provider
 from imagestoreproxy.model.installs import Bundle, Install, Installation, State
 from imagestoreproxy.ports import Kept, Records
@@ -312,3 +313,43 @@ def test_a_file_that_cannot_be_opened_is_said_in_plain_words(tmp_path: Path) -> 
     (tmp_path / "state.db").mkdir()
     with pytest.raises(OwnStateError, match=r"state\.db cannot be used"):
         open_database(tmp_path / "state.db")
+
+
+FOLLOW = Follow(
+    image_uri=URI,
+    keep=3,
+    even_if_used=True,
+    since_s=NOW_S,
+    tried_version="2.0 \u00fc",
+    tries=4,
+    tried_at_s=NOW_S + 1.5,
+    problem="The store is away.",
+)
+
+
+def test_what_is_followed_is_remembered_as_it_was_saved_last(records: Records) -> None:
+    assert list(result(records.follows())) == []
+    other = Follow(f"{URI}0")
+    for follow in (other, replace(FOLLOW, keep=0, even_if_used=False), FOLLOW):
+        result(records.follow(follow))
+    assert list(result(records.follows())) == [FOLLOW, other]
+
+
+def test_an_image_is_followed_until_it_is_no_longer_also_where_it_never_was(
+    records: Records,
+) -> None:
+    result(records.follow(FOLLOW))
+    result(records.unfollow("http://store.example/other"))
+    assert list(result(records.follows())) == [FOLLOW]
+    result(records.unfollow(URI))
+    result(records.unfollow(URI))
+    assert list(result(records.follows())) == []
+
+
+def test_what_is_followed_survives_a_restart(tmp_path: Path) -> None:
+    database = open_database(tmp_path / "state.db")
+    result(database.follow(FOLLOW))
+    database.close()
+    again = open_database(tmp_path / "state.db")
+    assert list(result(again.follows())) == [FOLLOW]
+    again.close()

@@ -7,7 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +29,7 @@ from imagestoreproxy.depots import Depot
 from imagestoreproxy.install.inside import Inside, InstallLimits, Outside
 from imagestoreproxy.model.bundles import Stored, Upload
 from imagestoreproxy.model.errors import Cancelled, DigestError, FetchError
+from imagestoreproxy.model.follows import Follow
 from imagestoreproxy.model.images import (
     Architecture,
     Compression,
@@ -263,6 +272,7 @@ class MemoryRecords:
         self.serials: dict[tuple[str, str], int] = {}
         self.answers: dict[tuple[str, str], Kept] = {}
         self.messages: dict[str, bytes] = {}
+        self.followed: dict[str, Follow] = {}
         self._number = 0
 
     def load(self) -> Deferred[Remembered]:
@@ -357,6 +367,17 @@ class MemoryRecords:
     def evidence(self, sha256: str) -> Deferred[bytes | None]:
         return succeed(self.messages.get(sha256))
 
+    def follows(self) -> Deferred[Sequence[Follow]]:
+        return succeed([follow for _, follow in sorted(self.followed.items())])
+
+    def follow(self, follow: Follow) -> Deferred[None]:
+        self.followed[follow.image_uri] = follow
+        return succeed(None)
+
+    def unfollow(self, image_uri: str) -> Deferred[None]:
+        self.followed.pop(image_uri, None)
+        return succeed(None)
+
 
 class MemoryCloud:
     """A cloud in two dictionaries."""
@@ -369,6 +390,7 @@ class MemoryCloud:
         self.sealed: set[str] = set()
         self.registered: dict[str, str] = {}
         self.kernels: dict[str, tuple[str, str]] = {}
+        self.instances: dict[str, str] = {}
         self.trouble: dict[str, Exception] = {}
         self._next = 0
 
@@ -423,6 +445,12 @@ class MemoryCloud:
 
     def is_registered(self, image_id: str) -> Deferred[bool]:
         return self._try("is_registered", lambda: image_id in self.registered)
+
+    def used_ids(self, image_ids: Collection[str]) -> Deferred[dict[str, str]]:
+        return self._try(
+            "used_ids",
+            lambda: {emi: name for name, emi in self.instances.items() if emi in image_ids},
+        )
 
     def is_stored(self, location: str) -> Deferred[bool]:
         return self._try("is_stored", lambda: location.partition("/")[0] in self.sealed)
@@ -532,6 +560,7 @@ class Daemon:
         self.actions = inside.actions
         self.store = inside.store
         self.reconciler = inside.reconciler
+        self.follower = inside.follower
         self.clock = clock
         self.journal = journal
 

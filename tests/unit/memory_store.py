@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from imagestoreproxy.model.carrying import Fetch
 from imagestoreproxy.model.errors import CallerError
 from imagestoreproxy.model.findings import Finding
+from imagestoreproxy.model.follows import Follow, Followed
 from imagestoreproxy.model.images import ImageInfo, Listing, Provider, Section
 from imagestoreproxy.model.installs import (
     Action,
@@ -193,9 +194,36 @@ class MemorySupply:
     def __init__(self) -> None:
         self.told: list[SourceStatus] = []
         self.limit_bytes_per_s = 0
+        self.refreshed = 0
 
     def statuses(self) -> Sequence[SourceStatus]:
         return self.told
+
+    async def refresh(self) -> None:
+        self.refreshed += 1
+
+
+class MemoryFollowing:
+    """Follows what it is told to; there is no other image than those of ``known``."""
+
+    def __init__(self) -> None:
+        self.known = {KARMIC, LUCID}
+        self.followed: dict[str, Followed] = {}
+
+    def follows(self) -> Sequence[Followed]:
+        return list(self.followed.values())
+
+    async def follow(self, image_uri: str, *, keep: int, even_if_used: bool) -> Followed:
+        if image_uri not in self.known:
+            raise CallerError("No image store offers this image.", 404)
+        follow = Follow(image_uri, keep, even_if_used, NOW_S)
+        told = Followed(follow, "Ubuntu", "1.0", "2.0", NOW_S + 60, ("install 2.0 at 02:00",))
+        self.followed[image_uri] = told
+        return told
+
+    async def unfollow(self, image_uri: str) -> None:
+        if self.followed.pop(image_uri, None) is None:
+            raise CallerError("This image is not followed.", 409)
 
 
 class MemoryChecks(list[Finding]):
@@ -323,6 +351,7 @@ class MemorySite:
     ) -> None:
         self.store = store or MemoryStore()
         self.supply = MemorySupply()
+        self.following = MemoryFollowing()
         self.keys = MemoryKeys({CLIENT: SECRET})
         self.clock = clock or FixedClock()
         self.reactor = ReactorClock()
@@ -334,6 +363,7 @@ class MemorySite:
             external_url=external_url,
             checks=MemoryChecks(findings),
             supply=self.supply,
+            following=self.following,
             limits=limits,
             lending=lending,
             share_cache=share_cache,

@@ -331,6 +331,17 @@ def test_an_upgrade_is_offered_and_keeps_the_older_one(world: World) -> None:
     assert state(started(world)).emi == new.emi
 
 
+def test_an_upgrade_comes_from_a_catalogue_that_says_no_date_as_well(tmp_path: Path) -> None:
+    world = World(MemoryDisk(tmp_path))
+    world.sources.offer(trio(world.fetcher, serial=0))
+    daemon = started(world)
+    result(daemon.actions.install(URI))
+    world.sources.offer(trio(world.fetcher, version="2.0", serial=0))
+    result(daemon.actions.install(URI))
+    new = state(daemon)
+    assert (new.status, new.installed_version, new.error_message) == (Status.INSTALLED, "2.0", "")
+
+
 def test_an_upgrade_shares_kernel_and_ramdisk_that_did_not_change(world: World) -> None:
     daemon = started(world)
     old = result(daemon.store.install(URI))

@@ -12,10 +12,17 @@ from twisted.internet.defer import Deferred, fail, succeed
 from imagestoreproxy.model.errors import DiskError, DocumentError, FetchError
 from imagestoreproxy.model.images import ImageInfo
 from imagestoreproxy.ports import WHOLE, Fetched, Signed, Span
-from imagestoreproxy.sources.catalogue import SEARCHES, Catalogue
+from imagestoreproxy.sources.catalogue import REFRESH_WAIT_S, SEARCHES, Catalogue
 from imagestoreproxy.sources.known import Known, size_bytes
 from imagestoreproxy.sources.storeapi import StoreApi, read_listing
-from tests.unit.memory import InlineBackground, MemoryClock, MemoryJournal, MemoryRecords, result
+from tests.unit.memory import (
+    InlineBackground,
+    MemoryClock,
+    MemoryJournal,
+    MemoryRecords,
+    NeverStop,
+    result,
+)
 from tests.unit.test_document import DOCUMENT
 
 API = "http://store.example/api"
@@ -425,3 +432,37 @@ def test_what_a_search_may_find_is_bounded_more_tightly_than_a_dashboard() -> No
     shop = Shop({f"{API}/dashboard": page, f"{API}/search?q=x": page})
     assert not result(shop.catalogue.dashboard()).problem
     assert "at most 20000" in result(shop.catalogue.search("x")).problem
+
+
+def test_all_stores_are_asked_when_somebody_wants_it_and_a_silent_one_is_not_waited_for() -> None:
+    silent: Deferred[Fetched] = Deferred()
+    shop = Shop({f"{API}/dashboard": DASHBOARD, f"{OTHER}/dashboard": silent}, apis=(API, OTHER))
+    result(shop.catalogue.dashboard())
+    refreshing = Deferred.fromCoroutine(shop.catalogue.refresh())
+    assert shop.pages.asked.count(f"{API}/dashboard") == 2
+    assert shop.pages.asked.count(f"{OTHER}/dashboard") == 1
+    assert not refreshing.called
+    shop.clock.twisted.pump([0.5] * round(REFRESH_WAIT_S / 0.5 + 1))
+    assert refreshing.called
+    silent.callback(answered(shop, f"{OTHER}/dashboard"))
+    shop.pages.pages[f"{OTHER}/dashboard"] = DASHBOARD
+    result(shop.catalogue.refresh())
+    assert shop.pages.asked.count(f"{OTHER}/dashboard") == 2
+
+
+def test_a_page_is_whole_while_a_thread_puts_together_what_is_shown_next() -> None:
+    shop = Shop({f"{API}/dashboard": DASHBOARD})
+    result(shop.catalogue.dashboard())
+    shop.pages.pages.clear()
+    shop.clock.twisted.advance(61)
+    result(shop.catalogue.dashboard())
+    now_s = shop.clock.now_s
+
+    def meanwhile() -> float:
+        shop.clock.now_s = now_s  # type: ignore[method-assign]
+        shop.catalogue._put_together({}, set(), NeverStop())
+        return now_s()
+
+    shop.clock.now_s = meanwhile  # type: ignore[method-assign]
+    offer = result(shop.catalogue.dashboard())
+    assert [section.title for section in offer.listing.sections] == ["All"]

@@ -212,3 +212,15 @@ v = true
 def test_the_name_of_what_was_carried_here_is_taken(tmp_path: Path) -> None:
     (line,) = refused(tmp_path, SOURCE.replace('"a"', '"carried"'))
     assert line.startswith("2: 'name' must be another one")
+
+
+def test_two_sources_of_one_mirror_are_refused_however_it_is_written(tmp_path: Path) -> None:
+    text = "".join(
+        f'[[source]]\nname = "{name}"\ntype = "simplestreams"\nurl = "{url}"\n{more}'
+        for name, url, more in (
+            ("a", "https://a.example/releases", ""),
+            ("b", "https://A.example/releases/streams/v1/index.json", "unsigned = true\n"),
+        )
+    )
+    (line,) = refused(tmp_path, text)
+    assert line.startswith("8: 'url' is the same as that of the source in line 4")

@@ -69,6 +69,14 @@ def index() -> Index:
         ("foo:bar", []),
         ("https://images.example/#lucid", [LUCID]),
         ("20240821", [NOBLE, ARM]),
+        ("ubuntu -release:noble", [LUCID]),
+        ("ubuntu -arch:amd64 -arch:arm64", [LUCID]),
+        ("-source:ubuntu", [OURS]),
+        ("server - web", [OURS]),
+        ("x86-64", [NOBLE]),
+        ("arch:x86-64", [NOBLE]),
+        ("noble older", [LUCID]),
+        (" ".join(f"-no{n}" for n in range(100)), [LUCID, NOBLE, OURS, ARM]),
     ],
 )
 def test_words_filters_and_phrases_find_what_a_person_expects(

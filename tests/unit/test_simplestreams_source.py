@@ -12,8 +12,9 @@ import pytest
 from twisted.internet.defer import fail, succeed
 
 from imagestoreproxy.fetching import WHOLE, Span
-from imagestoreproxy.model.errors import DocumentError, FetchError
+from imagestoreproxy.model.errors import DocumentError, FetchError, OwnStateError
 from imagestoreproxy.ports import Fetched, Signed
+from imagestoreproxy.sources.catalogue import Catalogue
 from imagestoreproxy.sources.simplestreams.mirror import FILES
 from imagestoreproxy.sources.simplestreams.source import SimpleStreams
 from imagestoreproxy.sources.simplestreams.uris import image_uri
@@ -330,6 +331,7 @@ def test_an_older_version_is_installed_by_its_own_name() -> None:
     assert older.uri == f"{URI}@20240701"
     assert ground.source.owns(older.uri)
     assert ground.source.info(older.uri) == older
+    assert ground.source.info(f"{URI}@19990101") is None
     document = result(ground.source.document(older.uri))
     assert (document.uri, document.version) == (older.uri, "20240701")
 
@@ -377,3 +379,124 @@ def test_only_a_mirror_on_the_local_net_may_send_there() -> None:
     ground = usual()
     assert result(ground.source.may_be_local(f"{ROOT}a/b"))
     assert not result(ground.source.may_be_local("http://127.0.0.1/a"))
+
+
+def detached(ground: Ground, content: Any, stem: str = STEM) -> None:
+    """Publish a file with its signature beside it, and no longer within it."""
+    ground.pages.pages.pop(f"{ROOT}{stem}.sjson", None)
+    ground.pages.put(f"{stem}.json", json.dumps(content).encode())
+    ground.pages.put(f"{stem}.json.gpg", seal(content))
+
+
+def test_an_install_gets_what_is_shown_after_a_mirror_went_over_to_detached_signatures() -> None:
+    ground = usual()
+    ground.refresh()
+    detached(ground, index(), "streams/v1/index")
+    detached(ground, products("20250101", days_ago=0.5))
+    ground.refresh()
+    assert ground.versions() == ["20250101"]
+    assert result(ground.source.document(URI)).version == "20250101"
+    again = ground.again()
+    result(again.source.load())
+    assert again.versions() == ["20250101"]
+
+
+def test_an_install_gets_what_is_shown_once_the_disk_has_room_again() -> None:
+    ground = usual()
+    ground.refresh()
+    ground.pages.put(f"{STEM}.sjson", products("20250101", days_ago=0.5))
+    keep = ground.records.keep
+    ground.records.keep = lambda *_: fail(OwnStateError("No room."))  # type: ignore[method-assign]
+    with pytest.raises(OwnStateError):
+        ground.refresh()
+    assert ground.versions() == ["20250101"]
+    ground.records.keep = keep  # type: ignore[method-assign]
+    ground.refresh()
+    assert result(ground.source.document(URI)).version == "20250101"
+
+
+def test_a_mirror_that_is_away_does_not_keep_the_detached_form_from_being_found() -> None:
+    ground = usual()
+    source = SimpleStreams(
+        "ubuntu",
+        ROOT,
+        fetcher=ground.pages,
+        verifier=Keys(),
+        records=ground.records,
+        background=InlineBackground(MemoryJournal()),
+        clock=ground.clock,
+        mirrors=[MIRROR],
+    )
+    detached(ground, index(), "streams/v1/index")
+    detached(ground, products())
+    for suffix in (".sjson", ".json", ".json.gpg"):
+        for stem in ("streams/v1/index", STEM):
+            ground.pages.put(stem + suffix, FetchError("No route."), MIRROR)
+    result(source.refresh())
+    assert [info.version for info in source.listing.images] == ["20240821"]
+
+
+@pytest.mark.parametrize("number", ["24²", "١", "24.²"])
+def test_a_release_with_digits_of_other_scripts_is_shown(number: str) -> None:
+    ground = usual()
+    made = {"20240821": version(item())}
+    content = catalogue({NAME: product(made, version=number)}, updated=updated(1))
+    ground.pages.put(f"{STEM}.sjson", content)
+    ground.refresh()
+    assert ground.versions() == ["20240821"]
+
+
+def test_a_catalogue_of_a_time_that_no_calendar_has_is_refused_as_any_of_the_future() -> None:
+    ground = usual()
+    content = {**products(), "updated": "Fri, 31 Dec 9999 23:59:59 -2359"}
+    ground.pages.put(f"{STEM}.sjson", content)
+    with pytest.raises(DocumentError, match="yet to come"):
+        ground.refresh()
+
+
+def test_a_keyring_that_cannot_be_read_any_more_is_what_is_wrong_with_the_source() -> None:
+    class Keyless(Keys):
+        is_gone = False
+
+        def verify(self, message: bytes) -> Awaitable[Signed]:
+            if self.is_gone:
+                return fail(OwnStateError("The keyring k.gpg cannot be used: no such file."))
+            return super().verify(message)
+
+    keys = Keyless()
+    ground = usual(verifier=keys)
+    journal = MemoryJournal()
+    background = InlineBackground(journal)
+    catalogue_of_all = Catalogue([ground.source], background, ground.clock, journal)
+    result(catalogue_of_all.dashboard())
+    ground.pages.put(f"{STEM}.sjson", products("20250101", days_ago=0.5))
+    keys.is_gone = True
+    ground.clock.twisted.advance(61)
+    offer = result(catalogue_of_all.dashboard())
+    assert ground.versions() == ["20240821"]
+    assert "The keyring k.gpg cannot be used" in offer.problem
+
+
+def test_what_nobody_has_signed_takes_no_image_from_a_source_that_signs() -> None:
+    ground = usual()
+    ground.pages.put("streams/v1/index.json", json.dumps(index()).encode())
+    newer = products("20990101")
+    ground.pages.put(f"{STEM}.json", json.dumps(newer).encode())
+    background = InlineBackground(MemoryJournal())
+    unsigned = SimpleStreams(
+        "unsigned",
+        f"{ROOT}streams/v1/index.json",
+        fetcher=ground.pages,
+        verifier=None,
+        records=ground.records,
+        background=background,
+        clock=ground.clock,
+    )
+    for sources in ([ground.source, unsigned], [unsigned, ground.source]):
+        both = Catalogue(sources, background, ground.clock, MemoryJournal())
+        result(both.dashboard())
+        result(both.load())
+        assert both.source_of(URI) == "ubuntu"
+        info = both.info(URI)
+        assert info is not None
+        assert (info.version, info.is_unsigned) == ("20240821", False)

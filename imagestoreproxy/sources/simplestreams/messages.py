@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from imagestoreproxy.model.errors import DocumentError, FetchError
+from imagestoreproxy.model.errors import DocumentError, FetchError, OwnStateError
 from imagestoreproxy.ports import Background, Clock, Fetched, Fetcher, Kept, Verifier
 
 LIMIT_BYTES = 64 * 2**20
@@ -100,6 +100,10 @@ class Messages:
         """Give what a part is kept under, wherever it came from."""
         return f"{self._roots[0]}{stem}{suffix}"
 
+    def urls(self, stem: str) -> set[str]:
+        """Give all that the parts of a file may be kept under, in whatever form it comes."""
+        return {self.url(stem, suffix) for suffixes in SUFFIXES.values() for suffix in suffixes}
+
     async def message(self, stem: str, form: Form, parts: Iterable[Kept]) -> Message:
         """Put a message together from its parts."""
         all_parts = tuple(parts)
@@ -161,7 +165,8 @@ class Messages:
         raise FetchError(
             f"{first.message} {others}",
             retry_helps=any(problem.retry_helps for problem in problems),
-            status=404 if all(problem.status == 404 for problem in problems) else 0,
+            # One that knows nothing of this form is enough to try the next, wherever others are.
+            status=404 if any(problem.status == 404 for problem in problems) else 0,
         )
 
     async def _from(
@@ -212,5 +217,10 @@ class Messages:
         except DocumentError as error:
             raise DocumentError(
                 f"The catalogue {message.parts[0].url} is refused: {error.message}"
+            ) from error
+        except OwnStateError as error:
+            # The source is what fails, and it alone; the daemon goes on.
+            raise DocumentError(
+                f"The catalogue {message.parts[0].url} cannot be verified: {error.message}"
             ) from error
         return Opened(signed.payload, signed.fingerprint)

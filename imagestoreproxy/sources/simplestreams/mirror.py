@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from imagestoreproxy.model.errors import DocumentError, FetchError, StoreProxyError
@@ -177,9 +177,15 @@ class Mirror:
             message = await self._messages.fetch(stem, {}) or message
             new = await self.believe(message, read)
         await self._check_age(stem, new.content.updated_s)
-        held[stem] = new
+        # Shown at once, but until it is kept as well it does not count as known: an install gets
+        # what was kept, so the next refresh has to bring it again.
+        held[stem] = replace(new, digests=(), validators={})
         for part in message.parts:
             await self._records.keep(self._name, part)
+        # A mirror may change its form: what is kept of the other one would be taken for the newest.
+        for url in self._messages.urls(stem) - new.validators.keys():
+            await self._records.drop(self._name, url)
+        held[stem] = new
         return new.content
 
     async def believe(self, message: Message, read: Callable[[bytes], Content]) -> Held[Content]:

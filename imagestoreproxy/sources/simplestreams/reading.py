@@ -22,6 +22,8 @@ INDEX_FORMAT = "index:1.0"
 INDEX_BYTES = 8 * 2**20
 ENTRIES = 1_000
 CONTENT_ID_CHARS = 200
+# The end of the year 9999 in UTC; with the time zone of the text it may lie behind that.
+LATEST_S = 253_402_300_799
 
 
 def read_index(payload: bytes) -> Index:
@@ -131,6 +133,6 @@ def updated_s(tags: Tags) -> int:
         moment = parsedate_to_datetime(value)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
-        return max(0, int(moment.timestamp()))
+        return min(max(0, int(moment.timestamp())), LATEST_S)
     except (ValueError, TypeError, IndexError, OverflowError):
         return 0

@@ -31,11 +31,12 @@ def sections(products: Iterable[Product], now_s: float) -> tuple[Section, ...]:
     refused = [one for one in sorted_products if one.refused]
     old = [one for one in offered if not is_supported(one.facts, now_s)]
     current = [one for one in offered if is_supported(one.facts, now_s)]
-    daily = [one for one in current if one.facts.is_daily or one.facts.is_devel]
-    minimal = [one for one in current if one.facts.is_minimal and one not in daily]
-    usual = [one for one in current if one not in daily and one not in minimal]
+    daily = [one for one in current if _is_daily(one)]
+    minimal = [one for one in current if one.facts.is_minimal and not _is_daily(one)]
+    usual = [one for one in current if not one.facts.is_minimal and not _is_daily(one)]
     lts = _current_lts(usual)
-    others = [one for one in usual if one not in lts]
+    lts_uris = {one.uri for one in lts}
+    others = [one for one in usual if one.uri not in lts_uris]
     headings = (
         (_lts_title(lts), lts, "The current release with long-term support."),
         (_others_title(others, bool(lts)), others, ""),
@@ -49,6 +50,10 @@ def sections(products: Iterable[Product], now_s: float) -> tuple[Section, ...]:
         for title, there, summary in headings
         if there
     )
+
+
+def _is_daily(product: Product) -> bool:
+    return product.facts.is_daily or product.facts.is_devel
 
 
 def _current_lts(usual: Sequence[Product]) -> list[Product]:
@@ -95,4 +100,4 @@ def _arch_key(arch: str) -> tuple[int, str]:
 
 def _release_key(facts: Facts) -> list[tuple[int, int, str]]:
     parts = _PARTS.findall(facts.number or facts.release)
-    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
+    return [(1, int(part), "") if part[0] in "0123456789" else (0, 0, part) for part in parts]

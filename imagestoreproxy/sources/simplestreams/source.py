@@ -25,7 +25,7 @@ from imagestoreproxy.sources.simplestreams.mirror import Mirror
 from imagestoreproxy.sources.simplestreams.reading import read_products
 from imagestoreproxy.sources.simplestreams.reference import Reference
 from imagestoreproxy.sources.simplestreams.sections import sections
-from imagestoreproxy.sources.simplestreams.stream import Product, Stream
+from imagestoreproxy.sources.simplestreams.stream import Product, Stream, Version
 from imagestoreproxy.sources.simplestreams.titles import image_info
 from imagestoreproxy.sources.simplestreams.wanted import Wanted
 
@@ -162,25 +162,27 @@ class SimpleStreams:
         return uris.split_uri(self._root, image_uri) is not None
 
     def info(self, image_uri: str) -> ImageInfo | None:
-        return next((info for info in self.versions(image_uri) if info.uri == image_uri), None)
+        # Pages ask this of every installed image: the other versions are left alone.
+        found = uris.split_uri(self._root, image_uri)
+        known = self._products.get(found[:2]) if found else None
+        version = known[1].version(found[2]) if known and found else None
+        return self._described(*known, version) if known and version else None
 
     def versions(self, image_uri: str) -> tuple[ImageInfo, ...]:
         found = uris.split_uri(self._root, image_uri)
         known = self._products.get(found[:2]) if found else None
         if known is None:
             return ()
-        stream, product = known
-        now_s = self._clock.now_s()
-        return tuple(
-            image_info(
-                uris.image_uri(self._root, stream.content_id, product.name, version.name),
-                product.name,
-                product.facts,
-                version,
-                stream.origin,
-                now_s=now_s,
-            )
-            for version in reversed(product.versions)
+        return tuple(self._described(*known, one) for one in reversed(known[1].versions))
+
+    def _described(self, stream: Stream, product: Product, version: Version) -> ImageInfo:
+        return image_info(
+            uris.image_uri(self._root, stream.content_id, product.name, version.name),
+            product.name,
+            product.facts,
+            version,
+            stream.origin,
+            now_s=self._clock.now_s(),
         )
 
     async def document(self, image_uri: str) -> ImageDocument:
