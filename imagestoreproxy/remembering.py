@@ -1,11 +1,13 @@
-"""What is remembered of images that are followed: a part of ``ports.Records``."""
+"""The port to what is remembered; a part of ``ports``."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from imagestoreproxy.model.follows import Follow
+from imagestoreproxy.model.installs import Bundle, Install, Installation
 
 
 class FollowRecords(Protocol):
@@ -19,3 +21,94 @@ class FollowRecords(Protocol):
 
     def unfollow(self, image_uri: str) -> Awaitable[None]:
         """Remove a row; none is fine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """All that the daemon starts from."""
+
+    installs: Sequence[Install] = ()
+    bundles: Sequence[Bundle] = ()
+    installations: Sequence[Installation] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An answer of a source as it came.
+
+    Args:
+        validator: for the next ``Fetcher.get``.
+        fetched_at_s: Unix seconds.
+    """
+
+    url: str
+    body: bytes = field(repr=False)
+    validator: str
+    fetched_at_s: float
+
+
+class Records(FollowRecords, Protocol):
+    """What is remembered. Each call is one short transaction, on disk when it returns.
+
+    An install's row has an owner and a lease that ends by itself unless it is renewed.
+    """
+
+    def load(self) -> Awaitable[Remembered]:
+        """Give what is ours or whose lease has ended; ``installations`` oldest first."""
+
+    def save_install(self, install: Install) -> Awaitable[None]:
+        """Insert or replace the row of ``install.image_uri``."""
+
+    def renew(self, image_uri: str, progress_percent: int) -> Awaitable[None]:
+        """Renew the lease of an install that goes on, and its progress."""
+
+    def remove_install(self, image_uri: str) -> Awaitable[None]:
+        """Remove the row and the bundles of an install that was undone."""
+
+    def save_bundle(self, bundle: Bundle) -> Awaitable[None]:
+        """Insert or replace the ledger's row of (``image_uri``, ``kind``)."""
+
+    def remove_bundle(self, bundle: Bundle) -> Awaitable[None]:
+        """Remove a ledger row: nothing of it is left in the cloud."""
+
+    def complete(self, installation: Installation) -> Awaitable[int]:
+        """Add an installation and end its install, in one transaction; give its number.
+
+        The ledger of the install becomes the bundles of the installation.
+        """
+
+    def mark_gone(self, number: int, why: str) -> Awaitable[None]:
+        """Say why an installation is no longer in the cloud; empty: it is."""
+
+    def remove_installation(self, number: int) -> Awaitable[None]:
+        """Forget an installation: nothing of it is left in the cloud."""
+
+    def highest_serial(self, source: str, image_uri: str) -> Awaitable[int]:
+        """Give the highest serial ever seen for this URI, or -1."""
+
+    def remember_serial(self, source: str, image_uri: str, serial: int) -> Awaitable[None]:
+        """Remember a serial; a lower one than before changes nothing."""
+
+    def kept(self, source: str) -> Awaitable[Sequence[Kept]]:
+        """Give the last good answers of a source, by URL."""
+
+    def keep(self, source: str, kept: Kept) -> Awaitable[None]:
+        """Keep a good answer, in the place of an earlier one from the same URL."""
+
+    def seen_again(self, source: str, url: str, fetched_at_s: float) -> Awaitable[None]:
+        """Note that an answer which is kept is still what the source says."""
+
+    def drop(self, source: str, url: str) -> Awaitable[None]:
+        """Forget an answer that the source no longer has."""
+
+    def keep_evidence(self, sha256: str, message: bytes) -> Awaitable[None]:
+        """Keep a large signed text that documents of installs name by its digest.
+
+        It stays as long as an install or an installation names it, and for a day in any case.
+        """
+
+    def evidence(self, sha256: str) -> Awaitable[bytes | None]:
+        """Give a text that was kept, or None."""
+
+    def keep_copy(self) -> Awaitable[None]:
+        """Keep a copy of everything, for the day the original is damaged."""
