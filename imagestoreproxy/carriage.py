@@ -7,11 +7,12 @@ from pathlib import Path
 
 from imagestoreproxy.install.lending import Lending
 from imagestoreproxy.model.carrying import SIMPLESTREAMS, STORE
+from imagestoreproxy.model.errors import StoreProxyError
 from imagestoreproxy.model.images import ImageDocument
 from imagestoreproxy.model.taking import Taking
 from imagestoreproxy.outside.depot import DepotDirectory
 from imagestoreproxy.outside.localfiles import DirectoryFetcher
-from imagestoreproxy.ports import Background, Clock, Fetcher, Records, Task, Verifier
+from imagestoreproxy.ports import Background, Clock, Fetcher, Journal, Records, Task, Verifier
 from imagestoreproxy.sources.carried import Carried, Here, Reader, Sibling
 from imagestoreproxy.sources.catalogue import CARRIED
 from imagestoreproxy.sources.simplestreams.reference import Reference
@@ -48,6 +49,7 @@ class Carriage:
         records: Records,
         background: Background,
         clock: Clock,
+        journal: Journal,
         taking: Taking,
     ) -> None:
         self.depot = DepotDirectory(data_dir / CACHE)
@@ -57,6 +59,7 @@ class Carriage:
         self._records = records
         self._background = background
         self._clock = clock
+        self._journal = journal
         self._taking = taking
         self._carried = self.directory(CARRIED, self.here.path, verifiers, title=TITLE)
         self._looking: Task | None = None
@@ -148,9 +151,12 @@ class Carriage:
         is_there = self.here.exists()
         while not is_there:
             await self._clock.sleep(LOOK_S)
-            is_there = await self._background.run(lambda _stop: self.here.exists())
-            if is_there:
-                await replace(self._all())
+            if await self._background.run(lambda _stop: self.here.exists()):
+                try:
+                    await replace(self._all())
+                    is_there = True
+                except StoreProxyError as error:
+                    self._journal.failure("what was carried here cannot be read yet", error)
 
     def _owner(self, image_uri: str) -> Source | None:
         """Give the source whose image this is by itself, whoever carries it."""

@@ -110,6 +110,7 @@ class Proxy(Service):
             records=self._records,
             background=self._threads,
             clock=self._clock,
+            journal=self._journal,
             taking=settings.taking,
         )
         self._upstreams = Upstreams(

@@ -22,9 +22,11 @@ from imagestoreproxy.model.carrying import (
     DOCUMENT_LIMIT_BYTES,
     DOCUMENTS,
     FILES,
+    IMAGES,
     INDEX,
     INDEX_LIMIT_BYTES,
     CarriedImage,
+    index_text,
     read_index,
 )
 from imagestoreproxy.model.digests import algorithm_of
@@ -238,14 +240,16 @@ async def _verified(
 
 def _put(depot: DepotDirectory, came: _Came, images: list[CarriedImage]) -> None:
     """Move everything in, the list last: until then nobody looks for it."""
+    new = {image.uri for image in images}
+    merged = [*(image for image in depot.images() if image.uri not in new), *images]
+    if len(merged) > IMAGES or len(index_text(merged)) > INDEX_LIMIT_BYTES:
+        raise DocumentError(f"with it, {len(merged)} images would be here: more than can be.")
     for sha256, message in came.messages.items():
         depot.put_document(sha256, message)
     for digest, path in came.files.items():
         if depot.file(digest):
             depot.drop(digest)  # of another size, so not what it was
         depot.take(path, digest, time.time())
-    new = {image.uri for image in images}
-    merged = [*(image for image in depot.images() if image.uri not in new), *images]
     depot.save(merged)
     named = {file.digest for image in merged for file in image.files}
     for file in depot.files():

@@ -22,6 +22,8 @@ from imagestoreproxy.ports import Background, Clock, Disk, Journal, Records, Sto
 
 KEPT_S = 86400.0
 LOOK_S = 300.0
+# The files of older ones stay, but are not carried away.
+LISTED = 1000
 # Where less is free, nothing is kept that nobody asks for.
 SHORT_BYTES = 256 * 2**20
 
@@ -221,7 +223,7 @@ class Cache:
             for sha256 in image.documents:
                 self._depot.put_document(sha256, messages[sha256])
             others = [one for one in self._images() if one.uri != image.uri]
-            self._depot.save([*others, image])
+            self._depot.save([*others[1 - LISTED :], image])
             self._use([file.digest for file in image.files], until_s)
         return image
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imagestoreproxy.depots import Depot
-from imagestoreproxy.model.carrying import CarriedImage, index_text
+from imagestoreproxy.model.carrying import IMAGES, CarriedImage, index_text
 from imagestoreproxy.model.errors import DocumentError
 from imagestoreproxy.ports import Background, Stop
 
@@ -43,5 +43,5 @@ class Lending:
                         images.setdefault(image.uri, image)
                 except DocumentError:
                     continue  # a damaged list is told by whoever owns it
-            self._index, self._stamps = index_text(images.values()), stamps
+            self._index, self._stamps = index_text([*images.values()][:IMAGES]), stamps
         return self._index

@@ -30,13 +30,14 @@ LARGEST_FILE_BYTES = 2**40
 IMAGES = 10_000
 DOCUMENTS_OF_ONE = 2
 FILES_OF_ONE = 3
-REFERENCE_CHARS = 20_000
+REFERENCE_CHARS = 65_536
 VALUES = 500_000
+TITLE_CHARS, TEXT_CHARS, DESCRIPTION_CHARS, WORD_CHARS, WORDS = 300, 2000, 8000, 100, 50
 
 _REFERENCE = "simplestreams:1"
 _SHA256 = re.compile("[0-9a-f]{64}")
 _DIGEST = re.compile("[0-9a-f]{64}(?:[0-9a-f]{64})?")
-_URI = re.compile("https?://[!-~]{1,1990}")
+_URI = re.compile("https?://[!-~]{1,1993}")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 Json = Mapping[str, Any]
@@ -140,23 +141,23 @@ def index_text(images: Iterable[CarriedImage]) -> bytes:
 
 
 def image_json(image: CarriedImage) -> dict[str, Any]:
-    """Give one image of ``images.json``."""
+    """Give one image of ``images.json``; what is longer than people read is cut."""
     info = image.info
     return {
         "uri": info.uri,
         "type": image.kind,
         "root": image.root,
-        "title": info.title,
-        "summary": info.summary,
-        "description-html": info.description_html,
-        "version": info.version,
+        "title": info.title[:TITLE_CHARS],
+        "summary": info.summary[:TEXT_CHARS],
+        "description-html": info.description_html[:DESCRIPTION_CHARS],
+        "version": info.version[:WORD_CHARS],
         "size-in-mb": info.size_mb,
         "icon-uri": info.icon_uri,
-        "tags": list(info.tags),
-        "provider": {"title": info.provider.title, "uri": info.provider.uri},
-        "architecture": info.architecture,
-        "releases": list(info.releases),
-        "support-ends": info.support_ends,
+        "tags": [word[:WORD_CHARS] for word in info.tags[:WORDS]],
+        "provider": {"title": info.provider.title[:TITLE_CHARS], "uri": info.provider.uri},
+        "architecture": info.architecture[:WORD_CHARS],
+        "releases": [word[:WORD_CHARS] for word in info.releases[:WORDS]],
+        "support-ends": info.support_ends[:WORD_CHARS],
         "documents": list(image.documents),
         "files": [{"digest": one.digest, "size-in-bytes": one.size_bytes} for one in image.files],
         "reference": image.reference,
@@ -208,7 +209,7 @@ def read_image(entry: object) -> CarriedImage:
     return CarriedImage(
         info=_info(entry),
         kind=kind,
-        root=_text(entry, "root", 2000),
+        root=_text(entry, "root", TEXT_CHARS),
         documents=tuple(documents),
         files=files,
         reference=reference,
@@ -224,17 +225,17 @@ def _info(entry: Json) -> ImageInfo:
         raise _wrong("provider", "an object")
     return ImageInfo(
         uri=uri,
-        title=_text(entry, "title", 300),
-        summary=_text(entry, "summary", 2000),
-        description_html=_text(entry, "description-html", 50_000),
-        version=_text(entry, "version", 100),
+        title=_text(entry, "title", TITLE_CHARS),
+        summary=_text(entry, "summary", TEXT_CHARS),
+        description_html=_text(entry, "description-html", DESCRIPTION_CHARS),
+        version=_text(entry, "version", WORD_CHARS),
         size_mb=_whole(entry, "size-in-mb", 0, 2**40),
         icon_uri=_link(entry, "icon-uri"),
         tags=_texts(entry, "tags"),
-        provider=Provider(_text(provider, "title", 300), _link(provider, "uri")),
-        architecture=_text(entry, "architecture", 100),
+        provider=Provider(_text(provider, "title", TITLE_CHARS), _link(provider, "uri")),
+        architecture=_text(entry, "architecture", WORD_CHARS),
         releases=_texts(entry, "releases"),
-        support_ends=_text(entry, "support-ends", 100),
+        support_ends=_text(entry, "support-ends", WORD_CHARS),
     )
 
 
@@ -287,7 +288,7 @@ def _text(source: Json, name: str, limit: int) -> str:
 
 
 def _texts(source: Json, name: str) -> tuple[str, ...]:
-    return tuple(_text({name: one}, name, 100) for one in _list(source, name, 50))
+    return tuple(_text({name: one}, name, WORD_CHARS) for one in _list(source, name, WORDS))
 
 
 def _whole(source: Json, name: str, lowest: int, highest: int) -> int:
@@ -298,5 +299,5 @@ def _whole(source: Json, name: str, lowest: int, highest: int) -> int:
 
 
 def _link(source: Json, name: str) -> str:
-    value = _text(source, name, 2000)
+    value = _text(source, name, TEXT_CHARS)
     return value if _URI.fullmatch(value) else ""

@@ -122,6 +122,28 @@ def test_a_list_out_of_bounds_is_refused_before_it_is_parsed() -> None:
         read_index(b"[" * 100_000)
 
 
+@given(
+    st.builds(
+        ImageInfo,
+        uri=st.integers(1, 1993).map(lambda chars: "http://" + "x" * chars),
+        title=st.integers(0, 9000).map("é".__mul__),
+        summary=st.integers(0, 9000).map("é".__mul__),
+        description_html=st.integers(0, 60_000).map("é".__mul__),
+        version=st.integers(0, 9000).map("é".__mul__),
+        tags=st.integers(0, 99).map(lambda many: ("x" * 200,) * many),
+        releases=st.integers(0, 99).map(lambda many: ("x" * 200,) * many),
+        architecture=st.just("\ud800" * 200),
+        icon_uri=st.integers(1, 3000).map(lambda chars: ("http://" + "x" * chars)[:2000]),
+    )
+)
+def test_whatever_a_source_says_of_an_image_is_written_so_that_it_can_be_read(
+    info: ImageInfo,
+) -> None:
+    (read,) = read_index(index_text([replace(an_image(a_document()), info=info)]))
+    assert read.uri == info.uri
+    assert info.title.startswith(read.info.title)
+
+
 def test_an_image_that_stands_there_twice_is_refused() -> None:
     image = an_image(a_document())
     with pytest.raises(DocumentError, match="twice"):
