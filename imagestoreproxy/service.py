@@ -174,8 +174,7 @@ class Proxy(Service):
         await self._listen()
         self._reconciling = self._threads.start("reconcile", self._inside.reconciler.run())
         self._following = self._threads.start("updates", self._inside.follower.run())
-        self._inside.cache.start()
-        self._inside.fetches.start()
+        self._inside.start_keeping()
         self._carriage.start(self._catalogue.replace)
         self._is_started = True
         if self._is_changed:
@@ -282,8 +281,7 @@ class Proxy(Service):
         await self._catalogue.close()
         await self._inside.runs.close()
         await self._carriage.close()
-        await self._inside.fetches.close()
-        await self._inside.cache.close()
+        await self._inside.stop_keeping()
         self._fetcher.close()
         self._cloud_threads.close(timeout_s=0.2)
         self._threads.close(timeout_s=0.2)

@@ -220,3 +220,13 @@ class Inside:
             fetches=self.fetches,
             clock=clock,
         )
+
+    def start_keeping(self) -> None:
+        """Begin to look after what is kept beside installs: the cache, and what is fetched."""
+        self.cache.start()
+        self.fetches.start()
+
+    async def stop_keeping(self) -> None:
+        """Stop fetches where they are, and look no more."""
+        await self.fetches.close()
+        await self.cache.close()

@@ -340,6 +340,9 @@ def test_a_sibling_installs_from_a_shared_cache_with_the_store_switched_off(
             state = install(far, uri)
             assert state["status"] == "installed", state
             assert stored(far) == stored(rig.daemon)
+            found = far.proxy.get("/readyz", also=[503])["findings"]
+            notes = [one.get("note", "") for one in found]
+            assert any("/cache/images.json answers" in note for note in notes), found
 
 
 def test_the_cache_is_there_for_strangers_only_where_it_is_shared(
