@@ -14,10 +14,11 @@ from twisted.internet.defer import fail, succeed
 from imagestoreproxy.fetching import WHOLE, Span
 from imagestoreproxy.model.errors import DocumentError, FetchError, OwnStateError
 from imagestoreproxy.ports import Fetched, Signed
-from imagestoreproxy.sources.catalogue import Catalogue
+from imagestoreproxy.sources.catalogue import Catalogue, _Asking
 from imagestoreproxy.sources.simplestreams.mirror import FILES
 from imagestoreproxy.sources.simplestreams.source import SimpleStreams
 from imagestoreproxy.sources.simplestreams.uris import image_uri
+from imagestoreproxy.sources.storeapi import StoreApi
 from tests.unit.memory import NOW_S as CLOCK_S
 from tests.unit.memory import InlineBackground, MemoryClock, MemoryJournal, MemoryRecords, result
 from tests.unit.streaming import NAME, ROOT, catalogue, item, product, version
@@ -500,3 +501,30 @@ def test_what_nobody_has_signed_takes_no_image_from_a_source_that_signs() -> Non
         info = both.info(URI)
         assert info is not None
         assert (info.version, info.is_unsigned) == ("20240821", False)
+
+
+def test_what_a_store_finds_does_not_speak_for_an_older_version_of_a_mirror() -> None:
+    ground = usual(verifier=None)
+    ground.pages.put("streams/v1/index.json", json.dumps(index()).encode())
+    several = products("20240701", "20240821")
+    ground.pages.put(f"{STEM}.json", json.dumps(several).encode())
+    background = InlineBackground(MemoryJournal())
+    store = StoreApi(
+        "store",
+        "http://store.example/api",
+        fetcher=ground.pages,
+        verifier=Keys(),
+        records=ground.records,
+        background=background,
+        clock=ground.clock,
+    )
+    older = f"{URI}@20240701"
+    found = {"images": [{"uri": older, "title": "Signed by everybody", "version": "9"}]}
+    ground.pages.pages[f"{store.api_url}/search?q=x"] = json.dumps(found).encode()
+    both = Catalogue([store, ground.source], background, ground.clock, MemoryJournal())
+    result(both.dashboard())
+    ground.clock.twisted.advance(61)
+    result(both._ask(both._watches["store"], "x", _Asking()))
+    info = both.info(older)
+    assert info is not None
+    assert (info.version, info.is_unsigned) == ("20240701", True)
