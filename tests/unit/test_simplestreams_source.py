@@ -528,3 +528,24 @@ def test_what_a_store_finds_does_not_speak_for_an_older_version_of_a_mirror() ->
     info = both.info(older)
     assert info is not None
     assert (info.version, info.is_unsigned) == ("20240701", True)
+
+
+def test_a_text_and_its_signature_are_kept_together_or_not_at_all() -> None:
+    ground = Ground()
+    detached(ground, index(), "streams/v1/index")
+    detached(ground, products())
+    ground.refresh()
+    detached(ground, products("20250101", days_ago=0.5))
+    keep = ground.records.keep
+    calls = 0
+
+    def ends_after_one(*kept: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return keep(*kept) if calls == 1 else fail(OwnStateError("The machine has lost power."))
+
+    ground.records.keep = ends_after_one  # type: ignore[method-assign]
+    ground.refresh()
+    again = ground.again()
+    result(again.source.load())
+    assert again.versions() == ["20250101"]

@@ -180,8 +180,7 @@ class Mirror:
         # Shown at once, but until it is kept as well it does not count as known: an install gets
         # what was kept, so the next refresh has to bring it again.
         held[stem] = replace(new, digests=(), validators={})
-        for part in message.parts:
-            await self._records.keep(self._name, part)
+        await self._records.keep(self._name, *message.parts)
         # A mirror may change its form: what is kept of the other one would be taken for the newest.
         for url in self._messages.urls(stem) - new.validators.keys():
             await self._records.drop(self._name, url)
