@@ -9,11 +9,11 @@ from email.utils import formatdate
 from typing import Any
 
 import pytest
-from twisted.internet.defer import fail, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 
 from imagestoreproxy.fetching import WHOLE, Span
 from imagestoreproxy.model.errors import DocumentError, FetchError, OwnStateError
-from imagestoreproxy.ports import Fetched, Signed
+from imagestoreproxy.ports import Fetched, Kept, Signed
 from imagestoreproxy.sources.catalogue import Catalogue, _Asking
 from imagestoreproxy.sources.simplestreams.mirror import FILES
 from imagestoreproxy.sources.simplestreams.source import SimpleStreams
@@ -539,10 +539,10 @@ def test_a_text_and_its_signature_are_kept_together_or_not_at_all() -> None:
     keep = ground.records.keep
     calls = 0
 
-    def ends_after_one(*kept: Any) -> Any:
+    def ends_after_one(source: str, *kept: Kept) -> Deferred[None]:
         nonlocal calls
         calls += 1
-        return keep(*kept) if calls == 1 else fail(OwnStateError("The machine has lost power."))
+        return keep(source, *kept) if calls == 1 else fail(OwnStateError("The machine has lost power."))
 
     ground.records.keep = ends_after_one  # type: ignore[method-assign]
     ground.refresh()
