@@ -542,7 +542,7 @@ def test_a_text_and_its_signature_are_kept_together_or_not_at_all() -> None:
     def ends_after_one(source: str, *kept: Kept) -> Deferred[None]:
         nonlocal calls
         calls += 1
-        return keep(source, *kept) if calls == 1 else fail(OwnStateError("The machine has lost power."))
+        return keep(source, *kept) if calls == 1 else fail(OwnStateError("No power."))
 
     ground.records.keep = ends_after_one  # type: ignore[method-assign]
     ground.refresh()
