@@ -549,3 +549,15 @@ def test_a_text_and_its_signature_are_kept_together_or_not_at_all() -> None:
     again = ground.again()
     result(again.source.load())
     assert again.versions() == ["20250101"]
+
+
+def test_what_was_kept_of_another_mirror_under_the_same_name_is_dropped() -> None:
+    ground = usual()
+    ground.refresh()
+    foreign = Kept("https://before.example/streams/v1/index.sjson", b"SIGNED {}", "", 1.0)
+    result(ground.records.keep("ubuntu", foreign))
+    again = ground.again()
+    result(again.source.load())
+    assert again.versions() == ["20240821"]
+    assert again.source.fetched_at_s == ground.clock.now_s()
+    assert all(url.startswith(ROOT) for _, url in ground.records.answers)
