@@ -237,7 +237,7 @@ class _Reading:
             kind=kind,
             **self._where(table, kind),
             title=table.text("title", 1, 100),
-            mirrors=tuple(table.urls("mirrors", MIRRORS)),
+            mirrors=self._mirrors(table),
             keyring=self._keyring(table, kind),
             fingerprints=self._fingerprints(table, kind),
             releases=tuple(table.texts("releases", WORDS)),
@@ -266,6 +266,13 @@ class _Reading:
             except SettingsError as error:
                 table.wrong("url", f"cannot be used: {error.message.rstrip('.')}")
         return {"url": url.rstrip("/") if kind == "store" else url}
+
+    def _mirrors(self, table: Table) -> tuple[str, ...]:
+        found = tuple(table.urls("mirrors", MIRRORS))
+        for url in found:
+            if set(url) & set("?#"):  # paths are put behind it
+                table.wrong("mirrors", f"has '{masked(url)}', but no query or fragment may follow")
+        return found
 
     def _keyring(self, table: Table, kind: str) -> Path | None:
         given = table.readable("keyring")

@@ -92,8 +92,8 @@ class Records(FollowRecords, Protocol):
     def kept(self, source: str) -> Awaitable[Sequence[Kept]]:
         """Give the last good answers of a source, by URL."""
 
-    def keep(self, source: str, kept: Kept) -> Awaitable[None]:
-        """Keep a good answer, in the place of an earlier one from the same URL."""
+    def keep(self, source: str, *kept: Kept) -> Awaitable[None]:
+        """Keep good answers, in the place of earlier ones from the same URLs; all or none."""
 
     def seen_again(self, source: str, url: str, fetched_at_s: float) -> Awaitable[None]:
         """Note that an answer which is kept is still what the source says."""

@@ -8,16 +8,13 @@ from collections import deque
 from imagestoreproxy.install.addresses import Addresses
 from imagestoreproxy.install.feed import Feed
 from imagestoreproxy.install.places import Places
-from imagestoreproxy.install.segments import Segments
+from imagestoreproxy.install.segments import PROGRESS_BYTES, Segments
 from imagestoreproxy.model.digests import algorithm_name
 from imagestoreproxy.model.errors import DigestError, FetchError
 from imagestoreproxy.model.images import ImageFile
 from imagestoreproxy.model.masking import masked
 from imagestoreproxy.model.retry import DOWNLOAD, WRONG_DIGESTS
 from imagestoreproxy.ports import Background, Clock, Journal, Span
-
-# A try that brings less than this has brought nothing.
-PROGRESS_BYTES = 4096
 
 
 class Filling:

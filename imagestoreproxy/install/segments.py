@@ -20,6 +20,8 @@ SEGMENT_BYTES = 4 * 2**20
 FEWEST = 3
 # Rounds over all addresses that bring a segment nothing; one connection alone has more patience.
 ROUNDS = 3
+# A try that brings less than this has brought nothing.
+PROGRESS_BYTES = 4096
 TURN_S = 0.02
 
 
@@ -117,7 +119,8 @@ class Segments:
                 raise RangesFailedError(
                     f"No address gives parts of the {self._file.kind} {masked(self._file.url)}."
                 )
-            failures = 1 if segment.position > began_bytes else failures + 1
+            has_brought = segment.position >= began_bytes + PROGRESS_BYTES
+            failures = 1 if has_brought else failures + 1
             if failures >= ROUNDS:
                 raise problem
             await self._clock.sleep(DOWNLOAD.pause_s(failures, random.random(), asked_s))

@@ -105,7 +105,7 @@ class CurlFetcher:
         self, url: str, *, limit_bytes: int, allow_local: bool, known: str = ""
     ) -> ports.Fetched:
         """Fetch a small body; see ``ports.Fetcher``."""
-        ends_s = self._reactor.seconds() + self._limits.get_s
+        ends_s = self._reactor.seconds() + self._limits.get_within_s(limit_bytes)
         body = Gathered(limit_bytes)
         headers = unless_known(known)
         request = Request(url, "", allow_local, self._ca, headers, take_gzip=True)

@@ -21,6 +21,7 @@ from imagestoreproxy.outside.transfers import TransferThread
 
 _USELESS_BYTES = 64 * 1024  # of an error page; reading it keeps the connection
 _RECEIVE_BYTES = 256 * 1024
+SMALL_BYTES = 4 * 2**20
 # All header lines of one exchange: of interim answers and of the trailer as well, which could go
 # on for ever without being slow.
 _HEADER_BYTES = 128 * 1024
@@ -35,7 +36,7 @@ class Limits:
         connect_s: for name lookup, connection, HTTP proxy and TLS together.
         stall_bytes_per_s, stall_s: a transfer slower than that for so long has stalled.
         hasty_bytes_per_s: the same where another server may be asked instead, see ``patience_s``.
-        get_s: for the whole of a small answer, redirects included.
+        get_s: for the whole of a small answer, redirects included; see ``get_within_s``.
         redirects: how many are followed.
         block_bytes: what is handed to a sink at once.
         queued_blocks: how many blocks may wait for a sink.
@@ -51,6 +52,13 @@ class Limits:
     block_bytes: int = 1 << 18
     queued_blocks: int = 4
     ca_cache_s: int = 10
+
+    def get_within_s(self, limit_bytes: int) -> float:
+        """Give how long an answer of at most so many bytes may take as a whole.
+
+        A catalogue of 15 MB would not come in 30 s over a line of 2 Mbit/s, and so never.
+        """
+        return self.get_s * max(1.0, limit_bytes / SMALL_BYTES)
 
     def stall(self, patience_s: float) -> tuple[int, float]:
         """Give the bytes a second, and for how long, below which a transfer has stalled.

@@ -224,7 +224,9 @@ def _too_slow(request: Request, answer: Answer, limits: Limits, name: str, peer:
             "machine's DNS and network"
         )
     if request.total_s and answer.connected and "operation timed out" in answer.text.lower():
-        return f"no whole answer came from {peer} within {limits.get_s:g} s"
+        # What redirects took is no part of the last request's.
+        within_s = max(limits.get_s, round(request.total_s))
+        return f"no whole answer came from {peer} within {within_s:g} s"
     return (
         f"no connection to {peer} within {limits.connect_s:g} s; it does not answer, or a "
         "firewall drops what is sent"

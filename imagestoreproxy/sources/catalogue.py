@@ -285,13 +285,14 @@ class Catalogue:
         return next(owners, known[0] if known and known[0] in self._watches else "")
 
     def _find(self, image_uri: str) -> tuple[str, ImageInfo] | None:
-        known = self._whole.best.get(image_uri) or self._searched.find(image_uri)
+        known = self._whole.best.get(image_uri)
         if known:
             return known
+        # The one that answers for it before whoever has found it.
         for name, watch in self._watches.items():
             if watch.source.owns(image_uri) and (info := watch.source.info(image_uri)):
                 return name, info
-        return None
+        return self._searched.find(image_uri)
 
     def versions(self, image_uri: str) -> Sequence[ImageInfo]:
         watch = self._watches.get(self.source_of(image_uri))

@@ -6,6 +6,7 @@ import random
 from collections.abc import Awaitable, Callable
 
 from imagestoreproxy.model.errors import (
+    Cancelled,
     DocumentError,
     FetchError,
     InstallError,
@@ -60,7 +61,9 @@ class Watch:
         """Take up what was last good; what is unreadable is as if it had never come."""
         try:
             await self.source.load()
-        except StoreProxyError as error:
+        except Cancelled:
+            raise
+        except Exception as error:  # one source must not keep the daemon from starting
             self._journal.failure(
                 "what was kept of {source} is unreadable", error, source=self.source.name
             )
@@ -161,6 +164,16 @@ class Watch:
             # It is shown all the same, but after a restart it would not be.
             self._journal.failure(
                 "the catalogue of {source} cannot be kept", error, source=self.source.name
+            )
+        except Cancelled:
+            raise
+        except Exception as error:  # a fault of ours must not end the asking for good
+            self._failures += 1
+            self.problem = (
+                f"{self.source.title} could not be read; look into the log for the cause."
+            )
+            self._journal.failure(
+                "asking {source} failed unexpectedly", error, source=self.source.name
             )
         finally:
             self._asked_at_s = self._clock.monotonic_s()

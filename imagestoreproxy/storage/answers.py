@@ -24,12 +24,13 @@ def load(db: sqlite3.Connection, source: str) -> Sequence[Kept]:
     ]
 
 
-def keep(db: sqlite3.Connection, source: str, kept: Kept) -> None:
-    """Insert or replace an answer."""
-    db.execute(
-        "INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?, ?)",
-        (source, kept.url, zlib.compress(kept.body, _LEVEL), kept.validator, kept.fetched_at_s),
-    )
+def keep(db: sqlite3.Connection, source: str, kept: Sequence[Kept]) -> None:
+    """Insert or replace answers."""
+    for one in kept:
+        db.execute(
+            "INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?, ?)",
+            (source, one.url, zlib.compress(one.body, _LEVEL), one.validator, one.fetched_at_s),
+        )
 
 
 def seen_again(db: sqlite3.Connection, source: str, url: str, fetched_at_s: float) -> None:

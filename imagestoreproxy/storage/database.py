@@ -222,7 +222,7 @@ class Database:
     def kept(self, source: str) -> Awaitable[Sequence[Kept]]:
         return self._run(lambda db: answers.load(db, source))
 
-    def keep(self, source: str, kept: Kept) -> Awaitable[None]:
+    def keep(self, source: str, *kept: Kept) -> Awaitable[None]:
         return self._run(lambda db: answers.keep(db, source, kept))
 
     def seen_again(self, source: str, url: str, fetched_at_s: float) -> Awaitable[None]:

@@ -162,7 +162,7 @@ def test_the_last_good_answers_of_each_source_are_kept_by_url(records: Records) 
     for kept in (Kept(index, b"old", "", 1.0), Kept(index, b"new", '"2"', 2.0)):
         result(records.keep("one", kept))
     result(records.keep("one", Kept(products, b"\0" * 100_000, "", 3.0)))
-    result(records.keep("two", Kept(index, b"other", "", 4.0)))
+    result(records.keep("two", Kept(index, b"other", "", 4.0), Kept(products, b"more", "", 4.0)))
     assert result(records.kept("one")) == [
         Kept(index, b"new", '"2"', 2.0),
         Kept(products, b"\0" * 100_000, "", 3.0),
@@ -172,7 +172,7 @@ def test_the_last_good_answers_of_each_source_are_kept_by_url(records: Records) 
     assert [kept.fetched_at_s for kept in result(records.kept("one"))] == [2.0, 5.0]
     result(records.drop("one", products))
     assert [kept.url for kept in result(records.kept("one"))] == [index]
-    assert [kept.body for kept in result(records.kept("two"))] == [b"other"]
+    assert [kept.body for kept in result(records.kept("two"))] == [b"other", b"more"]
 
 
 def test_a_signed_text_is_kept_by_its_digest(records: Records) -> None:

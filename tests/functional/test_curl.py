@@ -203,6 +203,8 @@ def test_p2_a_slow_but_steady_download_is_left_alone_longer_than_any_limit() -> 
         download(steady, server.url("/image"), sink)
         with pytest.raises(FetchError, match=r"no whole answer .* within 0\.5 s"):
             get(steady, server.url("/image"), limit_bytes=10**6)
+        # A catalogue of many megabytes has longer, or it would never come over a slow line.
+        assert get(steady, server.url("/image"), limit_bytes=64 * 2**20).body == page.body
     steady.close()
     assert sink.position == len(page.body)
 

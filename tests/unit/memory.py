@@ -346,8 +346,8 @@ class MemoryRecords:
     def kept(self, source: str) -> Deferred[Sequence[Kept]]:
         return succeed([kept for (name, _), kept in sorted(self.answers.items()) if name == source])
 
-    def keep(self, source: str, kept: Kept) -> Deferred[None]:
-        self.answers[source, kept.url] = kept
+    def keep(self, source: str, *kept: Kept) -> Deferred[None]:
+        self.answers.update({(source, one.url): one for one in kept})
         return succeed(None)
 
     def seen_again(self, source: str, url: str, fetched_at_s: float) -> Deferred[None]:

@@ -466,3 +466,20 @@ def test_a_page_is_whole_while_a_thread_puts_together_what_is_shown_next() -> No
     shop.clock.now_s = meanwhile  # type: ignore[method-assign]
     offer = result(shop.catalogue.dashboard())
     assert [section.title for section in offer.listing.sections] == ["All"]
+
+
+def test_an_error_that_nobody_expected_neither_ends_the_asking_nor_passes_for_well() -> None:
+    shop = Shop({f"{API}/dashboard": DASHBOARD})
+    shop.source.load = lambda: fail(KeyError("y"))  # type: ignore[method-assign,assignment,return-value]
+    result(shop.catalogue.load())
+    refresh = shop.source.refresh
+    shop.source.refresh = lambda: fail(ValueError("x"))  # type: ignore[method-assign,assignment,return-value]
+    shop.catalogue.start()
+    assert "look into the log" in result(shop.catalogue.dashboard()).problem
+    assert [type(error) for _, error in shop.journal.failures] == [KeyError, ValueError]
+    shop.source.refresh = refresh  # type: ignore[method-assign]
+    for _ in range(60):
+        shop.clock.twisted.advance(1)
+    (status,) = shop.catalogue.statuses()
+    assert (status.images, status.problem) == (1, "")
+    result(shop.catalogue.close())

@@ -224,3 +224,10 @@ def test_two_sources_of_one_mirror_are_refused_however_it_is_written(tmp_path: P
     )
     (line,) = refused(tmp_path, text)
     assert line.startswith("8: 'url' is the same as that of the source in line 4")
+
+
+@pytest.mark.parametrize("end", ["?token=x", "#there"])
+def test_a_mirror_with_something_behind_its_path_is_refused(tmp_path: Path, end: str) -> None:
+    text = '[[source]]\nname = "a"\ntype = "simplestreams"\nurl = "https://a.example/r"\n'
+    (line,) = refused(tmp_path, text + f'mirrors = ["https://m.example/r{end}"]\n')
+    assert line.startswith("5: 'mirrors' has 'https://m.example/r")

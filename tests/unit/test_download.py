@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from imagestoreproxy.install.download import Downloader
 from imagestoreproxy.install.feed import FileFeed
-from imagestoreproxy.install.filling import PROGRESS_BYTES
+from imagestoreproxy.install.segments import PROGRESS_BYTES
 from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.errors import DigestError, FetchError
 from imagestoreproxy.model.images import FileKind, ImageFile, ImageInfo
@@ -41,7 +41,14 @@ Server = Callable[[Sink], Exception | None]
 class Bench:
     """One download, from servers that are functions."""
 
-    def __init__(self, directory: Path, servers: dict[str, Server], mirrors: int = 0) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        servers: dict[str, Server],
+        mirrors: int = 0,
+        *,
+        connections: int = 1,
+    ) -> None:
         self.sources = MemorySources(self)
         self.clock = MemoryClock()
         self.disk = MemoryDisk(directory)
@@ -59,6 +66,8 @@ class Bench:
             clock=self.clock,
             journal=journal,
             max_downloads=1,
+            connections=connections,
+            segment_bytes=30_000,
         )
         held = self.disk.partial("token", "image", self.file.size_bytes, NeverStop())
         path = partial(self.disk.path, "token", "image")
@@ -128,6 +137,18 @@ def test_p7_a_server_that_brings_next_to_nothing_is_given_up(
     bench = Bench(tmp_path, {"any": gives(size_bytes)})
     assert bench.run() == [BROKEN]
     assert 5 <= len(bench.asked) <= 10
+
+
+def test_p7_a_server_that_brings_next_to_nothing_of_a_part_is_given_up(tmp_path: Path) -> None:
+    def server(sink: Sink) -> Exception | None:
+        start, (_, span, _) = sink.position, bench.spans[-1]
+        sink.begin(resumed=start > 0 or span.end > 0, validator='"1"')
+        sink.write(CONTENT[start : start + 1])
+        return BROKEN
+
+    bench = Bench(tmp_path, {"any": server}, connections=2)
+    assert bench.run() == [BROKEN]
+    assert len(bench.asked) <= 20
 
 
 def test_p7_a_file_that_changes_with_every_try_is_given_up(tmp_path: Path) -> None:

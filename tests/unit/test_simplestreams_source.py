@@ -9,15 +9,16 @@ from email.utils import formatdate
 from typing import Any
 
 import pytest
-from twisted.internet.defer import fail, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 
 from imagestoreproxy.fetching import WHOLE, Span
 from imagestoreproxy.model.errors import DocumentError, FetchError, OwnStateError
-from imagestoreproxy.ports import Fetched, Signed
-from imagestoreproxy.sources.catalogue import Catalogue
+from imagestoreproxy.ports import Fetched, Kept, Signed
+from imagestoreproxy.sources.catalogue import Catalogue, _Asking
 from imagestoreproxy.sources.simplestreams.mirror import FILES
 from imagestoreproxy.sources.simplestreams.source import SimpleStreams
 from imagestoreproxy.sources.simplestreams.uris import image_uri
+from imagestoreproxy.sources.storeapi import StoreApi
 from tests.unit.memory import NOW_S as CLOCK_S
 from tests.unit.memory import InlineBackground, MemoryClock, MemoryJournal, MemoryRecords, result
 from tests.unit.streaming import NAME, ROOT, catalogue, item, product, version
@@ -500,3 +501,63 @@ def test_what_nobody_has_signed_takes_no_image_from_a_source_that_signs() -> Non
         info = both.info(URI)
         assert info is not None
         assert (info.version, info.is_unsigned) == ("20240821", False)
+
+
+def test_what_a_store_finds_does_not_speak_for_an_older_version_of_a_mirror() -> None:
+    ground = usual(verifier=None)
+    ground.pages.put("streams/v1/index.json", json.dumps(index()).encode())
+    several = products("20240701", "20240821")
+    ground.pages.put(f"{STEM}.json", json.dumps(several).encode())
+    background = InlineBackground(MemoryJournal())
+    store = StoreApi(
+        "store",
+        "http://store.example/api",
+        fetcher=ground.pages,
+        verifier=Keys(),
+        records=ground.records,
+        background=background,
+        clock=ground.clock,
+    )
+    older = f"{URI}@20240701"
+    found = {"images": [{"uri": older, "title": "Signed by everybody", "version": "9"}]}
+    ground.pages.pages[f"{store.api_url}/search?q=x"] = json.dumps(found).encode()
+    both = Catalogue([store, ground.source], background, ground.clock, MemoryJournal())
+    result(both.dashboard())
+    ground.clock.twisted.advance(61)
+    result(both._ask(both._watches["store"], "x", _Asking()))
+    info = both.info(older)
+    assert info is not None
+    assert (info.version, info.is_unsigned) == ("20240701", True)
+
+
+def test_a_text_and_its_signature_are_kept_together_or_not_at_all() -> None:
+    ground = Ground()
+    detached(ground, index(), "streams/v1/index")
+    detached(ground, products())
+    ground.refresh()
+    detached(ground, products("20250101", days_ago=0.5))
+    keep = ground.records.keep
+    calls = 0
+
+    def ends_after_one(source: str, *kept: Kept) -> Deferred[None]:
+        nonlocal calls
+        calls += 1
+        return keep(source, *kept) if calls == 1 else fail(OwnStateError("No power."))
+
+    ground.records.keep = ends_after_one  # type: ignore[method-assign]
+    ground.refresh()
+    again = ground.again()
+    result(again.source.load())
+    assert again.versions() == ["20250101"]
+
+
+def test_what_was_kept_of_another_mirror_under_the_same_name_is_dropped() -> None:
+    ground = usual()
+    ground.refresh()
+    foreign = Kept("https://before.example/streams/v1/index.sjson", b"SIGNED {}", "", 1.0)
+    result(ground.records.keep("ubuntu", foreign))
+    again = ground.again()
+    result(again.source.load())
+    assert again.versions() == ["20240821"]
+    assert again.source.fetched_at_s == ground.clock.now_s()
+    assert all(url.startswith(ROOT) for _, url in ground.records.answers)

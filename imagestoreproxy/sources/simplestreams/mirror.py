@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from imagestoreproxy.model.errors import DocumentError, FetchError, StoreProxyError
-from imagestoreproxy.ports import Background, Clock, Records
+from imagestoreproxy.ports import Background, Clock, Kept, Records
 from imagestoreproxy.sources.ages import day
 from imagestoreproxy.sources.document import AHEAD_S
 from imagestoreproxy.sources.simplestreams.messages import Form, Message, Messages, stem_of
@@ -79,7 +79,7 @@ class Mirror:
         Raises:
             DocumentError: it is no longer to be believed.
         """
-        kept = await self._records.kept(self._name)
+        kept = await self._kept()
         messages = {one.stem: one for one in await self._messages.from_kept(kept)}
         if self._index_stem not in messages:
             return None
@@ -100,6 +100,16 @@ class Mirror:
         if problems:
             raise problems[0]
         return min(one.fetched_at_s for one in kept)
+
+    async def _kept(self) -> list[Kept]:
+        """Give what was kept of this mirror; of another one that had the name, nothing stays."""
+        kept = []
+        for one in await self._records.kept(self._name):
+            if one.url.startswith(self._root):
+                kept.append(one)
+            else:
+                await self._records.drop(self._name, one.url)
+        return kept
 
     async def refresh(self) -> None:
         """Fetch what has changed.
@@ -180,8 +190,7 @@ class Mirror:
         # Shown at once, but until it is kept as well it does not count as known: an install gets
         # what was kept, so the next refresh has to bring it again.
         held[stem] = replace(new, digests=(), validators={})
-        for part in message.parts:
-            await self._records.keep(self._name, part)
+        await self._records.keep(self._name, *message.parts)
         # A mirror may change its form: what is kept of the other one would be taken for the newest.
         for url in self._messages.urls(stem) - new.validators.keys():
             await self._records.drop(self._name, url)
