@@ -75,6 +75,8 @@ class Pages:
     def __init__(self) -> None:
         self.pages: dict[str, bytes | Exception] = {}
         self.asked: list[tuple[str, str]] = []
+        self.salt = b""
+        self.wholes = 0
 
     def put(self, path: str, content: object, root: str = ROOT) -> None:
         body = content if isinstance(content, bytes | Exception) else signed(content)
@@ -87,10 +89,11 @@ class Pages:
         page = self.pages.get(url, FetchError(f"{url}: HTTP status 404", status=404))
         if isinstance(page, Exception):
             return fail(page)
-        tag = hashlib.md5(page).hexdigest()
+        tag = hashlib.md5(self.salt + page).hexdigest()
         headers = {"etag": tag}
         if known == tag:
             return succeed(Fetched(url, b"", headers, is_unchanged=True))
+        self.wholes += 1
         return succeed(Fetched(url, page, headers))
 
     def download(
@@ -200,6 +203,26 @@ def test_text_and_signature_from_the_middle_of_an_update_are_fetched_once_more()
     ground.pages.get = late  # type: ignore[method-assign]
     ground.refresh()
     assert ground.versions() == ["20250101"]
+
+
+def test_the_same_under_another_etag_is_fetched_whole_only_once() -> None:
+    ground = usual()
+    ground.refresh()
+    ground.pages.salt = b"another server"
+    for wholes in (2, 0):
+        ground.pages.wholes = 0
+        ground.refresh()
+        assert ground.pages.wholes == wholes
+
+
+def test_an_sjson_that_may_not_be_read_is_as_one_that_is_not_there() -> None:
+    ground = Ground()
+    for path, content in (("streams/v1/index", index()), (STEM, products())):
+        ground.pages.put(f"{path}.sjson", FetchError("HTTP status 403", status=403))
+        ground.pages.put(f"{path}.json", json.dumps(content).encode())
+        ground.pages.put(f"{path}.json.gpg", seal(content))
+    ground.refresh()
+    assert ground.versions() == ["20240821"]
 
 
 def test_what_is_not_signed_is_refused_and_what_was_good_stays() -> None:

@@ -16,6 +16,8 @@ from imagestoreproxy.model.errors import DocumentError, FetchError, OwnStateErro
 from imagestoreproxy.ports import Background, Clock, Fetched, Fetcher, Kept, Verifier
 
 LIMIT_BYTES = 64 * 2**20
+# S3 says 403 of what is not there to who may not list.
+NOT_THERE = (403, 404, 410)
 SIGNATURE_LIMIT_BYTES = 64 * 2**10
 
 
@@ -144,7 +146,7 @@ class Messages:
             try:
                 message = await self._from_roots(stem, form, known)
             except FetchError as error:
-                if error.status != 404 or form is forms[-1]:
+                if error.status not in NOT_THERE or form is forms[-1]:
                     raise
             else:
                 self._form = form

@@ -173,6 +173,10 @@ class Mirror:
         message = await self._messages.fetch(stem, old.validators if old else {})
         if old and (message is None or message.digests == old.digests):
             now_s = self._clock.now_s()
+            if message:
+                # The same under another ETag: only that is news.
+                validators = {part.url: part.validator for part in message.parts}
+                held[stem] = replace(old, validators=validators)
             for url in old.validators:
                 await self._records.seen_again(self._name, url, now_s)
             return old.content
