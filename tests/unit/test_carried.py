@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from imagestoreproxy.model.carrying import CarriedImage, index_text
 from imagestoreproxy.model.errors import DigestError, DocumentError, FetchError, RangesFailedError
-from imagestoreproxy.model.images import FileKind, ImageDocument, Listing
+from imagestoreproxy.model.images import FileKind, ImageDocument, ImageInfo, Listing
 from imagestoreproxy.outside.depot import DepotDirectory
 from imagestoreproxy.outside.localfiles import DirectoryFetcher
 from imagestoreproxy.ports import Fetched, Fetcher, Sink, Span
@@ -63,6 +63,7 @@ class Owner:
     def __init__(self, reread: Signers) -> None:
         self.reread = reread
         self.listing = Listing()
+        self.known: tuple[ImageInfo, ...] = ()
 
     async def load(self) -> None: ...
 
@@ -73,6 +74,9 @@ class Owner:
         return image_uri.startswith("http://store.example/api/")
 
     def info(self, image_uri: str) -> None: ...
+
+    def versions(self, image_uri: str) -> tuple[ImageInfo, ...]:
+        return self.known
 
 
 class Pages:
@@ -217,6 +221,30 @@ def test_and_its_source_may_give_no_older_one_than_was_carried(tmp_path: Path) -
     result(world.source.document(URI))
     with pytest.raises(DocumentError):
         check_serial(a_document(), result(world.records.highest_serial("store", URI)))
+
+
+def test_a_version_older_than_its_source_is_known_to_have_signed_is_refused(
+    tmp_path: Path,
+) -> None:
+    document = a_document(version="1.0")
+    owner = Owner(Signers(document))
+    world = World(tmp_path, document, owner=owner)
+    older = ImageInfo(uri=f"{URI}@1.0", version="1.0")
+    newer = ImageInfo(uri=f"{URI}@2.0", version="2.0")
+    owner.known = (newer, older)
+    with pytest.raises(DocumentError, match=r"it is version 1\.0, but Store has signed 2\.0"):
+        result(world.source.document(URI))
+    for known in ((older,), (replace(newer, refused="not for this cloud"), older)):
+        owner.known = known
+        assert result(world.source.document(URI)).version == "1.0"
+
+
+def test_an_older_version_that_is_asked_for_by_name_is_taken(tmp_path: Path) -> None:
+    document = a_document(version="1.0")
+    owner = Owner(Signers(document))
+    world = World(tmp_path, document, owner=owner)
+    owner.known = (ImageInfo(uri=f"{URI}@2.0", version="2.0"), ImageInfo(uri=URI, version="1.0"))
+    assert result(world.source.document(URI)).version == "1.0"
 
 
 def test_a_message_that_is_damaged_is_refused(tmp_path: Path) -> None:
