@@ -228,6 +228,21 @@ def test_what_is_fetched_already_is_not_downloaded_again_also_when_the_store_is_
     assert len(world.fetcher.asked) == asked
 
 
+def test_what_is_damaged_in_the_cache_is_fetched_anew_instead_of_given_out_again_and_again(
+    world: World,
+) -> None:
+    document = offered(world)
+    daemon = boot(world)
+    image = fetched(daemon)
+    file = document.files[0]
+    path = depot(world).file(file.digest)
+    assert path
+    for content in (b"?" * file.size_bytes, b"?"):
+        path.write_bytes(content)
+        assert fetched(daemon) == image
+        assert path.read_bytes() == world.fetcher.pages[file.url]
+
+
 def test_a_failed_fetch_says_why_once_and_is_tried_again_when_asked(world: World) -> None:
     document = offered(world)
     pages = dict(world.fetcher.pages)
