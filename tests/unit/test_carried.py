@@ -401,3 +401,32 @@ def test_a_carried_image_is_offered_while_its_own_store_is_away(tmp_path: Path) 
     result(catalogue.load())
     assert catalogue.source_of(URI) == "carried"
     assert result(catalogue.document("carried", URI)).uri == URI
+
+
+@pytest.mark.parametrize("own_first", [True, False])
+@pytest.mark.parametrize(
+    ("own", "listed_version", "expected"),
+    [
+        ({"version": "1.0"}, "99", "store"),
+        ({"version": "1.0"}, "0.9", "store"),
+        ({"version": "1.0", "refused": "It is for another cloud."}, "1.0", "store"),
+        ({"version": "1.0", "is_unsigned": True}, "1.0", "store"),
+        ({"version": "1.0"}, "1.0", ""),
+    ],
+)
+def test_a_list_that_nobody_has_signed_takes_no_image_from_its_own_source(
+    tmp_path: Path, own: dict[str, Any], listed_version: str, expected: str, own_first: bool
+) -> None:
+    document = a_document(version="1.0")
+    owner = Owner(Signers(document))
+    owner.listing = Listing((ImageInfo(uri=URI, **own),))
+    world = World(tmp_path, document, owner=owner)
+    image = an_image(document)
+    world.put(images=[replace(image, info=replace(image.info, version=listed_version))])
+    result(world.source.load())
+    sources = [cast(Source, owner), world.source]
+    catalogue = Catalogue(
+        sources if own_first else sources[::-1], world.background, world.clock, world.journal
+    )
+    result(catalogue.load())
+    assert catalogue.source_of(URI) == (expected or ("store" if own_first else "carried"))
