@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from imagestoreproxy.client.serve import published_root
 from imagestoreproxy.client.storefile import read_store
 from imagestoreproxy.model.errors import SettingsError
 from imagestoreproxy.model.images import (
@@ -93,6 +94,22 @@ def test_ids_are_plain_and_differ_as_names_do() -> None:
     assert len(set(ids)) == len(odd)
     assert all(names.published_name(one.replace("~", "")) == one.replace("~", "") for one in ids)
     assert names.id_of("web-2.1") == "web-2.1"
+
+
+def test_no_published_name_is_hidden_however_long_the_file_s_name_is() -> None:
+    name = "x" * 60 + "." + "y" * 145 + ".img"
+    assert names.published_name(name) == "y" * 145 + ".img"
+    assert names.published_name("." * 200) == "file"
+
+
+def test_a_directory_that_only_has_sums_of_its_own_is_not_served(tmp_path: Path) -> None:
+    (tmp_path / "SHA256SUMS").touch()
+    (tmp_path / "SHA256SUMS.gpg").touch()
+    with pytest.raises(SettingsError, match="Nothing is published"):
+        published_root(tmp_path)
+    for name in ("keyring.gpg", "key.asc"):
+        (tmp_path / name).touch()
+    assert published_root(tmp_path) == tmp_path
 
 
 def test_directories_disks_and_tarballs_are_images() -> None:
