@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from imagestoreproxy.model.errors import DocumentError
@@ -31,6 +31,8 @@ IMAGES = 10_000
 DOCUMENTS_OF_ONE = 2
 FILES_OF_ONE = 3
 REFERENCE_CHARS = 20_000
+TITLE_CHARS, SUMMARY_CHARS, DESCRIPTION_CHARS = 300, 2000, 50_000
+WORDS, WORD_CHARS = 50, 100
 VALUES = 500_000
 
 _REFERENCE = "simplestreams:1"
@@ -104,7 +106,7 @@ def carried_image(document: ImageDocument, message_sha256: str) -> CarriedImage:
     """
     reference = referred(document.signed_text)
     return CarriedImage(
-        info=document.info,
+        info=_cut(document.info),
         kind=SIMPLESTREAMS if reference else STORE,
         root=str(reference.get("root", "")) if reference else _api_of(document.uri),
         documents=_documents(reference) if reference else (message_sha256,),
@@ -112,6 +114,22 @@ def carried_image(document: ImageDocument, message_sha256: str) -> CarriedImage:
             dict.fromkeys(CarriedFile(file.digest, file.size_bytes) for file in document.files)
         ),
         reference=document.signed_text.decode() if reference else "",
+    )
+
+
+def _cut(info: ImageInfo) -> ImageInfo:
+    """Keep within what ``read_index`` takes: one odd image must not spoil the list of all."""
+    return replace(
+        info,
+        title=info.title[:TITLE_CHARS],
+        summary=info.summary[:SUMMARY_CHARS],
+        description_html=info.description_html[:DESCRIPTION_CHARS],
+        version=info.version[:WORD_CHARS],
+        tags=tuple(tag[:WORD_CHARS] for tag in info.tags[:WORDS]),
+        provider=replace(info.provider, title=info.provider.title[:TITLE_CHARS]),
+        architecture=info.architecture[:WORD_CHARS],
+        releases=tuple(release[:WORD_CHARS] for release in info.releases[:WORDS]),
+        support_ends=info.support_ends[:WORD_CHARS],
     )
 
 
@@ -224,17 +242,17 @@ def _info(entry: Json) -> ImageInfo:
         raise _wrong("provider", "an object")
     return ImageInfo(
         uri=uri,
-        title=_text(entry, "title", 300),
-        summary=_text(entry, "summary", 2000),
-        description_html=_text(entry, "description-html", 50_000),
-        version=_text(entry, "version", 100),
+        title=_text(entry, "title", TITLE_CHARS),
+        summary=_text(entry, "summary", SUMMARY_CHARS),
+        description_html=_text(entry, "description-html", DESCRIPTION_CHARS),
+        version=_text(entry, "version", WORD_CHARS),
         size_mb=_whole(entry, "size-in-mb", 0, 2**40),
         icon_uri=_link(entry, "icon-uri"),
         tags=_texts(entry, "tags"),
-        provider=Provider(_text(provider, "title", 300), _link(provider, "uri")),
-        architecture=_text(entry, "architecture", 100),
+        provider=Provider(_text(provider, "title", TITLE_CHARS), _link(provider, "uri")),
+        architecture=_text(entry, "architecture", WORD_CHARS),
         releases=_texts(entry, "releases"),
-        support_ends=_text(entry, "support-ends", 100),
+        support_ends=_text(entry, "support-ends", WORD_CHARS),
     )
 
 
@@ -287,7 +305,7 @@ def _text(source: Json, name: str, limit: int) -> str:
 
 
 def _texts(source: Json, name: str) -> tuple[str, ...]:
-    return tuple(_text({name: one}, name, 100) for one in _list(source, name, 50))
+    return tuple(_text({name: one}, name, WORD_CHARS) for one in _list(source, name, WORDS))
 
 
 def _whole(source: Json, name: str, lowest: int, highest: int) -> int:
