@@ -111,7 +111,7 @@ class Cache:
         """Put a file where its download would be; who reads it checks it. Blocks."""
         with self._turn:
             path = self._anywhere(file.digest)
-            if path is None or path.stat().st_size != file.size_bytes:
+            if path is None or _size_bytes(path) != file.size_bytes:
                 return False
             target = self._disk.path(token, download_name(file))
             if target.exists() and target.stat().st_size == file.size_bytes:
@@ -282,6 +282,13 @@ class Cache:
         if len(whole) != len(images):
             self._depot.save(whole)
         self._depot.tidy(whole)
+
+
+def _size_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # an import removed it just now
+        return -1
 
 
 def _is_right(path: Path, file: ImageFile, stop: Stop) -> bool:

@@ -320,6 +320,20 @@ def test_what_was_carried_here_is_lent_and_not_kept_a_second_time(world: World) 
     assert held(world) == set()
 
 
+class Vanishing(DepotDirectory):
+    """A directory from which an import removes each file right after it was found."""
+
+    def file(self, digest: str) -> Path | None:
+        return self.path / "files" / digest
+
+
+def test_a_file_that_an_import_removes_meanwhile_is_downloaded(world: World) -> None:
+    document = offered(world)
+    lender = Vanishing(world.disk.directory / "carried")
+    install(boot(world, limits=CACHING, lenders=[lender]))
+    assert {url for url, _ in world.fetcher.asked} == {file.url for file in document.files}
+
+
 def test_a_damaged_list_is_made_anew(world: World) -> None:
     offered(world)
     daemon = boot(world, limits=CACHING)
