@@ -379,3 +379,12 @@ def test_what_is_no_store_toml_is_refused(tmp_path: Path, content: bytes) -> Non
     assert str(path) in refused.value.message
     with pytest.raises(SettingsError, match="cannot be read"):
         read_store(tmp_path / "absent.toml")
+
+
+def test_builds_of_one_day_sort_as_text_however_many_there_are() -> None:
+    versions: tuple[Version, ...] = ()
+    builds = []
+    for number in range(250):
+        versions = advance(versions, f"{number:03}")
+        builds.append(versions[0].build)
+    assert builds == sorted(set(builds))
