@@ -351,9 +351,7 @@ def _best(shown: dict[Source, Listing], away: set[str]) -> dict[str, tuple[str, 
                 shown_by_others.setdefault(info.uri, (owner.name, info))
                 continue
             known = best.get(info.uri)
-            if known is None or _is_better(
-                (source.name, info), known, away, carriers
-            ):
+            if known is None or _is_better((source.name, info), known, away, carriers):
                 best[info.uri] = source.name, info
     return {**shown_by_others, **best}
 

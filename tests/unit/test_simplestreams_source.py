@@ -367,7 +367,7 @@ def test_a_product_of_another_catalogue_of_the_same_key_is_refused() -> None:
     ground.refresh()
     reference = result(ground.source.document(URI)).signed_text
     other = image_uri(ROOT, "com.ubuntu.cloud:daily:download", NAME)
-    with pytest.raises(DocumentError, match="is of the catalogue 'com.ubuntu.cloud:daily"):
+    with pytest.raises(DocumentError, match=r"of the catalogue 'com\.ubuntu\.cloud:daily"):
         result(ground.source.reread(other, reference))
 
 
