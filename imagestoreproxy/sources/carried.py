@@ -162,7 +162,8 @@ class Carried:
         owner = self._owner(image_uri)
         if owner:
             _check_version(document, owner)
-        memory = owner.name if owner else self.name
+        # One memory for all that carry: another of them must not bring back an older document.
+        memory = owner.name if owner else self.kind
         check_serial(document, await self._records.highest_serial(memory, image_uri))
         await self._records.remember_serial(memory, image_uri, document.serial)
         return document

@@ -100,10 +100,16 @@ class Pages:
 class World:
     """A directory with one carried image, and the source that reads it."""
 
-    def __init__(self, tmp_path: Path, *documents: ImageDocument, owner: Owner | None) -> None:
+    def __init__(
+        self,
+        tmp_path: Path,
+        *documents: ImageDocument,
+        owner: Owner | None,
+        records: MemoryRecords | None = None,
+    ) -> None:
         self.journal, self.clock = MemoryJournal(), MemoryClock()
         self.background = InlineBackground(self.journal)
-        self.records = MemoryRecords()
+        self.records = records or MemoryRecords()
         self.depot = DepotDirectory(tmp_path / "carried")
         self.signers = Signers(*documents)
         self.put(*documents)
@@ -221,6 +227,18 @@ def test_and_its_source_may_give_no_older_one_than_was_carried(tmp_path: Path) -
     result(world.source.document(URI))
     with pytest.raises(DocumentError):
         check_serial(a_document(), result(world.records.highest_serial("store", URI)))
+
+
+def test_one_that_carries_may_give_no_older_document_than_another_has_given(
+    tmp_path: Path,
+) -> None:
+    older, newer = a_document(serial=1), a_document(version="2.0", serial=2)
+    near = World(tmp_path / "near", newer, owner=None)
+    far = World(tmp_path / "far", older, owner=None, records=near.records)
+    far.source.name = "sibling"
+    assert result(near.source.document(URI)).serial == 2
+    with pytest.raises(DocumentError, match="its serial is 1, but 2 was seen before"):
+        result(far.source.document(URI))
 
 
 def test_a_version_older_than_its_source_is_known_to_have_signed_is_refused(
