@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import tarfile
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
 
+from imagestoreproxy.client.publication import Publishing
 from imagestoreproxy.client.serve import published_root
 from imagestoreproxy.client.storefile import read_store
 from imagestoreproxy.model.errors import SettingsError
@@ -33,7 +36,12 @@ from imagestoreproxy.sources.publishing.history import (
     state_to_json,
 )
 from imagestoreproxy.sources.publishing.offers import make_offer, published_files
-from imagestoreproxy.sources.publishing.words import ImageWords, SectionWords, StoreWords
+from imagestoreproxy.sources.publishing.words import (
+    STREAMS,
+    ImageWords,
+    SectionWords,
+    StoreWords,
+)
 
 DAY_S = 1_795_600_000.0  # 2026-11-25
 KERNEL, RAMDISK, IMAGE = FileKind
@@ -388,3 +396,32 @@ def test_builds_of_one_day_sort_as_text_however_many_there_are() -> None:
         versions = advance(versions, f"{number:03}")
         builds.append(versions[0].build)
     assert builds == sorted(set(builds))
+
+
+class Seal:
+    """Signs with nothing."""
+
+    def clearsign(self, text: bytes) -> bytes:
+        return text
+
+    def detach_sign(self, content: bytes) -> bytes:
+        return b"signature"
+
+    def fingerprint(self) -> str:
+        return "F" * 40
+
+    def export_public(self, *, armor: bool = True) -> bytes:
+        return b"key"
+
+
+def test_a_catalogue_is_never_dated_before_an_earlier_one_whatever_the_clock_does(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "disk.img").write_bytes(b"\xeb" * 4096)
+    words = StoreWords(title="Ours", url="http://store.example")
+    dates = []
+    for now_s in (DAY_S, DAY_S - 3600):
+        Publishing(tmp_path, words, Seal(), form=STREAMS, now_s=lambda: now_s).publish()  # noqa: B023
+        index = json.loads((tmp_path / "public/streams/v1/index.json").read_bytes())
+        dates.append(parsedate_to_datetime(index["updated"]))
+    assert dates[0] < dates[1]
