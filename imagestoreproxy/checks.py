@@ -17,8 +17,8 @@ from pathlib import Path
 
 from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.clouds.ec2 import Ec2Cloud
-from imagestoreproxy.config import Settings
-from imagestoreproxy.configfile import SourceSettings
+from imagestoreproxy.config.file import SourceSettings
+from imagestoreproxy.config.settings import Settings
 from imagestoreproxy.install.preflight import Look, Preflight
 from imagestoreproxy.model.carrying import INDEX as SHARED_INDEX
 from imagestoreproxy.model.carrying import INDEX_LIMIT_BYTES

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from twisted.python.usage import Options, UsageError
 from zope.interface import implementer
 
-from imagestoreproxy.config import Settings, parse
+from imagestoreproxy.config.settings import Settings, parse
 from imagestoreproxy.heap import keep_large_apart
 from imagestoreproxy.model.errors import SettingsError, StoreProxyError
 from imagestoreproxy.model.findings import Finding

@@ -26,7 +26,7 @@ from imagestoreproxy.clouds import credentials as sources_of_credentials
 from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.clouds.ec2 import Ec2Cloud
 from imagestoreproxy.clouds.fake import FakeCloud
-from imagestoreproxy.config import Settings, reread
+from imagestoreproxy.config.settings import Settings, reread
 from imagestoreproxy.install.inside import Inside, InstallLimits, Outside
 from imagestoreproxy.model.errors import OwnStateError, SettingsError, StoreProxyError
 from imagestoreproxy.model.findings import Finding

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imagestoreproxy.carriage import Carriage
-from imagestoreproxy.configfile import Defaults, SourceSettings, ubuntu
+from imagestoreproxy.config.file import Defaults, SourceSettings, ubuntu
 from imagestoreproxy.model.carrying import SIMPLESTREAMS, STORE
 from imagestoreproxy.model.errors import OwnStateError, SettingsError
 from imagestoreproxy.model.taking import Taking

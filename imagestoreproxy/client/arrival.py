@@ -122,6 +122,7 @@ class _Reading:
         self._free_bytes = free_bytes
         self._came = _Came()
         self._sizes: dict[str, int] = {}
+        self._here: dict[str, bool] = {}
         self._documents_bytes = 0
 
     def read(self) -> _Came:
@@ -221,8 +222,15 @@ class _Reading:
             raise UnpackError(f"The file {name[:16]}… is damaged: its digest differs.")
 
     def _is_here(self, digest: str) -> bool:
-        path = self._depot.file(digest)
-        return path is not None and path.stat().st_size == self._sizes[digest]
+        """Tell whether it is here as it should be: an import also mends what is damaged here."""
+        if digest not in self._here:
+            path = self._depot.file(digest)
+            self._here[digest] = (
+                path is not None
+                and path.stat().st_size == self._sizes[digest]
+                and _digest_of(path, digest) == digest
+            )
+        return self._here[digest]
 
 
 async def _verified(
@@ -248,7 +256,7 @@ def _put(depot: DepotDirectory, came: _Came, images: list[CarriedImage]) -> None
         depot.put_document(sha256, message)
     for digest, path in came.files.items():
         if depot.file(digest):
-            depot.drop(digest)  # of another size, so not what it was
+            depot.drop(digest)  # not what its name says
         depot.take(path, digest, time.time())
     depot.save(merged)
     named = {file.digest for image in merged for file in image.files}
@@ -266,6 +274,11 @@ def finished(coroutine: Coroutine[Any, Any, tuple[CarriedImage, str]]) -> tuple[
         value: tuple[CarriedImage, str] = end.value
         return value
     raise AssertionError("it waits for something")
+
+
+def _digest_of(path: Path, digest: str) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm_of(digest)).hexdigest()
 
 
 def _shown(name: str) -> str:

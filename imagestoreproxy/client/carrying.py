@@ -28,7 +28,7 @@ from imagestoreproxy.web.present import image_id
 
 DATA_DIR = "/var/lib/image-store-proxy"
 STREAM = "-"
-# As in configfile.py, which takes its time to be imported.
+# As in config/file.py, which takes its time to be imported.
 DEFAULT_CONFIG = "/etc/image-store-proxy/config.toml"
 
 Add = Callable[[str, str, Any], argparse.ArgumentParser]
@@ -100,7 +100,7 @@ def import_images(options: argparse.Namespace) -> None:
     """
     from imagestoreproxy.client.arrival import take_in
     from imagestoreproxy.client.trust import Trust
-    from imagestoreproxy.configfile import Defaults, read_config
+    from imagestoreproxy.config.file import Defaults, read_config
 
     data_dir = Path(options.data_dir).expanduser().absolute()
     keyring = Path(options.keyring).expanduser() if options.keyring else data_dir / "keyring.gpg"

@@ -239,7 +239,8 @@ class Publishing:
 
     def _put_documents(self, tree: NewTree, offers: list[Offer], serial: int, now_s: float) -> None:
         documents = (
-            self._streams(offers, now_s)
+            # As serials grow whatever the clock does: readers refuse what is older than before.
+            self._streams(offers, serial)
             if self._form == STREAMS
             else self._store(offers, serial, now_s)
         )
@@ -268,9 +269,9 @@ class Publishing:
             documents[path] = storeformat.listing(offers, words, words.url, is_index=is_index)
         return documents
 
-    def _streams(self, offers: list[Offer], now_s: float) -> dict[str, bytes]:
+    def _streams(self, offers: list[Offer], updated_s: float) -> dict[str, bytes]:
         documents = {}
-        for one in streamsformat.catalogues(offers, self._words, now_s):
+        for one in streamsformat.catalogues(offers, self._words, updated_s):
             documents[f"{one.path}.json"] = one.plain
             documents[f"{one.path}.json.gpg"] = self._signer.detach_sign(one.plain)
             documents[f"{one.path}.sjson"] = self._signer.clearsign(one.to_sign)

@@ -16,7 +16,7 @@ from imagestoreproxy.client import text
 from imagestoreproxy.client.commands import print_json
 from imagestoreproxy.client.publication import Publishing, Report, described
 from imagestoreproxy.client.storefile import read_store
-from imagestoreproxy.configtable import is_http_url
+from imagestoreproxy.config.tables import is_http_url
 from imagestoreproxy.model.errors import SettingsError
 from imagestoreproxy.outside.gpgsign import GpgSigner
 from imagestoreproxy.sources.publishing.words import (

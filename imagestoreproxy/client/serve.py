@@ -64,7 +64,8 @@ def published_root(directory: Path) -> Path:
         SettingsError: there is none.
     """
     for root in (directory / "public", directory):
-        if (root / "SHA256SUMS").is_file():
+        # Not the sums alone: they lie beside images that were fetched from elsewhere, too.
+        if all((root / name).is_file() for name in ("SHA256SUMS", "keyring.gpg", "key.asc")):
             return root.absolute()
     raise SettingsError(
         f"Nothing is published in {directory} yet; do that with: image-store publish {directory} "

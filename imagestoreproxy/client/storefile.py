@@ -13,9 +13,9 @@ from html import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
-from imagestoreproxy.configlines import Path as KeyPath
-from imagestoreproxy.configlines import key_lines
-from imagestoreproxy.configtable import Problems, Table, is_http_url
+from imagestoreproxy.config.lines import Path as KeyPath
+from imagestoreproxy.config.lines import key_lines
+from imagestoreproxy.config.tables import Problems, Table, is_http_url
 from imagestoreproxy.model.errors import SettingsError
 from imagestoreproxy.model.images import Architecture, Provider, Virtualization
 from imagestoreproxy.sources.publishing.names import architecture_named

@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from imagestoreproxy.configfile import Defaults, SourceSettings, ubuntu
+from imagestoreproxy.config.file import Defaults, SourceSettings, ubuntu
 from imagestoreproxy.model.carrying import DOCUMENT_LIMIT_BYTES, STORE, CarriedImage
 from imagestoreproxy.model.errors import DocumentError
 from imagestoreproxy.model.images import Architecture, ImageDocument, Virtualization

@@ -13,17 +13,19 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from imagestoreproxy.depots import Depot, StoredFile
 from imagestoreproxy.model.carrying import CarriedImage, carried_image, referred
+from imagestoreproxy.model.digests import algorithm_of
 from imagestoreproxy.model.errors import DiskError, DocumentError
 from imagestoreproxy.model.images import ImageDocument, ImageFile
 from imagestoreproxy.model.plan import download_name
 from imagestoreproxy.ports import Background, Clock, Disk, Journal, Records, Stop, Task
+from imagestoreproxy.ports.depots import Depot, StoredFile
 
 KEPT_S = 86400.0
 LOOK_S = 300.0
 # The files of older ones stay, but are not carried away.
 LISTED = 1000
+BLOCK_BYTES = 2**20
 # Where less is free, nothing is kept that nobody asks for.
 SHORT_BYTES = 256 * 2**20
 
@@ -93,7 +95,8 @@ class Cache:
         )
 
     async def asked_for(self, document: ImageDocument) -> CarriedImage | None:
-        """Keep an image for a day if all of it is here already, and give it."""
+        """Keep an image for a day if all of it is here already and right, and give it."""
+        await self._background.run(partial(self._drop_damaged, document))
         messages = await self._messages(document)
         until_s = self._clock.now_s() + KEPT_S
         return await self._background.run(partial(self._list, document, messages, until_s))
@@ -110,7 +113,7 @@ class Cache:
         """Put a file where its download would be; who reads it checks it. Blocks."""
         with self._turn:
             path = self._anywhere(file.digest)
-            if path is None or path.stat().st_size != file.size_bytes:
+            if path is None or _size_bytes(path) != file.size_bytes:
                 return False
             target = self._disk.path(token, download_name(file))
             if target.exists() and target.stat().st_size == file.size_bytes:
@@ -227,6 +230,15 @@ class Cache:
             self._use([file.digest for file in image.files], until_s)
         return image
 
+    def _drop_damaged(self, document: ImageDocument, stop: Stop) -> None:
+        """Whoever gets it looks at the digests, but can only ask again: and get the same."""
+        if not all(self._depot.file(file.digest) for file in document.files):
+            return
+        for file in document.files:
+            path = self._depot.file(file.digest)
+            if path and not _is_right(path, file, stop):
+                self.is_damaged(file)
+
     def _find(self, image_uri: str) -> CarriedImage | None:
         with self._turn:
             found = (one for one in self._images() if one.uri == image_uri)
@@ -272,6 +284,27 @@ class Cache:
         if len(whole) != len(images):
             self._depot.save(whole)
         self._depot.tidy(whole)
+
+
+def _size_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # an import removed it just now
+        return -1
+
+
+def _is_right(path: Path, file: ImageFile, stop: Stop) -> bool:
+    digest = hashlib.new(algorithm_of(file.digest))
+    try:
+        with path.open("rb", buffering=0) as opened:
+            while block := opened.read(BLOCK_BYTES):
+                stop.check()
+                digest.update(block)
+    except FileNotFoundError:  # dropped just now
+        return True
+    except OSError:  # it is the disk that is damaged
+        return False
+    return digest.hexdigest() == file.digest
 
 
 def _is_asked_for(file: StoredFile, now_s: float) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from imagestoreproxy.install.actions import Actions
 from imagestoreproxy.install.follows import Follows
 from imagestoreproxy.install.inventory import Inventory
-from imagestoreproxy.install.outlook import Outlook, Usage, look_ahead, words
+from imagestoreproxy.install.outlook import COMING, Outlook, Usage, look_ahead, words
 from imagestoreproxy.install.undo import Undo
 from imagestoreproxy.model.errors import (
     CallerError,
@@ -166,9 +166,12 @@ class Follower:
             raise
 
     def _is_busy(self) -> bool:
-        """Tell whether an image that is followed is being worked on: the next one waits for it."""
+        """Tell whether an image that is followed is being installed: the next one waits for it.
+
+        Not for one that is being taken back: that may last for as long as the cloud refuses it.
+        """
         return any(
-            work.state in ACTIVE and self._follows.find(uri)
+            work.state in COMING and self._follows.find(uri)
             for uri, work in self._inventory.works.items()
         )
 

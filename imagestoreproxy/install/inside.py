@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imagestoreproxy.depots import Depot
 from imagestoreproxy.install.actions import Actions
 from imagestoreproxy.install.cache import Cache
 from imagestoreproxy.install.contents import Contents
@@ -34,6 +33,7 @@ from imagestoreproxy.ports import (
     Records,
     Sources,
 )
+from imagestoreproxy.ports.depots import Depot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from imagestoreproxy.depots import Depot
 from imagestoreproxy.model.carrying import IMAGES, CarriedImage, index_text
 from imagestoreproxy.model.errors import DocumentError
 from imagestoreproxy.ports import Background, Stop
+from imagestoreproxy.ports.depots import Depot
 
 
 class Lending:

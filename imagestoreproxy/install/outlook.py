@@ -14,7 +14,7 @@ from imagestoreproxy.model.upstreams import SourceStatus
 from imagestoreproxy.model.windows import Window
 from imagestoreproxy.ports import Sources
 
-_COMING = frozenset({State.WAITING, State.DOWNLOADING, State.INSTALLING})
+COMING = frozenset({State.WAITING, State.DOWNLOADING, State.INSTALLING})
 _UNLESS = ", unless an instance was started from it"
 
 
@@ -74,7 +74,7 @@ def look_ahead(
     version, at_s, waits, going_on, nothing = "", 0.0, "", "", ""
     is_coming = False
     if work and work.state in ACTIVE:
-        is_coming = work.state in _COMING
+        is_coming = work.state in COMING
         going_on = (
             f"{work.install.info.version or 'it'} is being installed now"
             if is_coming

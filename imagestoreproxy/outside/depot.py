@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from imagestoreproxy.depots import StoredFile
 from imagestoreproxy.model.carrying import (
     DOCUMENTS,
     FILES,
@@ -23,6 +22,7 @@ from imagestoreproxy.model.carrying import (
 )
 from imagestoreproxy.model.errors import DocumentError
 from imagestoreproxy.outside.disk import plain_words
+from imagestoreproxy.ports.depots import StoredFile
 
 
 class DepotDirectory:
@@ -77,7 +77,10 @@ class DepotDirectory:
         """Keep a signed message."""
         if not is_sha256(sha256):
             raise ValueError(f"not a digest: {sha256!r}")
-        if self.document(sha256) is None:
+        path = self.document(sha256)
+        with plain_words(self.path):
+            is_here = path is not None and path.read_bytes() == message
+        if not is_here:  # or damaged
             self._write(self.path / DOCUMENTS / sha256, message)
 
     def file(self, digest: str) -> Path | None:

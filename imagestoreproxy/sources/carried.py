@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from imagestoreproxy.depots import Depot
 from imagestoreproxy.model.carrying import (
     DOCUMENT_LIMIT_BYTES,
     DOCUMENTS,
@@ -26,9 +25,10 @@ from imagestoreproxy.model.carrying import (
     referred,
 )
 from imagestoreproxy.model.errors import DiskError, DocumentError, FetchError
-from imagestoreproxy.model.images import ImageDocument, ImageInfo, Listing, Section
+from imagestoreproxy.model.images import ImageDocument, ImageInfo, Listing, Section, is_newer
 from imagestoreproxy.model.masking import masked
 from imagestoreproxy.ports import Background, Clock, Fetcher, Kept, Records
+from imagestoreproxy.ports.depots import Depot
 from imagestoreproxy.sources.document import check_serial
 from imagestoreproxy.sources.source import Source
 
@@ -160,7 +160,10 @@ class Carried:
                 " other files of it. Export it from a proxy that was told the same of its cloud."
             )
         owner = self._owner(image_uri)
-        memory = owner.name if owner else self.name
+        if owner:
+            _check_version(document, owner)
+        # One memory for all that carry: another of them must not bring back an older document.
+        memory = owner.name if owner else self.kind
         check_serial(document, await self._records.highest_serial(memory, image_uri))
         await self._records.remember_serial(memory, image_uri, document.serial)
         return document
@@ -197,6 +200,23 @@ class Carried:
                 " it is damaged."
             )
         return message
+
+
+def _check_version(document: ImageDocument, owner: Source) -> None:
+    """Refuse what is older than the newest that its own source has signed, as far as is known.
+
+    A catalogue is remembered as a whole, and an image of it only once it is installed: without
+    this, any catalogue that ever was signed would do for all others.
+    """
+    known = owner.versions(document.uri)
+    if any(one.uri == document.uri for one in known):
+        return  # that very version was asked for
+    newest = next((one for one in known if not one.refused and not one.is_unsigned), None)
+    if newest and is_newer(newest.version, document.version):
+        raise DocumentError(
+            f"What was carried of {document.uri} is refused: it is version {document.version}, but"
+            f" {owner.title} has signed {newest.version} since."
+        )
 
 
 class Here:

@@ -337,8 +337,10 @@ def _best(shown: dict[Source, Listing], away: set[str]) -> dict[str, tuple[str, 
     """Decide which source answers for each image, and what is shown of it.
 
     An image below the address of a source is that source's, whoever shows it; but those that only
-    carry what others have signed answer for it as well.
+    carry what others have signed answer for it as well. What these say of it is signed by nobody,
+    so as long as its own source can be asked, they stand in only for what that one shows, too.
     """
+    carriers = {source.name for source in shown if source.kind == CARRIED}
     best: dict[str, tuple[str, ImageInfo]] = {}
     shown_by_others: dict[str, tuple[str, ImageInfo]] = {}
     for source, listing in shown.items():
@@ -350,13 +352,23 @@ def _best(shown: dict[Source, Listing], away: set[str]) -> dict[str, tuple[str, 
                 shown_by_others.setdefault(info.uri, (owner.name, info))
                 continue
             known = best.get(info.uri)
-            if known is None or _is_better((source.name, info), known, away):
+            if known is None or _is_better((source.name, info), known, away, carriers):
                 best[info.uri] = source.name, info
     return {**shown_by_others, **best}
 
 
-def _is_better(one: tuple[str, ImageInfo], other: tuple[str, ImageInfo], away: set[str]) -> bool:
+def _is_better(
+    one: tuple[str, ImageInfo],
+    other: tuple[str, ImageInfo],
+    away: set[str],
+    carriers: set[str],
+) -> bool:
     (name, info), (other_name, other_info) = one, other
+    if (name in carriers) != (other_name in carriers):
+        own_name, own = other if name in carriers else one
+        is_same = info.version == other_info.version and not (own.refused or own.is_unsigned)
+        if own_name not in away and not is_same:
+            return own_name == name
     if info.is_unsigned != other_info.is_unsigned:
         return not info.is_unsigned
     if bool(info.refused) != bool(other_info.refused):

@@ -25,7 +25,6 @@ from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock as TwistedClock
 
-from imagestoreproxy.depots import Depot
 from imagestoreproxy.install.inside import Inside, InstallLimits, Outside
 from imagestoreproxy.model.bundles import Stored, Upload
 from imagestoreproxy.model.errors import Cancelled, DigestError, FetchError
@@ -58,6 +57,7 @@ from imagestoreproxy.ports import (
     Streams,
     Task,
 )
+from imagestoreproxy.ports.depots import Depot
 
 T = TypeVar("T")
 

@@ -91,6 +91,18 @@ def test_an_archive_whose_files_are_here_already_is_read_all_the_same(
     assert tree(data_dir) == before
 
 
+@pytest.mark.parametrize("folder", ["files", "documents"])
+def test_what_is_damaged_here_is_mended_by_the_same_archive(
+    take: Take, data_dir: Path, folder: str
+) -> None:
+    take(GOOD)
+    before = tree(data_dir)
+    for path in (data_dir / "carried" / folder).iterdir():
+        path.write_bytes(b"?" * path.stat().st_size)
+    take(GOOD)
+    assert tree(data_dir) == before
+
+
 def _without(name: str) -> dict[str, bytes]:
     return {key: value for key, value in contents(DOCUMENT).items() if not key.startswith(name)}
 

@@ -228,6 +228,21 @@ def test_what_is_fetched_already_is_not_downloaded_again_also_when_the_store_is_
     assert len(world.fetcher.asked) == asked
 
 
+def test_what_is_damaged_in_the_cache_is_fetched_anew_instead_of_given_out_again_and_again(
+    world: World,
+) -> None:
+    document = offered(world)
+    daemon = boot(world)
+    image = fetched(daemon)
+    file = document.files[0]
+    path = depot(world).file(file.digest)
+    assert path
+    for content in (b"?" * file.size_bytes, b"?"):
+        path.write_bytes(content)
+        assert fetched(daemon) == image
+        assert path.read_bytes() == world.fetcher.pages[file.url]
+
+
 def test_a_failed_fetch_says_why_once_and_is_tried_again_when_asked(world: World) -> None:
     document = offered(world)
     pages = dict(world.fetcher.pages)
@@ -320,6 +335,20 @@ def test_what_was_carried_here_is_lent_and_not_kept_a_second_time(world: World) 
     install(boot(world, limits=CACHING, lenders=[carried]))
     assert world.fetcher.asked == []
     assert held(world) == set()
+
+
+class Vanishing(DepotDirectory):
+    """A directory from which an import removes each file right after it was found."""
+
+    def file(self, digest: str) -> Path | None:
+        return self.path / "files" / digest
+
+
+def test_a_file_that_an_import_removes_meanwhile_is_downloaded(world: World) -> None:
+    document = offered(world)
+    lender = Vanishing(world.disk.directory / "carried")
+    install(boot(world, limits=CACHING, lenders=[lender]))
+    assert {url for url, _ in world.fetcher.asked} == {file.url for file in document.files}
 
 
 def test_a_damaged_list_is_made_anew(world: World) -> None:

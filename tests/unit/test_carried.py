@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from imagestoreproxy.model.carrying import CarriedImage, index_text
 from imagestoreproxy.model.errors import DigestError, DocumentError, FetchError, RangesFailedError
-from imagestoreproxy.model.images import FileKind, ImageDocument, Listing
+from imagestoreproxy.model.images import FileKind, ImageDocument, ImageInfo, Listing
 from imagestoreproxy.outside.depot import DepotDirectory
 from imagestoreproxy.outside.localfiles import DirectoryFetcher
 from imagestoreproxy.ports import Fetched, Fetcher, Sink, Span
@@ -63,6 +63,7 @@ class Owner:
     def __init__(self, reread: Signers) -> None:
         self.reread = reread
         self.listing = Listing()
+        self.known: tuple[ImageInfo, ...] = ()
 
     async def load(self) -> None: ...
 
@@ -73,6 +74,9 @@ class Owner:
         return image_uri.startswith("http://store.example/api/")
 
     def info(self, image_uri: str) -> None: ...
+
+    def versions(self, image_uri: str) -> tuple[ImageInfo, ...]:
+        return self.known
 
 
 class Pages:
@@ -96,10 +100,16 @@ class Pages:
 class World:
     """A directory with one carried image, and the source that reads it."""
 
-    def __init__(self, tmp_path: Path, *documents: ImageDocument, owner: Owner | None) -> None:
+    def __init__(
+        self,
+        tmp_path: Path,
+        *documents: ImageDocument,
+        owner: Owner | None,
+        records: MemoryRecords | None = None,
+    ) -> None:
         self.journal, self.clock = MemoryJournal(), MemoryClock()
         self.background = InlineBackground(self.journal)
-        self.records = MemoryRecords()
+        self.records = records or MemoryRecords()
         self.depot = DepotDirectory(tmp_path / "carried")
         self.signers = Signers(*documents)
         self.put(*documents)
@@ -217,6 +227,42 @@ def test_and_its_source_may_give_no_older_one_than_was_carried(tmp_path: Path) -
     result(world.source.document(URI))
     with pytest.raises(DocumentError):
         check_serial(a_document(), result(world.records.highest_serial("store", URI)))
+
+
+def test_one_that_carries_may_give_no_older_document_than_another_has_given(
+    tmp_path: Path,
+) -> None:
+    older, newer = a_document(serial=1), a_document(version="2.0", serial=2)
+    near = World(tmp_path / "near", newer, owner=None)
+    far = World(tmp_path / "far", older, owner=None, records=near.records)
+    far.source.name = "sibling"
+    assert result(near.source.document(URI)).serial == 2
+    with pytest.raises(DocumentError, match="its serial is 1, but 2 was seen before"):
+        result(far.source.document(URI))
+
+
+def test_a_version_older_than_its_source_is_known_to_have_signed_is_refused(
+    tmp_path: Path,
+) -> None:
+    document = a_document(version="1.0")
+    owner = Owner(Signers(document))
+    world = World(tmp_path, document, owner=owner)
+    older = ImageInfo(uri=f"{URI}@1.0", version="1.0")
+    newer = ImageInfo(uri=f"{URI}@2.0", version="2.0")
+    owner.known = (newer, older)
+    with pytest.raises(DocumentError, match=r"it is version 1\.0, but Store has signed 2\.0"):
+        result(world.source.document(URI))
+    for known in ((older,), (replace(newer, refused="not for this cloud"), older)):
+        owner.known = known
+        assert result(world.source.document(URI)).version == "1.0"
+
+
+def test_an_older_version_that_is_asked_for_by_name_is_taken(tmp_path: Path) -> None:
+    document = a_document(version="1.0")
+    owner = Owner(Signers(document))
+    world = World(tmp_path, document, owner=owner)
+    owner.known = (ImageInfo(uri=f"{URI}@2.0", version="2.0"), ImageInfo(uri=URI, version="1.0"))
+    assert result(world.source.document(URI)).version == "1.0"
 
 
 def test_a_message_that_is_damaged_is_refused(tmp_path: Path) -> None:
@@ -373,3 +419,32 @@ def test_a_carried_image_is_offered_while_its_own_store_is_away(tmp_path: Path) 
     result(catalogue.load())
     assert catalogue.source_of(URI) == "carried"
     assert result(catalogue.document("carried", URI)).uri == URI
+
+
+@pytest.mark.parametrize("own_first", [True, False])
+@pytest.mark.parametrize(
+    ("own", "listed_version", "expected"),
+    [
+        ({"version": "1.0"}, "99", "store"),
+        ({"version": "1.0"}, "0.9", "store"),
+        ({"version": "1.0", "refused": "It is for another cloud."}, "1.0", "store"),
+        ({"version": "1.0", "is_unsigned": True}, "1.0", "store"),
+        ({"version": "1.0"}, "1.0", ""),
+    ],
+)
+def test_a_list_that_nobody_has_signed_takes_no_image_from_its_own_source(
+    tmp_path: Path, own: dict[str, Any], listed_version: str, expected: str, own_first: bool
+) -> None:
+    document = a_document(version="1.0")
+    owner = Owner(Signers(document))
+    owner.listing = Listing((ImageInfo(uri=URI, **own),))
+    world = World(tmp_path, document, owner=owner)
+    image = an_image(document)
+    world.put(images=[replace(image, info=replace(image.info, version=listed_version))])
+    result(world.source.load())
+    sources = [cast(Source, owner), world.source]
+    catalogue = Catalogue(
+        sources if own_first else sources[::-1], world.background, world.clock, world.journal
+    )
+    result(catalogue.load())
+    assert catalogue.source_of(URI) == (expected or ("store" if own_first else "carried"))

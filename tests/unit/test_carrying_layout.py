@@ -170,3 +170,21 @@ def test_a_document_of_a_catalogue_names_its_messages_and_goes_with_its_referenc
 def test_what_is_no_reference_is_a_message() -> None:
     assert referred(b"-----BEGIN PGP SIGNED MESSAGE-----") == {}
     assert referred(b'{"format": "image:1"}') == {}
+
+
+def test_an_image_with_texts_of_any_length_does_not_spoil_the_list() -> None:
+    document = a_document()
+    long = ImageInfo(
+        uri=document.uri,
+        title="t" * 301,
+        summary="s" * 2001,
+        description_html="d" * 50_001,
+        version="v" * 101,
+        tags=("g" * 101,) * 51,
+        provider=Provider("p" * 301),
+        architecture="a" * 101,
+        releases=("r" * 101,) * 51,
+        support_ends="e" * 101,
+    )
+    (read,) = read_index(index_text([an_image(replace(document, info=long))]))
+    assert (read.info.version, len(read.info.tags)) == ("v" * 100, 50)

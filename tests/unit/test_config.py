@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imagestoreproxy.config import parse
+from imagestoreproxy.config.settings import parse
 from imagestoreproxy.model.errors import SettingsError
 from imagestoreproxy.model.images import Architecture, Virtualization
 from imagestoreproxy.model.taking import Taking

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from imagestoreproxy.config import Settings, parse, reread
-from imagestoreproxy.configfile import UBUNTU_FINGERPRINTS
-from imagestoreproxy.configlines import key_lines
+from imagestoreproxy.config.file import UBUNTU_FINGERPRINTS
+from imagestoreproxy.config.lines import key_lines
+from imagestoreproxy.config.settings import Settings, parse, reread
 from imagestoreproxy.keys import UBUNTU
 from imagestoreproxy.model.errors import SettingsError
 

@@ -15,7 +15,7 @@ from imagestoreproxy.install.following import AWAY_AGAIN_S, EVERY_S, STEP_S, USE
 from imagestoreproxy.model.errors import CallerError, CloudError, FetchError, OwnStateError
 from imagestoreproxy.model.follows import Followed
 from imagestoreproxy.model.images import FileKind
-from imagestoreproxy.model.installs import Installation, Status
+from imagestoreproxy.model.installs import Installation, State, Status
 from imagestoreproxy.model.upstreams import SourceStatus
 from imagestoreproxy.model.windows import window_of
 from tests.unit.memory import (
@@ -327,6 +327,24 @@ def test_updates_come_one_after_the_other(world: World) -> None:
     while gates:
         gates.pop().callback(None)
     assert versions(daemon) == versions(daemon, OTHER) == ["1.0", "2.0"]
+
+
+def test_p3_an_update_that_cannot_be_taken_back_keeps_no_other_image_waiting(
+    world: World,
+) -> None:
+    daemon = followed(world)
+    publish(world, 1, OTHER)
+    result(daemon.follower.follow(OTHER, keep=0, even_if_used=False))
+    publish(world, 2)
+    world.cloud.trouble["register"] = CloudError("The cloud refuses it.")
+    world.cloud.trouble["remove"] = CloudError("S3 answers 500.")
+    pass_s(daemon, EVERY_S)
+    assert daemon.inventory.works[URI].state is State.FAILING
+    del world.cloud.trouble["register"]
+    publish(world, 2, OTHER)
+    pass_s(daemon, EVERY_S)
+    assert daemon.inventory.works[URI].state is State.FAILING
+    assert versions(daemon, OTHER) == ["1.0", "2.0"]
 
 
 def test_p8_an_update_that_was_cancelled_does_not_come_back_for_a_day(world: World) -> None:

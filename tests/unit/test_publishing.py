@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import tarfile
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
 
+from imagestoreproxy.client.publication import Publishing
+from imagestoreproxy.client.serve import published_root
 from imagestoreproxy.client.storefile import read_store
 from imagestoreproxy.model.errors import SettingsError
 from imagestoreproxy.model.images import (
@@ -32,7 +36,12 @@ from imagestoreproxy.sources.publishing.history import (
     state_to_json,
 )
 from imagestoreproxy.sources.publishing.offers import make_offer, published_files
-from imagestoreproxy.sources.publishing.words import ImageWords, SectionWords, StoreWords
+from imagestoreproxy.sources.publishing.words import (
+    STREAMS,
+    ImageWords,
+    SectionWords,
+    StoreWords,
+)
 
 DAY_S = 1_795_600_000.0  # 2026-11-25
 KERNEL, RAMDISK, IMAGE = FileKind
@@ -93,6 +102,22 @@ def test_ids_are_plain_and_differ_as_names_do() -> None:
     assert len(set(ids)) == len(odd)
     assert all(names.published_name(one.replace("~", "")) == one.replace("~", "") for one in ids)
     assert names.id_of("web-2.1") == "web-2.1"
+
+
+def test_no_published_name_is_hidden_however_long_the_file_s_name_is() -> None:
+    name = "x" * 60 + "." + "y" * 145 + ".img"
+    assert names.published_name(name) == "y" * 145 + ".img"
+    assert names.published_name("." * 200) == "file"
+
+
+def test_a_directory_that_only_has_sums_of_its_own_is_not_served(tmp_path: Path) -> None:
+    (tmp_path / "SHA256SUMS").touch()
+    (tmp_path / "SHA256SUMS.gpg").touch()
+    with pytest.raises(SettingsError, match="Nothing is published"):
+        published_root(tmp_path)
+    for name in ("keyring.gpg", "key.asc"):
+        (tmp_path / name).touch()
+    assert published_root(tmp_path) == tmp_path
 
 
 def test_directories_disks_and_tarballs_are_images() -> None:
@@ -362,3 +387,41 @@ def test_what_is_no_store_toml_is_refused(tmp_path: Path, content: bytes) -> Non
     assert str(path) in refused.value.message
     with pytest.raises(SettingsError, match="cannot be read"):
         read_store(tmp_path / "absent.toml")
+
+
+def test_builds_of_one_day_sort_as_text_however_many_there_are() -> None:
+    versions: tuple[Version, ...] = ()
+    builds = []
+    for number in range(250):
+        versions = advance(versions, f"{number:03}")
+        builds.append(versions[0].build)
+    assert builds == sorted(set(builds))
+
+
+class Seal:
+    """Signs with nothing."""
+
+    def clearsign(self, text: bytes) -> bytes:
+        return text
+
+    def detach_sign(self, content: bytes) -> bytes:
+        return b"signature"
+
+    def fingerprint(self) -> str:
+        return "F" * 40
+
+    def export_public(self, *, armor: bool = True) -> bytes:
+        return b"key"
+
+
+def test_a_catalogue_is_never_dated_before_an_earlier_one_whatever_the_clock_does(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "disk.img").write_bytes(b"\xeb" * 4096)
+    words = StoreWords(title="Ours", url="http://store.example")
+    dates = []
+    for now_s in (DAY_S, DAY_S - 3600):
+        Publishing(tmp_path, words, Seal(), form=STREAMS, now_s=lambda: now_s).publish()  # noqa: B023
+        index = json.loads((tmp_path / "public/streams/v1/index.json").read_bytes())
+        dates.append(parsedate_to_datetime(index["updated"]))
+    assert dates[0] < dates[1]

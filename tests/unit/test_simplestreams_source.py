@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 
-from imagestoreproxy.fetching import WHOLE, Span
 from imagestoreproxy.model.errors import DocumentError, FetchError, OwnStateError
 from imagestoreproxy.ports import Fetched, Kept, Signed
+from imagestoreproxy.ports.fetching import WHOLE, Span
 from imagestoreproxy.sources.catalogue import Catalogue, _Asking
 from imagestoreproxy.sources.simplestreams.mirror import FILES
 from imagestoreproxy.sources.simplestreams.source import SimpleStreams
@@ -373,6 +373,26 @@ def test_an_install_goes_on_with_the_version_it_began_with() -> None:
     ground.records.messages.clear()
     with pytest.raises(DocumentError, match="is not here"):
         result(ground.source.reread(URI, document.signed_text))
+
+
+@pytest.mark.parametrize("uri", [URI, f"{URI}@20240821"])
+def test_whoever_carries_a_catalogue_cannot_choose_an_older_version_of_it(uri: str) -> None:
+    ground = usual()
+    ground.pages.put(f"{STEM}.sjson", products("20240701", "20240821"))
+    ground.refresh()
+    reference = json.loads(result(ground.source.document(uri)).signed_text)
+    older = json.dumps({**reference, "version": "20240701"}).encode()
+    with pytest.raises(DocumentError, match="20240701, but in its signed catalogue it is 20240821"):
+        result(ground.source.reread(uri, older))
+
+
+def test_a_product_of_another_catalogue_of_the_same_key_is_refused() -> None:
+    ground = usual()
+    ground.refresh()
+    reference = result(ground.source.document(URI)).signed_text
+    other = image_uri(ROOT, "com.ubuntu.cloud:daily:download", NAME)
+    with pytest.raises(DocumentError, match=r"of the catalogue 'com\.ubuntu\.cloud:daily"):
+        result(ground.source.reread(other, reference))
 
 
 def test_what_an_install_keeps_is_the_signed_catalogue_word_for_word() -> None:

@@ -123,7 +123,9 @@ def _build(last: Version | None, now_s: float) -> str:
     if last is None or last.build < today:
         return today
     day, _, number = last.build.partition(".")
-    return f"{day}.{int(number or 0) + 1:02}"
+    following = int(number or 0) + 1
+    # As text, .100 would come before .99.
+    return f"{day}.{990001 if following == 100 else following:02}"
 
 
 def state_to_json(state: State) -> bytes:

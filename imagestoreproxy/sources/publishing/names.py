@@ -87,4 +87,6 @@ def id_of(name: str) -> str:
 
 def published_name(name: str) -> str:
     """Give a file's name without whatever a URI, a shell or a browser could misunderstand."""
-    return re.sub(r"[^A-Za-z0-9._+-]+", "-", PurePosixPath(name).name).lstrip(".-")[-150:] or "file"
+    plain = re.sub(r"[^A-Za-z0-9._+-]+", "-", PurePosixPath(name).name)
+    # Cut first: what begins with a dot is hidden, and not served.
+    return plain[-150:].lstrip(".-") or "file"

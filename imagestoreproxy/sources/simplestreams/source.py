@@ -192,14 +192,14 @@ class SimpleStreams:
             FetchError: nothing was kept yet.
             DocumentError: it is not to be believed, or has no such image.
         """
-        content_id, product, version = self._split(image_uri)
+        content_id, _, _ = self._split(image_uri)
         streams = self._mirror.streams.items()
         stem = next((stem for stem, one in streams if one.content.content_id == content_id), "")
         messages = await self._messages.from_kept(await self._records.kept(self.name))
         message = next((one for one in messages if one.stem == stem), None)
         if message is None:
             raise FetchError(f"No catalogue with {image_uri} has come from {self.place} yet.")
-        document = await self._from(message, image_uri, product, version)
+        document = await self._from(message, image_uri)
         check_serial(document, await self._records.highest_serial(self.name, image_uri))
         for part, digest in zip(message.parts, message.digests, strict=True):
             await self._records.keep_evidence(digest, part.body)
@@ -207,9 +207,11 @@ class SimpleStreams:
         return document
 
     async def reread(self, image_uri: str, signed_text: bytes) -> ImageDocument:
-        """Verify again the catalogue that an install was made from, or is being made from."""
+        """Verify again the catalogue that an install was made from, or is being made from.
+
+        What names it is signed by nobody, so it may not choose: an old version is no newest one.
+        """
         reference = Reference.read(signed_text)
-        _, product, _ = self._split(image_uri)
         parts = []
         suffixes = SUFFIXES[reference.form]
         for suffix, digest in zip(suffixes, reference.documents, strict=True):
@@ -218,7 +220,13 @@ class SimpleStreams:
                 raise DocumentError(f"The signed catalogue that names {image_uri} is not here.")
             parts.append(Kept(self._messages.url(reference.stem, suffix), body, "", 0.0))
         message = await self._messages.message(reference.stem, reference.form, parts)
-        return await self._from(message, image_uri, product, reference.version)
+        document = await self._from(message, image_uri)
+        if document.version != reference.version:
+            raise DocumentError(
+                f"{image_uri} is said to be version {reference.version}, but in its signed"
+                f" catalogue it is {document.version}."
+            )
+        return document
 
     def _split(self, image_uri: str) -> tuple[str, str, str]:
         found = uris.split_uri(self._root, image_uri)
@@ -226,10 +234,14 @@ class SimpleStreams:
             raise DocumentError(f"{image_uri} is not an image of {self.place}.")
         return found
 
-    async def _from(
-        self, message: Message, image_uri: str, product: str, version: str
-    ) -> ImageDocument:
+    async def _from(self, message: Message, image_uri: str) -> ImageDocument:
+        content_id, product, version = self._split(image_uri)
         held = await self._mirror.believe(message, lambda text: self._read(text, only=product))
+        if held.content.content_id != content_id:
+            raise DocumentError(
+                f"{image_uri} is of the catalogue '{content_id}', and not of"
+                f" '{held.content.content_id}'."
+            )
         document = document_of(
             held.content, product, version, now_s=self._clock.now_s(), fingerprint=held.fingerprint
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from imagestoreproxy import __version__
-from imagestoreproxy.configfile import (
+from imagestoreproxy.config.file import (
     DEFAULT_CONFIG,
     MB,
     Defaults,
@@ -18,13 +18,13 @@ from imagestoreproxy.configfile import (
     read_config,
     ubuntu,
 )
-from imagestoreproxy.configtable import is_http_url
+from imagestoreproxy.config.options import WholeFrom, add_cache
+from imagestoreproxy.config.tables import is_http_url
 from imagestoreproxy.install.inside import InstallLimits
 from imagestoreproxy.model.errors import SettingsError
 from imagestoreproxy.model.images import Architecture, Virtualization
 from imagestoreproxy.model.masking import masked
 from imagestoreproxy.model.taking import Taking
-from imagestoreproxy.options import WholeFrom, add_cache
 from imagestoreproxy.web.present import checked_external_url
 
 GIB = 2**30

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from imagestoreproxy.configlines import Path as KeyPath
+from imagestoreproxy.config.lines import Path as KeyPath
 from imagestoreproxy.model.errors import SettingsError
 from imagestoreproxy.model.fingerprints import normal_fingerprint
 from imagestoreproxy.model.masking import masked

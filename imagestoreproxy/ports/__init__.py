@@ -22,21 +22,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from imagestoreproxy.fetching import WHOLE as WHOLE
-from imagestoreproxy.fetching import Bandwidth as Bandwidth
-from imagestoreproxy.fetching import Fetched as Fetched
-from imagestoreproxy.fetching import Fetcher as Fetcher
-from imagestoreproxy.fetching import Sink as Sink
-from imagestoreproxy.fetching import Span as Span
 from imagestoreproxy.model.bundles import Stored, Stream, Upload
 from imagestoreproxy.model.images import ImageDocument, ImageInfo, Listing
 from imagestoreproxy.model.installs import Bundle
 from imagestoreproxy.model.taking import Taking
 from imagestoreproxy.model.upstreams import SourceStatus
-from imagestoreproxy.remembering import FollowRecords as FollowRecords
-from imagestoreproxy.remembering import Kept as Kept
-from imagestoreproxy.remembering import Records as Records
-from imagestoreproxy.remembering import Remembered as Remembered
+from imagestoreproxy.ports.fetching import WHOLE as WHOLE
+from imagestoreproxy.ports.fetching import Bandwidth as Bandwidth
+from imagestoreproxy.ports.fetching import Fetched as Fetched
+from imagestoreproxy.ports.fetching import Fetcher as Fetcher
+from imagestoreproxy.ports.fetching import Sink as Sink
+from imagestoreproxy.ports.fetching import Span as Span
+from imagestoreproxy.ports.remembering import FollowRecords as FollowRecords
+from imagestoreproxy.ports.remembering import Kept as Kept
+from imagestoreproxy.ports.remembering import Records as Records
+from imagestoreproxy.ports.remembering import Remembered as Remembered
 
 T = TypeVar("T")
 

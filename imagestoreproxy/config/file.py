@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from imagestoreproxy.configlines import key_lines
-from imagestoreproxy.configtable import Problems, Table
+from imagestoreproxy.config.lines import key_lines
+from imagestoreproxy.config.tables import Problems, Table
 from imagestoreproxy.keys import UBUNTU
 from imagestoreproxy.model.errors import SettingsError
 from imagestoreproxy.model.masking import masked

@@ -1,0 +1,1 @@
+"""What the daemon is told: options, the file, and what both come to."""
