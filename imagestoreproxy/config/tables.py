@@ -206,13 +206,15 @@ class Table:
         if not name:
             return None
         path = self.beside(name)
+        # Where an address was put by mistake, it may hold a password.
+        shown = masked(name) if "://" in name else str(path)
         try:
             with path.open("rb") as file:
                 if file.read(1):
                     return path
-            self.wrong(key, f"names {path}, which is empty")
+            self.wrong(key, f"names {shown}, which is empty")
         except OSError as error:
-            self.wrong(key, f"names {path}, which cannot be read: {error.strerror}")
+            self.wrong(key, f"names {shown}, which cannot be read: {error.strerror}")
         return None
 
     def ca_bundle(self, key: str) -> str:

@@ -88,6 +88,7 @@ class Follower:
         work = self._inventory.works.get(image_uri)
         if work and work.state is State.REMOVING:
             raise CallerError("This image is being uninstalled; try again in a moment.", 409)
+        self._follows.check_room(image_uri)
         if not self._inventory.newest(image_uri):
             await self._actions.install(image_uri)
         follow = await self._follows.put(image_uri, keep=keep, even_if_used=even_if_used)

@@ -40,17 +40,20 @@ class Follows:
         """Give how an image is followed, or None."""
         return self._all.get(image_uri)
 
+    def check_room(self, image_uri: str) -> None:
+        """Raise ``CallerError`` if too many are followed for this one as well."""
+        if image_uri not in self._all and len(self._all) >= MOST:
+            raise CallerError(f"{MOST:,} images are followed, which is as many as can be.", 409)
+
     async def put(self, image_uri: str, *, keep: int, even_if_used: bool) -> Follow:
         """Follow an image, or follow it differently.
 
         Raises:
             CallerError: too many are followed.
         """
-        known = self._all.get(image_uri)
-        if known is None and len(self._all) >= MOST:
-            raise CallerError(f"{MOST:,} images are followed, which is as many as can be.", 409)
+        self.check_room(image_uri)
         follow = replace(
-            known or Follow(image_uri, since_s=self._clock.now_s()),
+            self._all.get(image_uri) or Follow(image_uri, since_s=self._clock.now_s()),
             keep=keep,
             even_if_used=even_if_used,
         )

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import pycurl
@@ -151,7 +152,7 @@ class TransferThread:
         self._take_calls()
         now_s = time.monotonic()
         for job in self._bucket.ready(now_s):
-            self.unpause(job)
+            _guarded(partial(self.unpause, job))
         if self._timer_s is not None and now_s >= self._timer_s:
             self._timer_s = None
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
@@ -187,10 +188,7 @@ class TransferThread:
             if not calls:
                 return
             for function in calls:
-                try:
-                    function()
-                except Exception:  # one broken transfer must not end all others
-                    _log.failure("A call in the transfer thread failed")
+                _guarded(function)
 
     def _harvest(self) -> None:
         while True:
@@ -240,3 +238,10 @@ def _curl_events(events: int) -> int:
     return (pycurl.CSELECT_IN if events & selectors.EVENT_READ else 0) | (
         pycurl.CSELECT_OUT if events & selectors.EVENT_WRITE else 0
     )
+
+
+def _guarded(function: Callable[[], None]) -> None:
+    try:
+        function()
+    except Exception:  # one broken transfer must not end all others
+        _log.failure("A call in the transfer thread failed")

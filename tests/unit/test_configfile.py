@@ -231,3 +231,12 @@ def test_a_mirror_with_something_behind_its_path_is_refused(tmp_path: Path, end:
     text = '[[source]]\nname = "a"\ntype = "simplestreams"\nurl = "https://a.example/r"\n'
     (line,) = refused(tmp_path, text + f'mirrors = ["https://m.example/r{end}"]\n')
     assert line.startswith("5: 'mirrors' has 'https://m.example/r")
+
+
+def test_an_address_put_where_a_file_or_a_key_belongs_is_not_told_with_its_password(
+    tmp_path: Path,
+) -> None:
+    url = "https://user:hunter2@store.example/keys"
+    lines = refused(tmp_path, f'{SOURCE}keyring = "{url}"\nfingerprints = ["{url}"]\n')
+    assert len(lines) == 2
+    assert "hunter2" not in " ".join(lines)

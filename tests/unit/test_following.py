@@ -12,8 +12,9 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from imagestoreproxy.install.following import AWAY_AGAIN_S, EVERY_S, STEP_S, USED_AGAIN_S
+from imagestoreproxy.install.follows import MOST
 from imagestoreproxy.model.errors import CallerError, CloudError, FetchError, OwnStateError
-from imagestoreproxy.model.follows import Followed
+from imagestoreproxy.model.follows import Follow, Followed
 from imagestoreproxy.model.images import FileKind
 from imagestoreproxy.model.installs import Installation, State, Status
 from imagestoreproxy.model.upstreams import SourceStatus
@@ -599,3 +600,15 @@ def test_an_image_that_is_unfollowed_at_the_last_moment_is_not_installed(world: 
     assert unfollowing.called
     assert versions(daemon) == ["1.0"]
     assert not daemon.follower.follows()
+
+
+def test_one_more_than_can_be_followed_is_refused_before_anything_is_installed(
+    world: World,
+) -> None:
+    for number in range(MOST):
+        result(world.records.follow(Follow(f"http://store.example/gone/{number}", since_s=NOW_S)))
+    daemon = started(world)
+    with pytest.raises(CallerError, match="as many as can be"):
+        result(daemon.follower.follow(URI, keep=0, even_if_used=False))
+    assert not versions(daemon)
+    assert URI not in daemon.inventory.works
