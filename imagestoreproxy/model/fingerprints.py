@@ -22,7 +22,7 @@ def normal_fingerprint(text: str) -> str:
         )
     if not re.fullmatch(r"[0-9A-F]{40}", found):
         raise SettingsError(
-            f"{masked(text[:100])!r} is not the fingerprint of a key: it must have 40 hex digits, as"
-            " gpg --fingerprint shows them."
+            f"{masked(text[:100])!r} is not the fingerprint of a key: it must have 40 hex digits,"
+            " as gpg --fingerprint shows them."
         )
     return found
