@@ -87,7 +87,8 @@ async def _failed(failure: Failure) -> None:
 
 def _listens(port: Any) -> None:
     address = port.getHost()
-    print(f"listening on {address}", file=sys.stderr, flush=True)  # noqa: T201
+    place = f"{address.host} port {address.port}" if hasattr(address, "port") else str(address)
+    print(f"listening on {place}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _tell(line: str) -> None:
