@@ -103,6 +103,7 @@ def _start(stack: ExitStack) -> Stage:
     print("Image Store Proxy: an image goes from a signed store into a cloud.\n", flush=True)
     run = DATA / "run"
     shutil.rmtree(run, ignore_errors=True)
+    DATA.mkdir(exist_ok=True)
     run.mkdir(mode=0o700)
     python = [sys.executable]
 
