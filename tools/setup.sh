@@ -32,6 +32,7 @@ need pigz pigz
 need xz xz-utils
 need zstd zstd
 need openssl openssl
+need chromium chromium
 [ -e /etc/ssl/certs/ca-certificates.crt ] || packages="$packages ca-certificates"
 
 if [ -n "$packages" ]; then
