@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
@@ -22,10 +21,8 @@ from twisted.web.server import Site
 
 from imagestoreproxy.carriage import Carriage
 from imagestoreproxy.checks import Parts, make_preflight
-from imagestoreproxy.clouds import credentials as sources_of_credentials
 from imagestoreproxy.clouds.credentials import Credentials
-from imagestoreproxy.clouds.ec2 import Ec2Cloud
-from imagestoreproxy.clouds.fake import FakeCloud
+from imagestoreproxy.cloudside import AnyClient, OneClient, find_credentials, make_cloud
 from imagestoreproxy.config.settings import Settings, reread
 from imagestoreproxy.install.inside import Inside, InstallLimits, Outside
 from imagestoreproxy.model.errors import OwnStateError, SettingsError, StoreProxyError
@@ -36,8 +33,8 @@ from imagestoreproxy.outside.curl import CurlFetcher
 from imagestoreproxy.outside.disk import DataDirectory
 from imagestoreproxy.outside.journal import LoggerJournal
 from imagestoreproxy.outside.qemu import QemuImg
-from imagestoreproxy.ports import Background, Cloud, Task
-from imagestoreproxy.shop import Keys
+from imagestoreproxy.ports import Task
+from imagestoreproxy.shop import Keys, Shop
 from imagestoreproxy.sources.catalogue import Catalogue
 from imagestoreproxy.storage.database import Database
 from imagestoreproxy.upstreams import Accesses, Supply, Upstreams
@@ -50,27 +47,6 @@ FIRST_S = 3.0
 BACKLOG = 128
 
 
-@dataclass(frozen=True, slots=True)
-class AnyClient:
-    """Keys of ``--fake-eucalyptus``: every ``ClientId`` has the same secret."""
-
-    secret: str
-
-    def secret_for(self, client_id: str) -> str | None:
-        return self.secret
-
-
-@dataclass(frozen=True, slots=True)
-class OneClient:
-    """The keys the proxy itself uses: the Store tab signs with the same administrator's."""
-
-    credentials: Credentials
-
-    def secret_for(self, client_id: str) -> str | None:
-        known = client_id == self.credentials.access_key
-        return self.credentials.secret_key if known else None
-
-
 class Proxy(Service):
     """The daemon: everything that runs, and the order in which it starts and stops."""
 
@@ -81,7 +57,7 @@ class Proxy(Service):
         self._settings = settings
         self._journal = LoggerJournal()
         self._clock = ReactorClock(reactor)
-        cloud_keys = _credentials(settings, environ) if settings.cloud == "ec2" else None
+        cloud_keys = find_credentials(settings, environ) if settings.cloud == "ec2" else None
         for warning in cloud_keys.warnings() if cloud_keys else ():
             self._journal.info("{warning}", warning=warning)
         self._keys: Keys = OneClient(cloud_keys) if cloud_keys else AnyClient(settings.fake_secret)
@@ -124,7 +100,7 @@ class Proxy(Service):
         self._catalogue = Catalogue([], self._threads, self._clock, self._journal)
         outside = Outside(
             sources=self._catalogue,
-            cloud=(cloud := _cloud(settings, cloud_keys, self._cloud_threads)),
+            cloud=(cloud := make_cloud(settings, cloud_keys, self._cloud_threads)),
             disk=self._disk,
             depot=self._carriage.depot,
             lenders=[self._carriage.here],
@@ -223,17 +199,20 @@ class Proxy(Service):
             self._reloading = None
 
     async def _listen(self) -> None:
-        site = make_site(
-            self._inside.store,
-            self._keys,
-            self._clock,
-            reactor=self._reactor,
-            external_url=self._settings.external_url,
+        shop = Shop(
+            store=self._inside.store,
+            keys=self._keys,
             checks=self._preflight,
             supply=Supply(self._catalogue, self._fetcher),
             following=self._inside.follower,
-            limits=Limits.within(_open_files()),
             lending=self._carriage.lending,
+        )
+        site = make_site(
+            shop,
+            self._clock,
+            reactor=self._reactor,
+            external_url=self._settings.external_url,
+            limits=Limits.within(_open_files()),
             share_cache=self._settings.share_cache,
         )
         for description in self._settings.listen:
@@ -328,29 +307,6 @@ def _identity(data_dir: Path) -> str:
         raise OwnStateError(f"{path} cannot be read or written: {error.strerror}.") from error
 
 
-def _credentials(settings: Settings, environ: Mapping[str, str]) -> Credentials:
-    if settings.credentials_dir:
-        found = sources_of_credentials.from_directory(Path(settings.credentials_dir))
-    elif settings.profile:
-        found = sources_of_credentials.from_profile(settings.profile, environ)
-    else:
-        found = sources_of_credentials.from_environment(environ)
-    return found.with_urls(settings.ec2_url, settings.s3_url)
-
-
-def _cloud(settings: Settings, credentials: Credentials | None, background: Background) -> Cloud:
-    if credentials is None:
-        return FakeCloud(background, settings.data_dir / "fake-cloud.json")
-    return Ec2Cloud(
-        background,
-        credentials,
-        region=settings.region,
-        ca_bundle=settings.ca_bundle,
-        public_read_fallback=settings.public_read_fallback,
-        taking=settings.taking,
-    )
-
-
 def build(settings: Settings, reactor: Any) -> Proxy:
     """Put the daemon together.
 
@@ -377,7 +333,7 @@ async def check(settings: Settings, reactor: Any) -> Sequence[Finding]:
 
     @cache
     def credentials() -> Credentials | None:
-        return _credentials(settings, os.environ) if settings.cloud == "ec2" else None
+        return find_credentials(settings, os.environ) if settings.cloud == "ec2" else None
 
     with TemporaryDirectory(ignore_cleanup_errors=True) as home:
         preflight = make_preflight(
@@ -387,7 +343,7 @@ async def check(settings: Settings, reactor: Any) -> Sequence[Finding]:
                 ReactorClock(reactor),
                 accesses=lambda wanted: [accesses(Path(home)).access(one) for one in wanted],
                 credentials=credentials,
-                cloud=lambda: _cloud(settings, credentials(), threads),
+                cloud=lambda: make_cloud(settings, credentials(), threads),
             )
         )
         found = await preflight.findings()

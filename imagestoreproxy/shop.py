@@ -138,3 +138,20 @@ class Checks(Protocol):
 
     def findings(self) -> Awaitable[Sequence[Finding]]:
         """Give what was found just now, or some seconds ago. Never raises."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shop:
+    """Everything that ``web/`` asks; of what is None there are no pages.
+
+    Args:
+        checks: what ``/readyz`` tells; without any it is always ready.
+        lending: the cache of verified files.
+    """
+
+    store: Store
+    keys: Keys
+    checks: Checks | None = None
+    supply: Supply | None = None
+    following: Following | None = None
+    lending: Lending | None = None

@@ -14,7 +14,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from imagestoreproxy.model.errors import CallerError
 from imagestoreproxy.model.installs import Action, ImageState
-from imagestoreproxy.shop import Checks, Following, Shelf, Store, Supply
+from imagestoreproxy.shop import Checks, Following, Shelf, Shop, Store
 from imagestoreproxy.web.answers import (
     Answer,
     JsonResource,
@@ -245,32 +245,31 @@ class Folder(Nowhere):
 
 
 def make_tree(
-    store: Store,
+    shop: Shop,
     external_url: str,
     ready: ReadyStates,
     streams: Streams,
-    checks: Checks | None = None,
-    supply: Supply | None = None,
-    following: Following | None = None,
+    *,
     cache: SharedCache | None = None,
     shared_cache: SharedCache | None = None,
 ) -> Folder:
     """Build the pages; ``web/auth.py`` puts its guard round all but ``shared_cache``."""
+    store = shop.store
     api = Folder(
         dashboard=Dashboard(store, external_url),
         search=Search(store, external_url),
         states=States(store, external_url, ready),
         events=Events(store, external_url, streams),
-        images=Images(store, external_url, following),
+        images=Images(store, external_url, shop.following),
         reconcile=Reconcile(store, external_url),
         **({"cache": cache} if cache else {}),
     )
-    if supply is not None:
-        sources = SourcesPage(supply)
-        sources.putChild(b"refresh", cast(IResource, RefreshPage(supply)))
+    if shop.supply is not None:
+        sources = SourcesPage(shop.supply)
+        sources.putChild(b"refresh", cast(IResource, RefreshPage(shop.supply)))
         api.putChild(b"sources", cast(IResource, sources))
-        api.putChild(b"bandwidth", cast(IResource, BandwidthPage(supply)))
-    if following is not None:
-        api.putChild(b"follows", cast(IResource, FollowsPage(following)))
+        api.putChild(b"bandwidth", cast(IResource, BandwidthPage(shop.supply)))
+    if shop.following is not None:
+        api.putChild(b"follows", cast(IResource, FollowsPage(shop.following)))
     shared = {"cache": shared_cache} if shared_cache else {}
-    return Folder(api=api, healthz=Health(), readyz=Ready(checks), **shared)
+    return Folder(api=api, healthz=Health(), readyz=Ready(shop.checks), **shared)

@@ -19,7 +19,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from imagestoreproxy.ports import Clock
-from imagestoreproxy.shop import Checks, Following, Keys, Lending, Store, Supply
+from imagestoreproxy.shop import Shop
 from imagestoreproxy.web.answers import StoreRequest, refusal
 from imagestoreproxy.web.api import STATES_AT_ONCE, make_tree
 from imagestoreproxy.web.auth import SignedTree
@@ -268,17 +268,12 @@ class StoreSite(Site):
 
 
 def make_site(
-    store: Store,
-    keys: Keys,
+    shop: Shop,
     clock: Clock,
     *,
     reactor: IReactorTime,
     external_url: str = "",
-    checks: Checks | None = None,
-    supply: Supply | None = None,
-    following: Following | None = None,
     limits: Limits | None = None,
-    lending: Lending | None = None,
     share_cache: bool = False,
 ) -> StoreSite:
     """Build the whole server, to be given to a listening endpoint.
@@ -286,34 +281,21 @@ def make_site(
     Args:
         external_url: ``http(s)://host[:port]`` as clients reach this proxy, when that is not what
             their ``Host`` header says; action URIs begin with it.
-        checks: what ``/readyz`` tells; without any it is always ready.
-        supply, following: without any there are no pages about sources, or what is followed.
-        lending: the cache of verified files.
         share_cache: give it to everybody who asks, unsigned, below ``/cache/``.
 
     Raises:
         SettingsError: ``external_url`` is something else.
     """
     bounds = limits or Limits()
-    ready = ReadyStates(store)
-    streams = Streams(store, ready, reactor, most=bounds.streams)
+    ready = ReadyStates(shop.store)
+    streams = Streams(shop.store, ready, reactor, most=bounds.streams)
     # Strangers take no places from those who have signed.
     cache, shared = (
-        SharedCache(lending, Sendings(reactor)) if lending and is_there else None
+        SharedCache(shop.lending, Sendings(reactor)) if shop.lending and is_there else None
         for is_there in (True, share_cache)
     )
     url = checked_external_url(external_url)
-    tree = make_tree(
-        store,
-        url,
-        ready,
-        streams,
-        checks,
-        supply,
-        following=following,
-        cache=cache,
-        shared_cache=shared,
-    )
+    tree = make_tree(shop, url, ready, streams, cache=cache, shared_cache=shared)
     nonces = Nonces(max_entries=bounds.remembered_requests, max_bytes=bounds.remembered_bytes)
-    guard = SignedTree(tree, keys, clock, nonces, max_parameters=bounds.parameters)
+    guard = SignedTree(tree, shop.keys, clock, nonces, max_parameters=bounds.parameters)
     return StoreSite(guard, clock, reactor, bounds, streams)

@@ -20,7 +20,7 @@ import pytest
 from twisted.internet.defer import Deferred, maybeDeferred
 
 from imagestoreproxy.model.installs import Action, ImageState, Progress, Status, Step
-from imagestoreproxy.shop import Shelf
+from imagestoreproxy.shop import Shelf, Shop
 from imagestoreproxy.web.site import Limits, make_site
 from tests.functional.reactor_thread import in_reactor, running_reactor
 from tests.unit.memory_store import KARMIC, LUCID, FixedClock, MemoryKeys, MemoryStore, MemorySupply
@@ -73,11 +73,9 @@ class Server:
         reactor = running_reactor()
         keys = MemoryKeys({"AK": "SK"})
         self.site = make_site(
-            self.store,
-            keys,
+            Shop(store=self.store, keys=keys, supply=self.supply),
             SystemClock(),
             reactor=reactor,
-            supply=self.supply,
             limits=self.limits,
         )
         self.port = reactor.listenTCP(0, self.site, interface="127.0.0.1")

@@ -20,6 +20,7 @@ from twisted.internet.ssl import PrivateCertificate
 
 from imagestoreproxy.client.requests import UNREACHABLE, ClientError, Connection
 from imagestoreproxy.model.signing import signed_pairs
+from imagestoreproxy.shop import Shop
 from imagestoreproxy.web.site import make_site
 from tests.functional.reactor_thread import in_reactor, running_reactor
 from tests.functional.test_site_cli import Server, SystemClock
@@ -63,7 +64,9 @@ class TlsServer(Server):
         reactor = running_reactor()
         load: Any = PrivateCertificate.loadPEM
         options = load(self._pem).options()
-        site = make_site(self.store, MemoryKeys({"AK": "SK"}), SystemClock(), reactor=reactor)
+        site = make_site(
+            Shop(store=self.store, keys=MemoryKeys({"AK": "SK"})), SystemClock(), reactor=reactor
+        )
         self.port = reactor.listenSSL(0, site, options, interface="127.0.0.1")
 
     @property

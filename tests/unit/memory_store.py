@@ -33,7 +33,7 @@ from imagestoreproxy.model.installs import (
 )
 from imagestoreproxy.model.signing import Pair, signed_pairs
 from imagestoreproxy.model.upstreams import SourceStatus
-from imagestoreproxy.shop import Lending, Shelf
+from imagestoreproxy.shop import Lending, Shelf, Shop
 from imagestoreproxy.web.site import Limits, StoreChannel, StoreSite, make_site
 
 NOW_S = 1_795_000_000.0
@@ -356,16 +356,18 @@ class MemorySite:
         self.clock = clock or FixedClock()
         self.reactor = ReactorClock()
         self.site = make_site(
-            self.store,
-            self.keys,
+            Shop(
+                store=self.store,
+                keys=self.keys,
+                checks=MemoryChecks(findings),
+                supply=self.supply,
+                following=self.following,
+                lending=lending,
+            ),
             self.clock,
             reactor=cast(IReactorTime, self.reactor),
             external_url=external_url,
-            checks=MemoryChecks(findings),
-            supply=self.supply,
-            following=self.following,
             limits=limits,
-            lending=lending,
             share_cache=share_cache,
         )
         self._nonce = 0

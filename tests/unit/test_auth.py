@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from twisted.web.resource import Resource
 
 from imagestoreproxy.model.signing import Pair, Parameter, signed_pairs
+from imagestoreproxy.shop import Shop
 from imagestoreproxy.web import form
 from imagestoreproxy.web.api import make_tree
 from imagestoreproxy.web.auth import UNSIGNED_PATHS
@@ -274,7 +275,7 @@ def test_nothing_but_the_written_list_is_reachable_unsigned() -> None:
     site = MemorySite()
     ready = ReadyStates(site.store)
     streams = Streams(site.store, ready, site.reactor, most=1)
-    known = resources(make_tree(site.store, "", ready, streams))
+    known = resources(make_tree(Shop(store=site.store, keys=site.keys), "", ready, streams))
     assert {
         "/api/dashboard",
         "/api/events",
