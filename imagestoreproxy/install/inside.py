@@ -34,6 +34,7 @@ from imagestoreproxy.ports import (
     Sources,
 )
 from imagestoreproxy.ports.depots import Depot
+from imagestoreproxy.ports.metering import NO_METERS, Meters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,7 @@ class Outside:
     clock: Clock
     journal: Journal
     lenders: Sequence[Depot] = ()
+    meters: Meters = NO_METERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +181,7 @@ class Inside:
             disk=disk,
             background=background,
             clock=clock,
+            meters=outside.meters,
         )
         self.fetches = Fetches(
             sources=sources,

@@ -105,6 +105,7 @@ class Runs:
         except Exception as error:
             self._fail(work, error)
         else:
+            work.was_installed()
             self._inventory.add(installation)
             del self._inventory.works[installation.image_uri]
             self._journal.info(

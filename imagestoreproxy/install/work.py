@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from imagestoreproxy.install.laps import Laps
 from imagestoreproxy.install.meter import Meter
 from imagestoreproxy.model.images import FileKind
 from imagestoreproxy.model.installs import Bundle, Event, Install, State, Step, advance
 from imagestoreproxy.ports import Clock, Records, Task
+from imagestoreproxy.ports.metering import NO_METERS, Meters, Outcome
 
 
 class Work:
@@ -22,7 +24,9 @@ class Work:
         keep_files: whether a failure leaves the downloads for the next try.
     """
 
-    def __init__(self, install: Install, records: Records, clock: Clock) -> None:
+    def __init__(
+        self, install: Install, records: Records, clock: Clock, meters: Meters = NO_METERS
+    ) -> None:
         self.install = install
         self.bundles: dict[FileKind, Bundle] = {}
         self.meter = Meter(install.progress_percent)
@@ -32,6 +36,7 @@ class Work:
         self.trouble = ""
         self._records = records
         self._clock = clock
+        self._laps = Laps(meters, clock)
 
     @property
     def state(self) -> State:
@@ -39,7 +44,13 @@ class Work:
 
     def enter(self, event: Event, error: str = "") -> None:
         """Enter the state that ``event`` leads to; the records follow with ``save``."""
-        self.install = replace(self.install, state=advance(self.state, event), error=error)
+        before = self.state
+        self.install = replace(self.install, state=advance(before, event), error=error)
+        self._laps.entered(before, self.state)
+
+    def was_installed(self) -> None:
+        """The installation is written down: nothing more is to be done."""
+        self._laps.end(Outcome.INSTALLED)
 
     async def happen(self, event: Event, error: str = "") -> None:
         """Enter the state that ``event`` leads to, and write it down."""
@@ -49,6 +60,7 @@ class Work:
     async def begin(self, step: Step) -> None:
         """Enter a step, and keep the percentage reached so far."""
         self.meter.begin(step)
+        self._laps.begin(step)
         await self.save()
 
     async def decided(self, document: bytes, plan: str) -> None:
