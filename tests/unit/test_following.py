@@ -52,7 +52,7 @@ def publish(world: World, number: int, uri: str = URI) -> None:
 
 def started(world: World, window: str = "", **options: Any) -> Daemon:
     daemon = boot(world, **options)
-    result(daemon.actions.resume())
+    result(daemon.actions.take_up())
     daemon.follower.window = window_of(window, UTC)
     return daemon
 
