@@ -94,8 +94,10 @@ class Command:
         if self.options.version:
             found = in_version(self.connection, found, self.options.version)
         state: Json = found.state
-        if "install" in _actions(state):
-            state = self._act(found, "install")
+        actions = _actions(state)
+        # What is paused offers no "install": it goes on.
+        if action := next((one for one in ("install", "resume") if one in actions), ""):
+            state = self._act(found, action)
         elif state.get("status") == "installed":
             self._done(found, state)
             return
