@@ -206,6 +206,7 @@ class Proxy(Service):
             supply=Supply(self._catalogue, self._fetcher),
             following=self._inside.follower,
             lending=self._carriage.lending,
+            planning=self._inside.previews,
         )
         site = make_site(
             shop,

@@ -12,6 +12,7 @@ from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.model.follows import Followed
 from imagestoreproxy.model.images import ImageInfo, Listing
 from imagestoreproxy.model.installs import ImageState, Reconciliation
+from imagestoreproxy.model.previews import Preview
 from imagestoreproxy.model.upstreams import SourceStatus
 
 
@@ -108,6 +109,18 @@ class Following(Protocol):
         """Follow an image no longer; it stays as it is."""
 
 
+class Planning(Protocol):
+    """What an install would do."""
+
+    def plan(self, image_uri: str) -> Awaitable[Preview]:
+        """Tell what an install of an image would do now; nothing is changed.
+
+        Raises:
+            CallerError: it cannot be installed (404, 409), or too many ask (503).
+            InstallError: what is signed could not be had, or is refused.
+        """
+
+
 class Supply(Protocol):
     """What comes in from the sources, and how fast it may."""
 
@@ -155,3 +168,4 @@ class Shop:
     supply: Supply | None = None
     following: Following | None = None
     lending: Lending | None = None
+    planning: Planning | None = None

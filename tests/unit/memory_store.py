@@ -33,7 +33,7 @@ from imagestoreproxy.model.installs import (
 )
 from imagestoreproxy.model.signing import Pair, signed_pairs
 from imagestoreproxy.model.upstreams import SourceStatus
-from imagestoreproxy.shop import Lending, Shelf, Shop
+from imagestoreproxy.shop import Lending, Planning, Shelf, Shop
 from imagestoreproxy.web.site import Limits, StoreChannel, StoreSite, make_site
 
 NOW_S = 1_795_000_000.0
@@ -347,6 +347,7 @@ class MemorySite:
         findings: Sequence[Finding] = (),
         clock: FixedClock | None = None,
         lending: Lending | None = None,
+        planning: Planning | None = None,
         share_cache: bool = False,
     ) -> None:
         self.store = store or MemoryStore()
@@ -363,6 +364,7 @@ class MemorySite:
                 supply=self.supply,
                 following=self.following,
                 lending=lending,
+                planning=planning,
             ),
             self.clock,
             reactor=cast(IReactorTime, self.reactor),
