@@ -71,8 +71,8 @@ def refused(daemon: Daemon, status: int) -> str:
 def test_a_plan_is_what_the_install_then_does_and_changes_nothing(world: World) -> None:
     daemon = started(world)
     plan = planned(daemon)
-    sizes = {kind: len(world.fetcher.pages[one.file.url]) for one in plan.files  # type: ignore[arg-type]
-             for kind in [one.file.kind]}  # fmt: skip
+    files = world.sources.documents[URI].files
+    sizes = {file.kind: file.size_bytes for file in files}
     assert {one.file.kind: one.missing_bytes for one in plan.files} == sizes
     assert plan.fetch_bytes == plan.peak_disk_bytes == sum(sizes.values())
     assert plan.register == [(kind, "") for kind in FileKind]
