@@ -25,6 +25,7 @@ from imagestoreproxy.web.answers import (
 from imagestoreproxy.web.auth import host_of
 from imagestoreproxy.web.carrying import CARRYING, SharedCache
 from imagestoreproxy.web.following import FollowsPage, follow_page
+from imagestoreproxy.web.logbook import LogPage
 from imagestoreproxy.web.present import (
     NO_BASE,
     base_url,
@@ -271,5 +272,7 @@ def make_tree(
         api.putChild(b"bandwidth", cast(IResource, BandwidthPage(shop.supply)))
     if shop.following is not None:
         api.putChild(b"follows", cast(IResource, FollowsPage(shop.following)))
+    if shop.logbook is not None:
+        api.putChild(b"log", cast(IResource, LogPage(shop.logbook)))
     shared = {"cache": shared_cache} if shared_cache else {}
     return Folder(api=api, healthz=Health(), readyz=Ready(shop.checks), **shared)

@@ -33,6 +33,7 @@ from imagestoreproxy.model.installs import (
 )
 from imagestoreproxy.model.signing import Pair, signed_pairs
 from imagestoreproxy.model.upstreams import SourceStatus
+from imagestoreproxy.outside.logbook import Ring
 from imagestoreproxy.shop import Lending, Shelf, Shop
 from imagestoreproxy.web.site import Limits, StoreChannel, StoreSite, make_site
 
@@ -352,6 +353,7 @@ class MemorySite:
         self.store = store or MemoryStore()
         self.supply = MemorySupply()
         self.following = MemoryFollowing()
+        self.logbook = Ring()
         self.keys = MemoryKeys({CLIENT: SECRET})
         self.clock = clock or FixedClock()
         self.reactor = ReactorClock()
@@ -363,6 +365,7 @@ class MemorySite:
                 supply=self.supply,
                 following=self.following,
                 lending=lending,
+                logbook=self.logbook,
             ),
             self.clock,
             reactor=cast(IReactorTime, self.reactor),
