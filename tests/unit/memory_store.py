@@ -33,7 +33,8 @@ from imagestoreproxy.model.installs import (
 )
 from imagestoreproxy.model.signing import Pair, signed_pairs
 from imagestoreproxy.model.upstreams import SourceStatus
-from imagestoreproxy.shop import Lending, Shelf, Shop
+from imagestoreproxy.outside.logbook import Ring
+from imagestoreproxy.shop import Lending, Planning, Shelf, Shop
 from imagestoreproxy.web.site import Limits, StoreChannel, StoreSite, make_site
 
 NOW_S = 1_795_000_000.0
@@ -362,11 +363,13 @@ class MemorySite:
         findings: Sequence[Finding] = (),
         clock: FixedClock | None = None,
         lending: Lending | None = None,
+        planning: Planning | None = None,
         share_cache: bool = False,
     ) -> None:
         self.store = store or MemoryStore()
         self.supply = MemorySupply()
         self.following = MemoryFollowing()
+        self.logbook = Ring()
         self.keys = MemoryKeys({CLIENT: SECRET})
         self.clock = clock or FixedClock()
         self.reactor = ReactorClock()
@@ -378,6 +381,8 @@ class MemorySite:
                 supply=self.supply,
                 following=self.following,
                 lending=lending,
+                logbook=self.logbook,
+                planning=planning,
             ),
             self.clock,
             reactor=cast(IReactorTime, self.reactor),
