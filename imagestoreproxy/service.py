@@ -32,13 +32,13 @@ from imagestoreproxy.outside.background import ReactorClock, Threads
 from imagestoreproxy.outside.curl import CurlFetcher
 from imagestoreproxy.outside.disk import DataDirectory
 from imagestoreproxy.outside.journal import LoggerJournal
-from imagestoreproxy.outside.logbook import close_ring, open_ring
 from imagestoreproxy.outside.qemu import QemuImg
 from imagestoreproxy.ports import Task
 from imagestoreproxy.shop import Keys, Shop
 from imagestoreproxy.sources.catalogue import Catalogue
 from imagestoreproxy.storage.database import Database
 from imagestoreproxy.upstreams import Accesses, Supply, Upstreams
+from imagestoreproxy.watching import Watching
 from imagestoreproxy.web.site import Limits, make_site
 
 STOP_S = 4.0
@@ -56,9 +56,9 @@ class Proxy(Service):
     def __init__(self, settings: Settings, environ: Mapping[str, str], reactor: Any) -> None:
         self._reactor = reactor
         self._settings = settings
-        self._logbook, self._observer = open_ring(debug=settings.debug)
-        self._journal = LoggerJournal()
         self._clock = ReactorClock(reactor)
+        self._watching = Watching(settings, reactor, self._clock)
+        self._journal = LoggerJournal()
         cloud_keys = find_credentials(settings, environ) if settings.cloud == "ec2" else None
         for warning in cloud_keys.warnings() if cloud_keys else ():
             self._journal.info("{warning}", warning=warning)
@@ -100,9 +100,10 @@ class Proxy(Service):
             taking=settings.taking,
         )
         self._catalogue = Catalogue([], self._threads, self._clock, self._journal)
+        meters = self._watching.metrics
         outside = Outside(
             sources=self._catalogue,
-            cloud=(cloud := make_cloud(settings, cloud_keys, self._cloud_threads)),
+            cloud=(cloud := make_cloud(settings, cloud_keys, self._cloud_threads, meters)),
             disk=self._disk,
             depot=self._carriage.depot,
             lenders=[self._carriage.here],
@@ -111,6 +112,7 @@ class Proxy(Service):
             background=self._threads,
             clock=self._clock,
             journal=self._journal,
+            meters=meters,
         )
         limits = InstallLimits(
             max_installs=settings.max_installs,
@@ -121,6 +123,12 @@ class Proxy(Service):
             connections=settings.connections,
         )
         self._inside = Inside(outside, limits)
+        self._watching.watch(
+            inventory=self._inside.inventory,
+            sources=self._catalogue,
+            fetcher=self._fetcher,
+            cache=self._carriage.depot,
+        )
         self._preflight = make_preflight(
             Parts(
                 lambda: self._settings,
@@ -144,7 +152,7 @@ class Proxy(Service):
             SettingsError, OwnStateError: it cannot run like this.
         """
         await self._follow(self._settings)
-        await self._inside.actions.resume()
+        await self._inside.actions.take_up()
         _settle()
         self._catalogue.start()
         # So that the first page has something to show, and a wrong HTTP proxy is in the log.
@@ -154,6 +162,7 @@ class Proxy(Service):
         self._following = self._threads.start("updates", self._inside.follower.run())
         self._inside.start_keeping()
         self._carriage.start(self._catalogue.replace)
+        self._watching.start()
         self._is_started = True
         if self._is_changed:
             self.reload()
@@ -208,7 +217,9 @@ class Proxy(Service):
             supply=Supply(self._catalogue, self._fetcher),
             following=self._inside.follower,
             lending=self._carriage.lending,
-            logbook=self._logbook,
+            logbook=self._watching.logbook,
+            metrics=self._watching.metrics,
+            planning=self._inside.previews,
         )
         site = make_site(
             shop,
@@ -217,6 +228,7 @@ class Proxy(Service):
             external_url=self._settings.external_url,
             limits=Limits.within(_open_files()),
             share_cache=self._settings.share_cache,
+            share_metrics=self._settings.share_metrics,
         )
         for description in self._settings.listen:
             self._ports.append(await self._listen_at(description, site))
@@ -270,7 +282,7 @@ class Proxy(Service):
         self._records_thread.close()
         self._records.close()
         self._disk.close()
-        close_ring(self._observer)
+        self._watching.stop()
 
 
 def _roomy(description: str) -> str:

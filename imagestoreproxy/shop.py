@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +13,8 @@ from imagestoreproxy.model.follows import Followed
 from imagestoreproxy.model.images import ImageInfo, Listing
 from imagestoreproxy.model.installs import ImageState, Reconciliation
 from imagestoreproxy.model.logbook import Entry, Level
+from imagestoreproxy.model.previews import Preview
+from imagestoreproxy.model.refusals import Reason
 from imagestoreproxy.model.upstreams import SourceStatus
 
 
@@ -57,7 +59,16 @@ class Store(Protocol):
         """Give the versions of an image that can be installed by name, newest first."""
 
     def install(self, image_uri: str) -> Awaitable[ImageState]:
-        """Start an install, or join the one that is going on."""
+        """Start an install, or join the one that is going on; one that is paused goes on."""
+
+    def retry(self, image_uri: str) -> Awaitable[ImageState]:
+        """Install an image whose last try has failed; goes on from what that has kept."""
+
+    def pause(self, image_uri: str) -> Awaitable[ImageState]:
+        """Stop an install where it is, and keep what it did."""
+
+    def resume(self, image_uri: str) -> Awaitable[ImageState]:
+        """Let a paused install go on."""
 
     def cancel(self, image_uri: str) -> Awaitable[ImageState]:
         """Stop an install and take back what it did."""
@@ -109,6 +120,18 @@ class Following(Protocol):
         """Follow an image no longer; it stays as it is."""
 
 
+class Planning(Protocol):
+    """What an install would do."""
+
+    def plan(self, image_uri: str) -> Awaitable[Preview]:
+        """Tell what an install of an image would do now; nothing is changed.
+
+        Raises:
+            CallerError: it cannot be installed (404, 409), or too many ask (503).
+            InstallError: what is signed could not be had, or is refused.
+        """
+
+
 class Supply(Protocol):
     """What comes in from the sources, and how fast it may."""
 
@@ -156,6 +179,22 @@ class Logbook(Protocol):
         """
 
 
+class Metrics(Protocol):
+    """The numbers for Prometheus, and what ``web/`` counts for them."""
+
+    def text(self) -> Awaitable[bytes]:
+        """Give all of them in Prometheus' text format."""
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """A request was answered; there are only so many routes and methods."""
+
+    def refused(self, reason: Reason) -> None:
+        """A request was kept from the pages."""
+
+    def watch(self, read: Callable[[], Mapping[str, Mapping[tuple[str, ...], float]]]) -> None:
+        """Read numbers whenever somebody asks: by name and labels, in the reactor's thread."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shop:
     """Everything that ``web/`` asks; of what is None there are no pages.
@@ -172,3 +211,5 @@ class Shop:
     following: Following | None = None
     lending: Lending | None = None
     logbook: Logbook | None = None
+    metrics: Metrics | None = None
+    planning: Planning | None = None

@@ -20,21 +20,23 @@ class Laps:
     def __init__(self, meters: Meters, clock: Clock) -> None:
         self._meters = meters
         self._clock = clock
+        self._is_running = False
         self._step: Step | None = None
         self._since_s = 0.0
         self._total_s = 0.0
 
     def begin(self, step: Step) -> None:
-        """Enter a stage; the same one again goes on."""
-        if step is not self._step:
+        """Enter a stage; the same one again goes on. What is stopped already enters none."""
+        if self._is_running and step is not self._step:
             self._stop()
             self._step, self._since_s = step, self._clock.monotonic_s()
 
     def entered(self, before: State, after: State) -> None:
         """The install has come from one state into another."""
+        self._is_running = after in _RUNNING
         if after is State.WAITING:
             self.begin(Step.WAITING)
-        elif after not in _RUNNING:
+        elif not self._is_running:
             self._stop()
             if before in _COMING and after in _ENDS:
                 self.end(_ENDS[after])
@@ -42,6 +44,7 @@ class Laps:
     def end(self, outcome: Outcome) -> None:
         """The install is over."""
         self._stop()
+        self._is_running = False
         self._meters.install_ended(outcome, self._total_s)
         self._total_s = 0.0
 

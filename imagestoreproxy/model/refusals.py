@@ -23,6 +23,3 @@ class Reason(StrEnum):
     MALFORMED = "malformed"
     # All connections are open and busy, so a new one was closed.
     NO_ROOM = "no-room"
-
-
-OF_STATUS = {413: Reason.TOO_LARGE, 429: Reason.TOO_MANY}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import cast
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -11,7 +12,6 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from imagestoreproxy.model.errors import DiskError
 from imagestoreproxy.model.installs import Step
 from imagestoreproxy.model.refusals import Reason
 from imagestoreproxy.ports import Background, Stop, Task
@@ -150,29 +150,35 @@ class Metrics:
 
     async def text(self) -> bytes:
         """Give all of it in Prometheus' text format; who asks at the same time gets the same."""
-        if self._making is None:
-            self._making = self._background.start("metrics", self._make())
-        # One that ended at once has nobody to wait for.
-        if self._making is not None:
-            await self._making.ended()
+        making = self._making
+        if making is None:
+            making = self._making = self._background.start("metrics", self._make())
+        await making.ended()
+        if self._making is making:
+            self._making = None
         return self._text
 
     async def _make(self) -> None:
-        try:
-            found = [read() for read in self._reads]
+        found = [read() for read in self._reads]
 
-            def work(_stop: Stop) -> bytes:
-                for read in self._slow_reads:
-                    try:
-                        found.append(read())
-                    except DiskError:
-                        continue  # what cannot be read is not there; all else is
-                self._readings.now = {name: values for one in found for name, values in one.items()}
-                return generate_latest(self._registry)
+        def work(_stop: Stop) -> bytes:
+            found.extend(read() for read in self._slow_reads)
+            self._readings.now = {name: values for one in found for name, values in one.items()}
+            return generate_latest(cast(CollectorRegistry, _WithoutBirths(self._registry)))
 
-            self._text = await self._background.run(work)
-        finally:
-            self._making = None
+        self._text = await self._background.run(work)
+
+
+class _WithoutBirths:
+    """Leaves out when each series began: nobody reads it, and it is a third of the text."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._registry.collect():
+            metric.samples = [one for one in metric.samples if not one.name.endswith("_created")]
+            yield metric
 
 
 class _Readings(Collector):

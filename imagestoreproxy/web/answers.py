@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any, Protocol, cast
 
@@ -20,6 +20,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from imagestoreproxy.model.errors import CallerError, Cancelled, InstallError, StoreProxyError
+from imagestoreproxy.model.refusals import Reason
 from imagestoreproxy.model.signing import Pair
 from imagestoreproxy.ports import Clock
 
@@ -30,18 +31,20 @@ _encoded = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status and a JSON object.
+    """A status and a JSON object, or whatever ``headers`` say that it is.
 
     Args:
         body: ASCII only: the Store tab decodes it in pieces of 1024 bytes.
         acted: something was done for it, so that asking again must not do it again.
         allow: for 405: the methods that are possible.
+        headers: beside or instead of the usual ones; by their names in lower case.
     """
 
     status: int
     body: bytes
     acted: bool = False
     allow: str = ""
+    headers: Mapping[bytes, bytes] = field(default_factory=dict)
 
 
 def encode(content: Mapping[str, Any]) -> bytes:
@@ -60,6 +63,9 @@ class Home(Protocol):
     clock: Clock
     resource: Resource
 
+    def measure(self, request: StoreRequest) -> None:
+        """Count a request that is answered."""
+
 
 class StoreRequest(Request):
     """A request whose form Twisted leaves alone: only what is signed is parsed, once.
@@ -71,6 +77,9 @@ class StoreRequest(Request):
         signed: its signature was found right.
         expires_s: until when it is signed; Unix seconds.
         is_sending: a file is being sent, and is all of the answer.
+        refused_for: why it was kept from the pages.
+        is_stream: what is written has no end.
+        came_s: when all of it had come; monotonic seconds.
     """
 
     site: Home  # type: ignore[assignment]
@@ -83,6 +92,9 @@ class StoreRequest(Request):
     expires_s = 0
     gone = False
     is_sending = False
+    refused_for: Reason | None = None
+    came_s = 0.0
+    is_stream = False
 
     def was_signed(self) -> None:
         """Note that the signature is right, and keep the connection until this is answered."""
@@ -103,6 +115,7 @@ class StoreRequest(Request):
 
     def process(self) -> None:
         self.site = cast(Any, self.channel).site
+        self.came_s = self.site.clock.monotonic_s()
         self.setHeader(b"server", b"image-store-proxy")
         self.setHeader(b"date", datetimeToString(self.site.clock.now_s()))
         try:
@@ -139,6 +152,8 @@ class StoreRequest(Request):
             cast(Any, self.channel).persistent = False
         if answer.allow:
             headers.setRawHeaders(b"allow", [answer.allow.encode("ascii")])
+        for name, value in answer.headers.items():
+            headers.setRawHeaders(name, [value])
         self.write(answer.body)
         self.finish()
 
@@ -157,12 +172,14 @@ class StoreRequest(Request):
         channel.is_stream(buffer_bytes)
         channel.persistent = False
         self.startedWriting = 1
+        self.is_stream = True
         headers = self.responseHeaders
         headers.setRawHeaders(b"content-type", [content_type])
         headers.setRawHeaders(b"cache-control", [b"no-store"])
         headers.setRawHeaders(b"x-content-type-options", [b"nosniff"])
         headers.setRawHeaders(b"connection", [b"close"])
         channel.writeHeaders(self.clientproto, b"200", b"OK", headers)
+        self.site.measure(self)
 
     def begin_file(self, status: int, size_bytes: int, headers: Mapping[bytes, bytes]) -> None:
         """Begin an answer of so many bytes, which are then written by a producer.

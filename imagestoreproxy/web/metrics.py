@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from twisted.internet.address import UNIXAddress
 
@@ -53,8 +54,8 @@ def _is_from_here(request: StoreRequest) -> bool:
     peer = cast(Any, request.channel).transport.getPeer()
     if not isinstance(peer, UNIXAddress) and not _is_loopback(str(getattr(peer, "host", ""))):
         return False
-    name = host_of(request).rpartition(":")[0] or host_of(request)
-    return name == "localhost" or _is_address(name.strip("[]"))
+    name = urlsplit(f"//{host_of(request)}").hostname or ""
+    return name == "localhost" or _is_address(name)
 
 
 def _is_loopback(address: str) -> bool:

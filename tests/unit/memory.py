@@ -39,7 +39,7 @@ from imagestoreproxy.model.images import (
     Listing,
     Virtualization,
 )
-from imagestoreproxy.model.installs import Bundle, Install, Installation
+from imagestoreproxy.model.installs import Bundle, Install, Installation, Step
 from imagestoreproxy.model.taking import Taking
 from imagestoreproxy.model.upstreams import SourceStatus
 from imagestoreproxy.outside.depot import DepotDirectory
@@ -58,6 +58,7 @@ from imagestoreproxy.ports import (
     Task,
 )
 from imagestoreproxy.ports.depots import Depot
+from imagestoreproxy.ports.metering import Outcome
 
 T = TypeVar("T")
 
@@ -85,6 +86,27 @@ class MemoryJournal:
 
     def failure(self, text: str, error: BaseException, **fields: object) -> None:
         self.failures.append((text, error))
+
+
+class MemoryMeters:
+    """Remembers what it was told.
+
+    Attributes:
+        stages, outcomes: with seconds.
+    """
+
+    def __init__(self) -> None:
+        self.stages: list[tuple[Step, float]] = []
+        self.outcomes: list[tuple[Outcome, float]] = []
+
+    def stage_ended(self, step: Step, seconds: float) -> None:
+        self.stages.append((step, seconds))
+
+    def install_ended(self, outcome: Outcome, seconds: float) -> None:
+        self.outcomes.append((outcome, seconds))
+
+    def uploaded(self, size_bytes: int) -> None:
+        raise AssertionError("the cloud tells that, and this one tells nothing")
 
 
 class MemoryClock:
@@ -553,7 +575,10 @@ class World:
 class Daemon:
     """The inside, alive."""
 
-    def __init__(self, inside: Inside, clock: MemoryClock, journal: MemoryJournal) -> None:
+    def __init__(
+        self, inside: Inside, clock: MemoryClock, journal: MemoryJournal, meters: MemoryMeters
+    ) -> None:
+        self.meters = meters
         self.inventory = inside.inventory
         self.cache = inside.cache
         self.fetches = inside.fetches
@@ -561,6 +586,7 @@ class Daemon:
         self.store = inside.store
         self.reconciler = inside.reconciler
         self.follower = inside.follower
+        self.previews = inside.previews
         self.clock = clock
         self.journal = journal
 
@@ -573,7 +599,7 @@ def boot(
     lenders: Sequence[Depot] = (),
 ) -> Daemon:
     """Wire the inside to a world; ``around`` may wrap each port that leaves something behind."""
-    journal, clock = MemoryJournal(), MemoryClock()
+    journal, clock, meters = MemoryJournal(), MemoryClock(), MemoryMeters()
     outside = Outside(
         sources=cast(Sources, Fetching(world.sources, around(world.fetcher))),
         cloud=around(world.cloud),
@@ -585,8 +611,9 @@ def boot(
         background=InlineBackground(journal),
         clock=clock,
         journal=journal,
+        meters=meters,
     )
-    return Daemon(Inside(outside, limits), clock, journal)
+    return Daemon(Inside(outside, limits), clock, journal, meters)
 
 
 def make_file(
