@@ -13,6 +13,7 @@ import pytest
 
 from imagestoreproxy.client.catalogue import find_image
 from imagestoreproxy.client.command import Command
+from imagestoreproxy.client.display import Bar, Lines
 from imagestoreproxy.client.login import Login
 from imagestoreproxy.client.parsing import parser
 from imagestoreproxy.client.requests import (
@@ -23,7 +24,7 @@ from imagestoreproxy.client.requests import (
     ClientError,
     Connection,
 )
-from imagestoreproxy.client.watch import AWAY_S, Bar, Lines, follow
+from imagestoreproxy.client.watch import AWAY_S, follow
 from imagestoreproxy.model.errors import FetchError
 from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.model.images import Provider
