@@ -13,6 +13,7 @@ from imagestoreproxy.model.follows import Followed
 from imagestoreproxy.model.images import ImageInfo, Listing
 from imagestoreproxy.model.installs import ImageState, Reconciliation
 from imagestoreproxy.model.logbook import Entry, Level
+from imagestoreproxy.model.previews import Preview
 from imagestoreproxy.model.upstreams import SourceStatus
 
 
@@ -57,7 +58,16 @@ class Store(Protocol):
         """Give the versions of an image that can be installed by name, newest first."""
 
     def install(self, image_uri: str) -> Awaitable[ImageState]:
-        """Start an install, or join the one that is going on."""
+        """Start an install, or join the one that is going on; one that is paused goes on."""
+
+    def retry(self, image_uri: str) -> Awaitable[ImageState]:
+        """Install an image whose last try has failed; goes on from what that has kept."""
+
+    def pause(self, image_uri: str) -> Awaitable[ImageState]:
+        """Stop an install where it is, and keep what it did."""
+
+    def resume(self, image_uri: str) -> Awaitable[ImageState]:
+        """Let a paused install go on."""
 
     def cancel(self, image_uri: str) -> Awaitable[ImageState]:
         """Stop an install and take back what it did."""
@@ -107,6 +117,18 @@ class Following(Protocol):
 
     def unfollow(self, image_uri: str) -> Awaitable[None]:
         """Follow an image no longer; it stays as it is."""
+
+
+class Planning(Protocol):
+    """What an install would do."""
+
+    def plan(self, image_uri: str) -> Awaitable[Preview]:
+        """Tell what an install of an image would do now; nothing is changed.
+
+        Raises:
+            CallerError: it cannot be installed (404, 409), or too many ask (503).
+            InstallError: what is signed could not be had, or is refused.
+        """
 
 
 class Supply(Protocol):
@@ -172,3 +194,4 @@ class Shop:
     following: Following | None = None
     lending: Lending | None = None
     logbook: Logbook | None = None
+    planning: Planning | None = None

@@ -65,6 +65,7 @@ def follow(
     """Wait until no work on the image goes on, and give its last state.
 
     What hinders removing is told, each time it is something else: that is tried again without end.
+    What is paused meanwhile is waited for too.
 
     Raises:
         ClientError: the proxy refuses, or stays away.
@@ -72,7 +73,7 @@ def follow(
     patience = Patience(monotonic)
     told: object = None
     try:
-        while goes_on(state):
+        while is_working(state):
             hindrance = state.get("error-message") if state.get("stage") == REMOVING else None
             if hindrance and hindrance != told:
                 display.tell(str(hindrance))
@@ -112,7 +113,7 @@ def follow_all(
     going = dict(states)
     try:
         while True:
-            for uri in [uri for uri in going if not goes_on(last[uri])]:
+            for uri in [uri for uri in going if not is_working(last[uri])]:
                 del going[uri]
                 ended(uri, last[uri])
             if not going:

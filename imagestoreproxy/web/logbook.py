@@ -11,7 +11,7 @@ from imagestoreproxy.model.errors import CallerError
 from imagestoreproxy.model.logbook import Level
 from imagestoreproxy.shop import Logbook
 from imagestoreproxy.web.answers import JsonResource, StoreRequest
-from imagestoreproxy.web.present import _iso
+from imagestoreproxy.web.plain import iso
 
 COUNT = 100
 MOST = 1000
@@ -38,7 +38,7 @@ class LogPage(JsonResource):
             "log": [
                 {
                     "number": entry.number,
-                    "at": _iso(entry.at_s),
+                    "at": iso(entry.at_s),
                     "level": entry.level.value,
                     "text": entry.text,
                     "namespace": entry.namespace,

@@ -34,7 +34,7 @@ from imagestoreproxy.model.installs import (
 from imagestoreproxy.model.signing import Pair, signed_pairs
 from imagestoreproxy.model.upstreams import SourceStatus
 from imagestoreproxy.outside.logbook import Ring
-from imagestoreproxy.shop import Lending, Shelf, Shop
+from imagestoreproxy.shop import Lending, Planning, Shelf, Shop
 from imagestoreproxy.web.site import Limits, StoreChannel, StoreSite, make_site
 
 NOW_S = 1_795_000_000.0
@@ -158,6 +158,21 @@ class MemoryStore:
             image_uri,
             ImageState(image_uri, Status.DOWNLOADING, (Action.CANCEL,), progress),
         )
+
+    def retry(self, image_uri: str) -> Awaitable[ImageState]:
+        progress = Progress(Step.WAITING, 40, queue_position=2)
+        state = ImageState(image_uri, Status.DOWNLOADING, (Action.CANCEL, Action.PAUSE), progress)
+        return self._act("retry", image_uri, state)
+
+    def pause(self, image_uri: str) -> Awaitable[ImageState]:
+        progress = Progress(Step.PAUSED, 40, 40, 100)
+        state = ImageState(image_uri, Status.DOWNLOADING, (Action.CANCEL, Action.RESUME), progress)
+        return self._act("pause", image_uri, state)
+
+    def resume(self, image_uri: str) -> Awaitable[ImageState]:
+        progress = Progress(Step.WAITING, 40, queue_position=1)
+        state = ImageState(image_uri, Status.DOWNLOADING, (Action.CANCEL, Action.PAUSE), progress)
+        return self._act("resume", image_uri, state)
 
     def cancel(self, image_uri: str) -> Awaitable[ImageState]:
         return self._act(
@@ -348,6 +363,7 @@ class MemorySite:
         findings: Sequence[Finding] = (),
         clock: FixedClock | None = None,
         lending: Lending | None = None,
+        planning: Planning | None = None,
         share_cache: bool = False,
     ) -> None:
         self.store = store or MemoryStore()
@@ -366,6 +382,7 @@ class MemorySite:
                 following=self.following,
                 lending=lending,
                 logbook=self.logbook,
+                planning=planning,
             ),
             self.clock,
             reactor=cast(IReactorTime, self.reactor),

@@ -13,7 +13,7 @@ from imagestoreproxy.client.command import Command, actions, print_json, status_
 from imagestoreproxy.client.commands.listing import print_run
 from imagestoreproxy.client.display import Board, SilentBoard, board_for
 from imagestoreproxy.client.failure import FAILED, MISUSED, ClientError
-from imagestoreproxy.client.watch import PAUSED, follow_all, is_working
+from imagestoreproxy.client.watch import follow_all, is_working
 
 Json = Mapping[str, Any]
 
@@ -67,11 +67,10 @@ def _begun(command: Command, found: Found, what: str) -> Work:
 
 def _accepted(command: Command, found: Found, what: str) -> Json:
     state = found.state
-    is_paused = is_working(state) and state.get("stage") == PAUSED
-    if what in actions(state):
-        return command.act(found, what)
-    if what == "install" and is_paused:
-        raise command.impossible(found, "is paused.", "resume", "cancel")
+    # What is paused offers no "install": it goes on.
+    tried = ("install", "resume") if what == "install" else (what,)
+    if action := next((one for one in tried if one in actions(state)), ""):
+        return command.act(found, action)
     if what == "resume" and not is_working(state):
         raise command.impossible(found, "is not paused.", "status")
     if is_working(state) or (what == "install" and state.get("status") == "installed"):
@@ -131,9 +130,6 @@ def _judge(command: Command, work: Work) -> None:
         again = "retry" if "retry" in actions(state) else "install"
         work.problem = f"The install of {uri} failed: {message}"
         work.hints = [command.again("history", name), command.again(again, name)]
-    elif is_working(state) and state.get("stage") == PAUSED:
-        work.problem = f"The install of {uri} was paused."
-        work.hints = [command.again("resume", name), command.again("cancel", name)]
     elif state.get("status") != "installed" and not is_working(state):
         work.problem = f"The install of {uri} was cancelled."
         work.hints = [command.again("install", name)]
