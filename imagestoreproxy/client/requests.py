@@ -17,6 +17,8 @@ from imagestoreproxy.model.signing import Pair, signed_pairs
 
 ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
 ATTEMPTS = 3
+# In the words of web/answers.py, which takes its time to be imported.
+NOWHERE = "There is nothing at this address."
 CLOCKS_DIFFER_S = 3
 
 __all__ = ["FAILED", "MISUSED", "TIMEOUT_S", "UNREACHABLE", "ClientError", "Connection"]
@@ -151,6 +153,8 @@ class Connection:
             )
         if status >= 400 and status not in also:
             message = str(content.get("error-message") or f"The proxy answered status {status}.")
+            if message == NOWHERE:
+                message = f"The proxy at {self.url} has no page {path}: it is older than this."
             if status in {401, 403}:
                 raise ClientError("\n".join([message, *self._used()]), UNREACHABLE)
             raise ClientError(message, FAILED)

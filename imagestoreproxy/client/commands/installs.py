@@ -163,6 +163,8 @@ def _tell_all(command: Command, works: Sequence[Work]) -> None:
         raise ClientError(message, FAILED, hints=hints, content=content)
     if command.options.json:
         print_json(content)
+    elif any("emi" in work.state for work in works):
+        print(f"To run one of them: {command.again('show', works[0].found.called)}")
 
 
 def _described(command: Command, work: Work) -> dict[str, Any]:
