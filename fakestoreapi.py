@@ -111,6 +111,8 @@ class Image:
     serial: int
     virtualization: str
     kinds: tuple[str, ...]
+    login_user: str
+    ports: tuple[int, ...]
 
 
 TRIO = ("kernel", "ramdisk", "image")
@@ -123,13 +125,17 @@ CATALOGUE = {
     image.id: image
     for image in (
         Image("7c41", "Example Server", "A small server with its own kernel and ramdisk.",
-              "Servers", ("server", "paravirtual"), "2.1", 7, "paravirtual", TRIO),
+              "Servers", ("server", "paravirtual"), "2.1", 7, "paravirtual", TRIO,
+              "admin", (22,)),
         Image("9a02", "Example Server, bootable disk", "One disk that boots by itself.",
-              "Servers", ("server", "hvm"), "2.1", 3, "hvm", ("image",)),
+              "Servers", ("server", "hvm"), "2.1", 3, "hvm", ("image",),
+              "admin", (22,)),
         Image("b5d8", "Example Web Server", "Serves pages from its first boot on.",
-              "Appliances", ("web", "appliance"), "1.4.2", 12, "paravirtual", TRIO),
+              "Appliances", ("web", "appliance"), "1.4.2", 12, "paravirtual", TRIO,
+              "admin", (22, 80)),
         Image("e310", "Example Database", "A database, empty and ready.",
-              "Appliances", ("database", "appliance"), "1.9", 4, "paravirtual", TRIO),
+              "Appliances", ("database", "appliance"), "1.9", 4, "paravirtual", TRIO,
+              "admin", (22, 5432)),
     )
 }
 # fmt: on
@@ -337,6 +343,8 @@ class Store:
             "size-in-mb": max(1, round(size_bytes / 1e6)),
             "icon-uri": f"{base}/icons/{image.id}.svg",
             "tags": list(image.tags),
+            "login-user": image.login_user,
+            "ports": list(image.ports),
             "provider": {"title": "The fake store", "uri": base.removesuffix("/api") + "/"},
         }
 

@@ -14,7 +14,8 @@ from twisted.web.server import NOT_DONE_YET
 
 from imagestoreproxy.model.errors import CallerError
 from imagestoreproxy.model.installs import Action, ImageState
-from imagestoreproxy.shop import Checks, Following, Shelf, Shop, Store
+from imagestoreproxy.shop import Checks, Shelf, Shop, Store
+from imagestoreproxy.web.about import about_json
 from imagestoreproxy.web.answers import (
     Answer,
     JsonResource,
@@ -129,12 +130,10 @@ class Events(StorePage):
 class Image(StorePage):
     """``GET /api/images/ID``, and below it the actions."""
 
-    def __init__(
-        self, store: Store, external_url: str, name: bytes, following: Following | None
-    ) -> None:
-        super().__init__(store, external_url)
+    def __init__(self, shop: Shop, external_url: str, name: bytes) -> None:
+        super().__init__(shop.store, external_url)
+        self._shop = shop
         self._name = name
-        self._following = following
 
     def getChild(self, path: bytes, request: IRequest) -> JsonResource:
         """Give the action of this name."""
@@ -143,7 +142,7 @@ class Image(StorePage):
         try:
             action = Action(path.decode("ascii", "replace"))
         except ValueError:
-            return follow_page(self._following, self._name, path)
+            return follow_page(self._shop.following, self._name, path)
         return ImageAction(self.store, self.external_url, self._name, action)
 
     async def answer(self, request: StoreRequest) -> Json:
@@ -159,6 +158,7 @@ class Image(StorePage):
         if not content:
             raise CallerError(f"No store offers an image {uri}, and none is installed.", 404)
         content["versions"] = versions_json(self.store.versions(uri))
+        content.update(about_json(self._shop, uri, shelf.listing.images))
         if not self.base(request):
             content["error-message"] = NO_BASE
         return content
@@ -191,14 +191,13 @@ class Images(Nowhere):
 
     isLeaf = False
 
-    def __init__(self, store: Store, external_url: str, following: Following | None) -> None:
+    def __init__(self, shop: Shop, external_url: str) -> None:
         super().__init__()
-        self._store = store
+        self._shop = shop
         self._external_url = external_url
-        self._following = following
 
     def getChild(self, path: bytes, request: IRequest) -> JsonResource:
-        return Image(self._store, self._external_url, path, self._following)
+        return Image(self._shop, self._external_url, path)
 
 
 class Reconcile(StorePage):
@@ -260,7 +259,7 @@ def make_tree(
         search=Search(store, external_url),
         states=States(store, external_url, ready),
         events=Events(store, external_url, streams),
-        images=Images(store, external_url, shop.following),
+        images=Images(shop, external_url),
         reconcile=Reconcile(store, external_url),
         **({"cache": cache} if cache else {}),
     )

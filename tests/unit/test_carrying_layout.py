@@ -42,6 +42,8 @@ infos = st.builds(
     architecture=plain,
     releases=st.lists(plain, max_size=4).map(tuple),
     support_ends=plain,
+    login_user=st.sampled_from(["", "ubuntu"]),
+    ports=st.lists(st.integers(1, 65535), max_size=20, unique=True).map(tuple),
 )
 images = st.builds(
     CarriedImage,
