@@ -111,8 +111,8 @@ class Image:
     serial: int
     virtualization: str
     kinds: tuple[str, ...]
-    login_user: str
-    ports: tuple[int, ...]
+    login_user: str = "admin"
+    ports: tuple[int, ...] = (22,)
 
 
 TRIO = ("kernel", "ramdisk", "image")
@@ -125,17 +125,15 @@ CATALOGUE = {
     image.id: image
     for image in (
         Image("7c41", "Example Server", "A small server with its own kernel and ramdisk.",
-              "Servers", ("server", "paravirtual"), "2.1", 7, "paravirtual", TRIO,
-              "admin", (22,)),
+              "Servers", ("server", "paravirtual"), "2.1", 7, "paravirtual", TRIO),
         Image("9a02", "Example Server, bootable disk", "One disk that boots by itself.",
-              "Servers", ("server", "hvm"), "2.1", 3, "hvm", ("image",),
-              "admin", (22,)),
+              "Servers", ("server", "hvm"), "2.1", 3, "hvm", ("image",)),
         Image("b5d8", "Example Web Server", "Serves pages from its first boot on.",
               "Appliances", ("web", "appliance"), "1.4.2", 12, "paravirtual", TRIO,
-              "admin", (22, 80)),
+              ports=(22, 80)),
         Image("e310", "Example Database", "A database, empty and ready.",
               "Appliances", ("database", "appliance"), "1.9", 4, "paravirtual", TRIO,
-              "admin", (22, 5432)),
+              ports=(22, 5432)),
     )
 }
 # fmt: on

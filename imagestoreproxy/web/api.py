@@ -26,6 +26,8 @@ from imagestoreproxy.web.answers import (
 from imagestoreproxy.web.auth import host_of
 from imagestoreproxy.web.carrying import CARRYING, SharedCache
 from imagestoreproxy.web.following import FollowsPage, follow_page
+from imagestoreproxy.web.logbook import LogPage
+from imagestoreproxy.web.planning import PlanPage
 from imagestoreproxy.web.present import (
     NO_BASE,
     base_url,
@@ -132,13 +134,15 @@ class Image(StorePage):
 
     def __init__(self, shop: Shop, external_url: str, name: bytes) -> None:
         super().__init__(shop.store, external_url)
-        self._shop = shop
         self._name = name
+        self._shop = shop
 
     def getChild(self, path: bytes, request: IRequest) -> JsonResource:
         """Give the action of this name."""
         if path in CARRYING:
             return CARRYING[path](self.store, self._name)
+        if path == b"plan" and self._shop.planning is not None:
+            return PlanPage(self._shop.planning, self._name)
         try:
             action = Action(path.decode("ascii", "replace"))
         except ValueError:
@@ -270,5 +274,7 @@ def make_tree(
         api.putChild(b"bandwidth", cast(IResource, BandwidthPage(shop.supply)))
     if shop.following is not None:
         api.putChild(b"follows", cast(IResource, FollowsPage(shop.following)))
+    if shop.logbook is not None:
+        api.putChild(b"log", cast(IResource, LogPage(shop.logbook)))
     shared = {"cache": shared_cache} if shared_cache else {}
     return Folder(api=api, healthz=Health(), readyz=Ready(shop.checks), **shared)

@@ -35,7 +35,8 @@ from imagestoreproxy.model.installs import (
 from imagestoreproxy.model.running import Place
 from imagestoreproxy.model.signing import Pair, signed_pairs
 from imagestoreproxy.model.upstreams import SourceStatus
-from imagestoreproxy.shop import Lending, Shelf, Shop
+from imagestoreproxy.outside.logbook import Ring
+from imagestoreproxy.shop import Lending, Planning, Shelf, Shop
 from imagestoreproxy.web.site import Limits, StoreChannel, StoreSite, make_site
 
 NOW_S = 1_795_000_000.0
@@ -360,11 +361,13 @@ class MemorySite:
         findings: Sequence[Finding] = (),
         clock: FixedClock | None = None,
         lending: Lending | None = None,
+        planning: Planning | None = None,
         share_cache: bool = False,
     ) -> None:
         self.store = store or MemoryStore()
         self.supply = MemorySupply()
         self.following = MemoryFollowing()
+        self.logbook = Ring()
         self.keys = MemoryKeys({CLIENT: SECRET})
         self.signers = MemorySigners()
         self.clock = clock or FixedClock()
@@ -379,6 +382,8 @@ class MemorySite:
                 lending=lending,
                 signers=self.signers,
                 place=Place(ec2_url="http://cloud.example:8773/services/Eucalyptus"),
+                logbook=self.logbook,
+                planning=planning,
             ),
             self.clock,
             reactor=cast(IReactorTime, self.reactor),
