@@ -43,7 +43,7 @@ infos = st.builds(
     releases=st.lists(plain, max_size=4).map(tuple),
     support_ends=plain,
     login_user=st.sampled_from(["", "ubuntu"]),
-    ports=st.lists(st.integers(1, 65535), max_size=20, unique=True).map(tuple),
+    ports=st.sampled_from([(), (22,), tuple(range(1, 21))]),
 )
 images = st.builds(
     CarriedImage,
