@@ -151,7 +151,7 @@ class Proxy(Service):
             SettingsError, OwnStateError: it cannot run like this.
         """
         await self._follow(self._settings)
-        await self._inside.actions.resume()
+        await self._inside.actions.take_up()
         _settle()
         self._catalogue.start()
         # So that the first page has something to show, and a wrong HTTP proxy is in the log.
