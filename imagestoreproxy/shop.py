@@ -11,10 +11,11 @@ from imagestoreproxy.model.carrying import Fetch
 from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.model.follows import Followed
 from imagestoreproxy.model.images import ImageInfo, Listing
-from imagestoreproxy.model.installs import ImageState, Reconciliation
+from imagestoreproxy.model.installs import ImageState, Installation, Reconciliation
 from imagestoreproxy.model.logbook import Entry, Level
 from imagestoreproxy.model.previews import Preview
 from imagestoreproxy.model.refusals import Reason
+from imagestoreproxy.model.running import Place
 from imagestoreproxy.model.upstreams import SourceStatus
 
 
@@ -57,6 +58,9 @@ class Store(Protocol):
 
     def versions(self, image_uri: str) -> Sequence[ImageInfo]:
         """Give the versions of an image that can be installed by name, newest first."""
+
+    def installation(self, image_uri: str) -> Installation | None:
+        """Give what the cloud has of an image; None if that is nothing, or is being removed."""
 
     def install(self, image_uri: str) -> Awaitable[ImageState]:
         """Start an install, or join the one that is going on; one that is paused goes on."""
@@ -157,6 +161,13 @@ class Keys(Protocol):
         """Give the secret key that goes with a query id, or None."""
 
 
+class Signers(Protocol):
+    """Whose keys are believed."""
+
+    def name_of(self, fingerprint: str) -> str:
+        """Give the name in a key, or empty. In memory: never waits."""
+
+
 class Checks(Protocol):
     """Whether all is there that an install needs."""
 
@@ -202,6 +213,7 @@ class Shop:
     Args:
         checks: what ``/readyz`` tells; without any it is always ready.
         lending: the cache of verified files.
+        place: where installed images are run.
     """
 
     store: Store
@@ -210,6 +222,8 @@ class Shop:
     supply: Supply | None = None
     following: Following | None = None
     lending: Lending | None = None
+    signers: Signers | None = None
+    place: Place | None = None
     logbook: Logbook | None = None
     metrics: Metrics | None = None
     planning: Planning | None = None

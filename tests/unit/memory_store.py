@@ -26,11 +26,13 @@ from imagestoreproxy.model.images import ImageInfo, Listing, Provider, Section
 from imagestoreproxy.model.installs import (
     Action,
     ImageState,
+    Installation,
     Progress,
     Reconciliation,
     Status,
     Step,
 )
+from imagestoreproxy.model.running import Place
 from imagestoreproxy.model.signing import Pair, signed_pairs
 from imagestoreproxy.model.upstreams import SourceStatus
 from imagestoreproxy.outside.logbook import Ring
@@ -80,6 +82,7 @@ class MemoryStore:
         self.found = Reconciliation(checked=len(self.images))
         self.fetched = Fetch(error="No net.")
         self.older: dict[str, Sequence[ImageInfo]] = {}
+        self.installations: dict[str, Installation] = {}
         self._settled: dict[str, ImageState] = {}
         self._revision = 0
 
@@ -144,6 +147,9 @@ class MemoryStore:
 
     def versions(self, image_uri: str) -> Sequence[ImageInfo]:
         return self.older.get(image_uri, ())
+
+    def installation(self, image_uri: str) -> Installation | None:
+        return self.installations.get(image_uri)
 
     async def _act(self, name: str, image_uri: str, state: ImageState) -> ImageState:
         self.acted.append((name, image_uri))
@@ -249,6 +255,13 @@ class MemoryChecks(list[Finding]):
 
     async def findings(self) -> Sequence[Finding]:
         return self
+
+
+class MemorySigners(dict[str, str]):
+    """Names of keys, by fingerprint."""
+
+    def name_of(self, fingerprint: str) -> str:
+        return self.get(fingerprint, "")
 
 
 class MemoryKeys(dict[str, str]):
@@ -375,6 +388,7 @@ class MemorySite:
         self.logbook = Ring()
         self.metrics = Metrics(InlineBackground(MemoryJournal()))
         self.keys = MemoryKeys({CLIENT: SECRET})
+        self.signers = MemorySigners()
         self.clock = clock or FixedClock()
         self.reactor = ReactorClock()
         self.site = make_site(
@@ -385,6 +399,8 @@ class MemorySite:
                 supply=self.supply,
                 following=self.following,
                 lending=lending,
+                signers=self.signers,
+                place=Place(ec2_url="http://cloud.example:8773/services/Eucalyptus"),
                 logbook=self.logbook,
                 metrics=self.metrics,
                 planning=planning,
