@@ -146,6 +146,7 @@ class Proxy(Service):
                 cloud=lambda: cloud,
             )
         )
+        self._preflight.not_now = "The proxy is being started."
         self._ports: list[Any] = []
         self._reconciling: Task | None = None
         self._following: Task | None = None
@@ -170,6 +171,7 @@ class Proxy(Service):
         self._inside.start_keeping()
         self._carriage.start(self._catalogue.replace)
         self._watching.start()
+        self._preflight.not_now = ""
         self._is_started = True
         if self._is_changed:
             self.reload()
@@ -276,6 +278,7 @@ class Proxy(Service):
 
     async def stop(self) -> None:
         """Close the doors, stop the installs where they are, and let go of the data directory."""
+        self._preflight.not_now = "The proxy is being stopped."
         for port in self._ports:
             await maybeDeferred(port.stopListening)
         for task in (self._reconciling, self._following, self._reloading):

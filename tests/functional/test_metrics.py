@@ -10,6 +10,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from imagestoreproxy import __version__
+from imagestoreproxy.outside.metrics import READ
 from tests.functional.rig import Rig, ec2_rig, fake_rig, wait_for
 
 TRIO = "Example Server"
@@ -80,6 +81,9 @@ def test_an_install_moves_the_numbers_by_exactly_what_happened(
         assert requests["/api/images/*/install", "200", "POST"] == 1
         # A scrape is counted when it has been answered: the second one sees the first.
         assert requests["/metrics", "200", "GET"] == 1
+
+        # Each that is promised has a value in a real daemon.
+        assert {name for name, _ in after} >= READ.keys()
 
         rig.daemon.act(uri, "uninstall")
         rig.daemon.wait(uri, "uninstalled")

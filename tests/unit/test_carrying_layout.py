@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imagestoreproxy.model.carrying import (
@@ -55,6 +55,8 @@ images = st.builds(
 )
 
 
+# How long it takes to think up images depends on what else the machine does.
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(images, max_size=4, unique_by=lambda one: one.uri))
 def test_what_is_written_is_read_again(several: list[CarriedImage]) -> None:
     assert list(read_index(index_text(several))) == several

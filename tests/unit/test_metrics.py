@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.task import Clock as ReactorClock
 
+from imagestoreproxy.install.inventory import Inventory
 from imagestoreproxy.model.errors import SignatureError
 from imagestoreproxy.model.installs import Step
 from imagestoreproxy.model.refusals import Reason
@@ -17,6 +18,7 @@ from imagestoreproxy.outside.background import Reactor
 from imagestoreproxy.outside.lateness import LOOK_S, Lateness
 from imagestoreproxy.outside.metrics import READ, Metrics
 from imagestoreproxy.ports.metering import Outcome
+from imagestoreproxy.watching import images
 from imagestoreproxy.web.claims import MAX_FUTURE_S
 from imagestoreproxy.web.site import Limits
 from tests.unit.memory import InlineBackground, MemoryJournal, result
@@ -63,6 +65,7 @@ def everything() -> str:
     site.metrics.uploaded(1)
     site.get("/api/dashboard")
     site.metrics.watch(lambda: {name: {labels: 1.0} for name, (_, labels) in READ.items()})
+    site.metrics.watch(lambda: {"image_store_images": images(Inventory())})
     return result(site.metrics.text()).decode()
 
 
