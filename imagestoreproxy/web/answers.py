@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any, Protocol, cast
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import datetimeToString
+from twisted.web.http import NOT_MODIFIED, datetimeToString
 from twisted.web.iweb import IRequest
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from imagestoreproxy.model.errors import CallerError, Cancelled, InstallError, StoreProxyError
+from imagestoreproxy.model.sessions import Session
 from imagestoreproxy.model.signing import Pair
 from imagestoreproxy.ports import Clock
 
@@ -30,18 +31,20 @@ _encoded = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status and a JSON object.
+    """A status and a JSON object, or whatever ``headers`` say that it is.
 
     Args:
         body: ASCII only: the Store tab decodes it in pieces of 1024 bytes.
         acted: something was done for it, so that asking again must not do it again.
         allow: for 405: the methods that are possible.
+        headers: beside or instead of the usual ones; by their names in lower case.
     """
 
     status: int
     body: bytes
     acted: bool = False
     allow: str = ""
+    headers: Mapping[bytes, bytes] = field(default_factory=dict)
 
 
 def encode(content: Mapping[str, Any]) -> bytes:
@@ -52,6 +55,10 @@ def encode(content: Mapping[str, Any]) -> bytes:
 def refusal(status: int, message: str, *, acted: bool = False, allow: str = "") -> Answer:
     """Make the answer that says in plain words why there is no other."""
     return Answer(status, encode({"error-message": message}), acted, allow)
+
+
+def _always() -> bool:
+    return True
 
 
 class Home(Protocol):
@@ -68,7 +75,10 @@ class StoreRequest(Request):
         raw_path, raw_query, body: as they came.
         pairs: the decoded parameters, once the signature was found right; else empty.
         on_answer: called with the answer before it is sent, also when the client has gone.
-        signed: its signature was found right.
+        signed: its signature was found right, or it is of a session.
+        client_id: who has signed it, or has logged in; else empty.
+        session: of the browser that sent it, unless it was signed.
+        may_go_on: tells whether a stream that was begun for it may go on.
         expires_s: until when it is signed; Unix seconds.
         is_sending: a file is being sent, and is all of the answer.
     """
@@ -80,12 +90,15 @@ class StoreRequest(Request):
     pairs: list[Pair] = []  # noqa: RUF012 - replaced as a whole, never changed
     on_answer: Callable[[Answer], None] | None = None
     signed = False
+    client_id = ""
+    session: Session | None = None
+    may_go_on: Callable[[], bool] = staticmethod(_always)
     expires_s = 0
     gone = False
     is_sending = False
 
     def was_signed(self) -> None:
-        """Note that the signature is right, and keep the connection until this is answered."""
+        """Note that it may be answered, and keep the connection until it is."""
         self.signed = True
         cast(Any, self.channel).is_busy()
 
@@ -130,7 +143,8 @@ class StoreRequest(Request):
         self.setResponseCode(answer.status)
         headers = self.responseHeaders
         headers.setRawHeaders(b"content-type", [b"application/json"])
-        headers.setRawHeaders(b"content-length", [b"%d" % len(answer.body)])
+        if answer.status != NOT_MODIFIED:
+            headers.setRawHeaders(b"content-length", [b"%d" % len(answer.body)])
         headers.setRawHeaders(b"cache-control", [b"no-store"])
         headers.setRawHeaders(b"x-content-type-options", [b"nosniff"])
         if not self.signed:
@@ -139,6 +153,8 @@ class StoreRequest(Request):
             cast(Any, self.channel).persistent = False
         if answer.allow:
             headers.setRawHeaders(b"allow", [answer.allow.encode("ascii")])
+        for name, value in answer.headers.items():
+            headers.setRawHeaders(name, [value])
         self.write(answer.body)
         self.finish()
 

@@ -23,8 +23,11 @@ from imagestoreproxy.web.answers import (
     refusal,
 )
 from imagestoreproxy.web.auth import host_of
+from imagestoreproxy.web.browser import Browsers
 from imagestoreproxy.web.carrying import CARRYING, SharedCache
 from imagestoreproxy.web.following import FollowsPage, follow_page
+from imagestoreproxy.web.login import SessionPage
+from imagestoreproxy.web.pagefiles import INDEX, PageFolder, read_page
 from imagestoreproxy.web.present import (
     NO_BASE,
     base_url,
@@ -252,8 +255,9 @@ def make_tree(
     *,
     cache: SharedCache | None = None,
     shared_cache: SharedCache | None = None,
+    browsers: Browsers | None = None,
 ) -> Folder:
-    """Build the pages; ``web/auth.py`` puts its guard round all but ``shared_cache``."""
+    """Build the pages; ``web/auth.py`` puts its guard round all of them."""
     store = shop.store
     api = Folder(
         dashboard=Dashboard(store, external_url),
@@ -271,5 +275,12 @@ def make_tree(
         api.putChild(b"bandwidth", cast(IResource, BandwidthPage(shop.supply)))
     if shop.following is not None:
         api.putChild(b"follows", cast(IResource, FollowsPage(shop.following)))
+    if browsers is not None:
+        api.putChild(b"session", cast(IResource, SessionPage(browsers)))
+    files = read_page()
     shared = {"cache": shared_cache} if shared_cache else {}
-    return Folder(api=api, healthz=Health(), readyz=Ready(shop.checks), **shared)
+    root = Folder(
+        api=api, healthz=Health(), readyz=Ready(shop.checks), page=PageFolder(files), **shared
+    )
+    root.putChild(b"", cast(IResource, files[INDEX]))
+    return root

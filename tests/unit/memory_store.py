@@ -34,7 +34,9 @@ from imagestoreproxy.model.installs import (
 from imagestoreproxy.model.signing import Pair, signed_pairs
 from imagestoreproxy.model.upstreams import SourceStatus
 from imagestoreproxy.shop import Lending, Shelf, Shop
+from imagestoreproxy.web.sessions import Sessions
 from imagestoreproxy.web.site import Limits, StoreChannel, StoreSite, make_site
+from tests.unit.memory import MemoryRecords, result
 
 NOW_S = 1_795_000_000.0
 SECRET = "Wbh3dvZwRiqYiX6VtOeBycxGjJhShWORy6r0ng"
@@ -348,6 +350,8 @@ class MemorySite:
         clock: FixedClock | None = None,
         lending: Lending | None = None,
         share_cache: bool = False,
+        records: MemoryRecords | None = None,
+        session_limits: dict[str, int] | None = None,
     ) -> None:
         self.store = store or MemoryStore()
         self.supply = MemorySupply()
@@ -355,6 +359,9 @@ class MemorySite:
         self.keys = MemoryKeys({CLIENT: SECRET})
         self.clock = clock or FixedClock()
         self.reactor = ReactorClock()
+        self.records = records or MemoryRecords()
+        self.sessions = Sessions(self.records, self.keys, self.clock, **(session_limits or {}))
+        result(self.sessions.load())
         self.site = make_site(
             Shop(
                 store=self.store,
@@ -369,6 +376,7 @@ class MemorySite:
             external_url=external_url,
             limits=limits,
             share_cache=share_cache,
+            sessions=self.sessions,
         )
         self._nonce = 0
 
