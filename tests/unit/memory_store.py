@@ -33,7 +33,8 @@ from imagestoreproxy.model.installs import (
 )
 from imagestoreproxy.model.signing import Pair, signed_pairs
 from imagestoreproxy.model.upstreams import SourceStatus
-from imagestoreproxy.shop import Lending, Shelf, Shop
+from imagestoreproxy.outside.logbook import Ring
+from imagestoreproxy.shop import Lending, Planning, Shelf, Shop
 from imagestoreproxy.web.sessions import Sessions
 from imagestoreproxy.web.site import Limits, StoreChannel, StoreSite, make_site
 from tests.unit.memory import MemoryRecords, result
@@ -349,6 +350,7 @@ class MemorySite:
         findings: Sequence[Finding] = (),
         clock: FixedClock | None = None,
         lending: Lending | None = None,
+        planning: Planning | None = None,
         share_cache: bool = False,
         records: MemoryRecords | None = None,
         session_limits: dict[str, int] | None = None,
@@ -356,6 +358,7 @@ class MemorySite:
         self.store = store or MemoryStore()
         self.supply = MemorySupply()
         self.following = MemoryFollowing()
+        self.logbook = Ring()
         self.keys = MemoryKeys({CLIENT: SECRET})
         self.clock = clock or FixedClock()
         self.reactor = ReactorClock()
@@ -370,6 +373,8 @@ class MemorySite:
                 supply=self.supply,
                 following=self.following,
                 lending=lending,
+                logbook=self.logbook,
+                planning=planning,
             ),
             self.clock,
             reactor=cast(IReactorTime, self.reactor),

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from imagestoreproxy.client.catalogue import find_image
-from imagestoreproxy.client.cli import parser
-from imagestoreproxy.client.commands import Command
+from imagestoreproxy.client.command import Command
 from imagestoreproxy.client.login import Login
+from imagestoreproxy.client.parsing import parser
 from imagestoreproxy.client.requests import (
     ATTEMPTS,
     FAILED,
@@ -89,7 +89,7 @@ def run(site: MemorySite) -> Callable[..., None]:
     def run(*arguments: str, secret: str = SECRET, sleep: Callable[[float], None] = never) -> None:
         options = parser().parse_args(arguments)
         connection = MemoryConnection(site, secret)
-        options.command(Command(options, connection, LOGIN, sleep=sleep))
+        options.entry.load()(Command(options, connection, LOGIN, sleep=sleep))
 
     return run
 
@@ -338,11 +338,11 @@ def test_h8_a_check_shows_each_finding_and_fails_if_one_is_a_problem(capsys: Cap
     fine = Finding("disk", note="5 GiB are free")
     site = MemorySite(findings=[fine])
     options = parser().parse_args(["check"])
-    options.command(Command(options, MemoryConnection(site), LOGIN))
+    options.entry.load()(Command(options, MemoryConnection(site), LOGIN))
     assert capsys.readouterr().out == "ok       disk: 5 GiB are free\n"
     site = MemorySite(findings=[fine, Finding("cloud", "S3_URL is\x1b[2J missing.")])
     with pytest.raises(ClientError) as caught:
-        options.command(Command(options, MemoryConnection(site), LOGIN))
+        options.entry.load()(Command(options, MemoryConnection(site), LOGIN))
     assert (caught.value.message, caught.value.exit_status) == ("", FAILED)
     assert capsys.readouterr().out.splitlines()[1] == "PROBLEM  cloud: S3_URL is[2J missing."
 
@@ -358,7 +358,7 @@ def test_a_proxy_asked_by_an_ipv6_address_says_why_nothing_can_be_done(site: Mem
     ).encode()
     options = parser().parse_args(["install", "lucid"])
     with pytest.raises(ClientError, match="--external-url"):
-        options.command(Command(options, connection, LOGIN))
+        options.entry.load()(Command(options, connection, LOGIN))
 
 
 def test_h3_a_refusal_is_passed_on_in_the_words_of_the_proxy(run: Run) -> None:
