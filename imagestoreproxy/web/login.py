@@ -17,7 +17,7 @@ from imagestoreproxy.web import cookies
 from imagestoreproxy.web.answers import Answer, JsonResource, StoreRequest, encode, refusal
 from imagestoreproxy.web.auth import host_of
 from imagestoreproxy.web.browser import Browsers
-from imagestoreproxy.web.present import _iso
+from imagestoreproxy.web.plain import iso
 
 log = Logger()
 
@@ -104,7 +104,7 @@ class EndPage(JsonResource):
 def _session_json(browsers: Browsers, session: Session) -> Mapping[str, Any]:
     content = {
         "client-id": session.client_id,
-        "expires-at": _iso(session.expires_at_s),
+        "expires-at": iso(session.expires_at_s),
         "csrf-token": browsers.sessions.csrf_token(session),
     }
     return {"session": content}
