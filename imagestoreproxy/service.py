@@ -146,7 +146,7 @@ class Proxy(Service):
             SettingsError, OwnStateError: it cannot run like this.
         """
         await self._follow(self._settings)
-        await self._inside.actions.resume()
+        await self._inside.actions.take_up()
         await self._sessions.load()
         _settle()
         self._catalogue.start()

@@ -58,7 +58,16 @@ class Store(Protocol):
         """Give the versions of an image that can be installed by name, newest first."""
 
     def install(self, image_uri: str) -> Awaitable[ImageState]:
-        """Start an install, or join the one that is going on."""
+        """Start an install, or join the one that is going on; one that is paused goes on."""
+
+    def retry(self, image_uri: str) -> Awaitable[ImageState]:
+        """Install an image whose last try has failed; goes on from what that has kept."""
+
+    def pause(self, image_uri: str) -> Awaitable[ImageState]:
+        """Stop an install where it is, and keep what it did."""
+
+    def resume(self, image_uri: str) -> Awaitable[ImageState]:
+        """Let a paused install go on."""
 
     def cancel(self, image_uri: str) -> Awaitable[ImageState]:
         """Stop an install and take back what it did."""

@@ -180,6 +180,9 @@ class ImageAction(StorePage):
         self._name = name
         self._act: Act = {
             Action.INSTALL: store.install,
+            Action.RETRY: store.retry,
+            Action.PAUSE: store.pause,
+            Action.RESUME: store.resume,
             Action.CANCEL: store.cancel,
             Action.CLEAR_ERROR: store.clear_error,
             Action.UNINSTALL: store.uninstall,

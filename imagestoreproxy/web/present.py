@@ -295,6 +295,8 @@ def progress_json(progress: Progress | None) -> Mapping[str, Any]:
         "bytes-total": progress.bytes_total,
         "bytes-per-second": _whole(progress.bytes_per_second),
     }
+    if progress.queue_position:
+        content["queue-position"] = progress.queue_position
     if progress.eta_s is not None and math.isfinite(progress.eta_s):
         content["eta-seconds"] = _whole(progress.eta_s)
     return content

@@ -161,6 +161,21 @@ class MemoryStore:
             ImageState(image_uri, Status.DOWNLOADING, (Action.CANCEL,), progress),
         )
 
+    def retry(self, image_uri: str) -> Awaitable[ImageState]:
+        progress = Progress(Step.WAITING, 40, queue_position=2)
+        state = ImageState(image_uri, Status.DOWNLOADING, (Action.CANCEL, Action.PAUSE), progress)
+        return self._act("retry", image_uri, state)
+
+    def pause(self, image_uri: str) -> Awaitable[ImageState]:
+        progress = Progress(Step.PAUSED, 40, 40, 100)
+        state = ImageState(image_uri, Status.DOWNLOADING, (Action.CANCEL, Action.RESUME), progress)
+        return self._act("pause", image_uri, state)
+
+    def resume(self, image_uri: str) -> Awaitable[ImageState]:
+        progress = Progress(Step.WAITING, 40, queue_position=1)
+        state = ImageState(image_uri, Status.DOWNLOADING, (Action.CANCEL, Action.PAUSE), progress)
+        return self._act("resume", image_uri, state)
+
     def cancel(self, image_uri: str) -> Awaitable[ImageState]:
         return self._act(
             "cancel", image_uri, ImageState(image_uri, Status.UNINSTALLED, (Action.INSTALL,))
