@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import Any, Protocol, cast
 
@@ -23,6 +23,7 @@ from imagestoreproxy.model.errors import CallerError, Cancelled, InstallError, S
 from imagestoreproxy.model.sessions import Session
 from imagestoreproxy.model.signing import Pair
 from imagestoreproxy.ports import Clock
+from imagestoreproxy.web.packing import FROM_BYTES, names_gzip, packed
 
 log = Logger()
 
@@ -38,6 +39,7 @@ class Answer:
         acted: something was done for it, so that asking again must not do it again.
         allow: for 405: the methods that are possible.
         headers: beside or instead of the usual ones; by their names in lower case.
+        packed: the same body as gzip, for who takes that; or empty.
     """
 
     status: int
@@ -45,6 +47,7 @@ class Answer:
     acted: bool = False
     allow: str = ""
     headers: Mapping[bytes, bytes] = field(default_factory=dict)
+    packed: bytes = b""
 
 
 def encode(content: Mapping[str, Any]) -> bytes:
@@ -137,14 +140,19 @@ class StoreRequest(Request):
             return
         on_answer, self.on_answer = self.on_answer, None
         if on_answer is not None:
-            on_answer(answer)
+            # Who repeats the request may not take the packed one.
+            on_answer(replace(answer, packed=b""))
         if self.gone:
             return
         self.setResponseCode(answer.status)
         headers = self.responseHeaders
+        body = answer.packed or answer.body
         headers.setRawHeaders(b"content-type", [b"application/json"])
         if answer.status != NOT_MODIFIED:
-            headers.setRawHeaders(b"content-length", [b"%d" % len(answer.body)])
+            headers.setRawHeaders(b"content-length", [b"%d" % len(body)])
+        if answer.packed:
+            headers.setRawHeaders(b"content-encoding", [b"gzip"])
+            headers.setRawHeaders(b"vary", [b"accept-encoding"])
         headers.setRawHeaders(b"cache-control", [b"no-store"])
         headers.setRawHeaders(b"x-content-type-options", [b"nosniff"])
         if not self.signed:
@@ -155,8 +163,12 @@ class StoreRequest(Request):
             headers.setRawHeaders(b"allow", [answer.allow.encode("ascii")])
         for name, value in answer.headers.items():
             headers.setRawHeaders(name, [value])
-        self.write(answer.body)
+        self.write(body)
         self.finish()
+
+    def takes_gzip(self) -> bool:
+        """Tell whether the other side has said that it can read gzip."""
+        return names_gzip(self.requestHeaders.getRawHeaders(b"accept-encoding", []))
 
     def begin_stream(self, content_type: bytes, buffer_bytes: int) -> None:
         """Begin an answer without an end: what is written follows its head as it is.
@@ -248,7 +260,7 @@ class JsonResource(Resource):
             asked.respond(refusal(405, message, allow=self.method))
             return NOT_DONE_YET
         # The only place where a coroutine becomes a Deferred.
-        Deferred.fromCoroutine(self.whole(asked)).addErrback(self._refused, asked).addCallback(
+        Deferred.fromCoroutine(self._shortened(asked)).addErrback(self._refused, asked).addCallback(
             asked.respond
         ).addErrback(_not_sent)
         return NOT_DONE_YET
@@ -261,6 +273,12 @@ class JsonResource(Resource):
         """Give the answer as it is sent."""
         content = await self.answer(request)
         return Answer(self.status_of(content), encode(content), self.acts)
+
+    async def _shortened(self, request: StoreRequest) -> Answer:
+        answer = await self.whole(request)
+        if len(answer.body) < FROM_BYTES or not request.takes_gzip():
+            return answer
+        return replace(answer, packed=await packed(answer.body, request.site.clock))
 
     def _refused(self, reason: Failure, request: StoreRequest) -> Answer:
         error = reason.value

@@ -25,7 +25,6 @@ from imagestoreproxy.web.answers import (
     StoreRequest,
     refusal,
 )
-from imagestoreproxy.web.packing import takes_gzip
 
 INDEX = "index.html"
 # Nothing is secret behind these addresses, and nothing but the files of the page.
@@ -66,8 +65,8 @@ class PageFile(JsonResource):
         self._etag = f'W/"{hashlib.sha256(content).hexdigest()[:32]}"'.encode("ascii")
         self._headers = {**_HEADERS, b"content-type": _TYPES[suffix], b"etag": self._etag}
         self._content = content
-        packed = content if suffix in _PACKED_ALREADY else gzip.compress(content, mtime=0)
-        self._packed = packed if len(packed) < len(content) else b""
+        as_gzip = content if suffix in _PACKED_ALREADY else gzip.compress(content, mtime=0)
+        self._as_gzip = as_gzip if len(as_gzip) < len(content) else b""
 
     def render(self, request: IRequest) -> int:
         """Answer; a client that signs reads JSON alone, and finds nothing here."""
@@ -82,9 +81,8 @@ class PageFile(JsonResource):
             return refusal(405, "Only GET and HEAD are possible here.", allow="GET, HEAD")
         if self._is_known(request):
             return Answer(304, b"", headers=self._headers)
-        if self._packed and takes_gzip(request):
-            headers = {**self._headers, b"content-encoding": b"gzip"}
-            return Answer(200, self._packed, headers=headers)
+        if self._as_gzip and request.takes_gzip():
+            return Answer(200, self._content, headers=self._headers, packed=self._as_gzip)
         return Answer(200, self._content, headers=self._headers)
 
     def _is_known(self, request: StoreRequest) -> bool:

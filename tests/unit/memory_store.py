@@ -79,6 +79,7 @@ class MemoryStore:
         self.trouble: BaseException | None = None
         self.found = Reconciliation(checked=len(self.images))
         self.fetched = Fetch(error="No net.")
+        self.sections: tuple[Section, ...] = ()
         self.older: dict[str, Sequence[ImageInfo]] = {}
         self._settled: dict[str, ImageState] = {}
         self._revision = 0
@@ -97,6 +98,14 @@ class MemoryStore:
 
     def installed(self) -> Collection[str]:
         return [uri for uri, state in self.state_of.items() if state.status is Status.INSTALLED]
+
+    def installed_newest_first(self) -> Sequence[str]:
+        return sorted(self.installed(), key=lambda uri: -self.state_of[uri].updated_at_s)
+
+    async def offered(self, text: str | None) -> Shelf:
+        whole = await self.dashboard()
+        found = whole if text is None else await self.search(text)
+        return Shelf(Listing(found.listing.images, self.sections or whole.listing.sections), [])
 
     async def _ready(self) -> None:
         if self.gate is not None:
