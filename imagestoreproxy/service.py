@@ -22,7 +22,13 @@ from twisted.web.server import Site
 from imagestoreproxy.carriage import Carriage
 from imagestoreproxy.checks import Parts, make_preflight
 from imagestoreproxy.clouds.credentials import Credentials
-from imagestoreproxy.cloudside import AnyClient, OneClient, find_credentials, make_cloud
+from imagestoreproxy.cloudside import (
+    AnyClient,
+    OneClient,
+    find_credentials,
+    make_cloud,
+    place_of,
+)
 from imagestoreproxy.config.settings import Settings, reread
 from imagestoreproxy.install.inside import Inside, InstallLimits, Outside
 from imagestoreproxy.model.errors import OwnStateError, SettingsError, StoreProxyError
@@ -64,6 +70,7 @@ class Proxy(Service):
         for warning in cloud_keys.warnings() if cloud_keys else ():
             self._journal.info("{warning}", warning=warning)
         self._keys: Keys = OneClient(cloud_keys) if cloud_keys else AnyClient(settings.fake_secret)
+        self._place = place_of(settings, cloud_keys)
         self._disk = DataDirectory(settings.data_dir)
         self._disk.lock()
         self._threads = Threads(reactor)
@@ -83,7 +90,7 @@ class Proxy(Service):
         )
         homes = settings.data_dir / "gnupg"
         shutil.rmtree(homes, ignore_errors=True)
-        accesses = Accesses(self._fetcher, self._threads, homes)
+        self._accesses = accesses = Accesses(self._fetcher, self._threads, homes)
         self._carriage = Carriage(
             settings.data_dir,
             verifiers=accesses.for_carried(settings.keyring),
@@ -211,6 +218,8 @@ class Proxy(Service):
             supply=Supply(self._catalogue, self._fetcher),
             following=self._inside.follower,
             lending=self._carriage.lending,
+            signers=self._accesses,
+            place=self._place,
             logbook=self._logbook,
             planning=self._inside.previews,
         )

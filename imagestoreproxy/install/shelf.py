@@ -99,6 +99,12 @@ class ImageStore:
     def versions(self, image_uri: str) -> Sequence[ImageInfo]:
         return self._sources.versions(image_uri)
 
+    def installation(self, image_uri: str) -> Installation | None:
+        work = self._inventory.works.get(image_uri)
+        installation = self._inventory.newest(image_uri)
+        is_there = installation and not installation.gone
+        return installation if is_there and not (work and work.state is State.REMOVING) else None
+
     async def install(self, image_uri: str) -> ImageState:
         await self._actions.install(image_uri)
         return self._state(image_uri)
@@ -156,11 +162,13 @@ class ImageStore:
     def _info(self, uri: str) -> ImageInfo:
         work = self._inventory.works.get(uri)
         installation = self._inventory.newest(uri)
-        return (
-            self._sources.info(uri)
-            or (work.install.info if work else None)
-            or (installation.info if installation else ImageInfo(uri=uri))
-        )
+        if offered := self._sources.info(uri):
+            return offered
+        if work:
+            return replace(work.install.info, source=work.install.source)
+        if installation:
+            return replace(installation.info, source=installation.source)
+        return ImageInfo(uri=uri)
 
     def _is_known(self, uri: str) -> bool:
         return bool(

@@ -15,6 +15,7 @@ from twisted.web.server import NOT_DONE_YET
 from imagestoreproxy.model.errors import CallerError
 from imagestoreproxy.model.installs import Action, ImageState
 from imagestoreproxy.shop import Checks, Shelf, Shop, Store
+from imagestoreproxy.web.about import about_json
 from imagestoreproxy.web.answers import (
     Answer,
     JsonResource,
@@ -183,6 +184,7 @@ class Image(StorePage):
         if not content:
             raise CallerError(f"No store offers an image {uri}, and none is installed.", 404)
         content["versions"] = versions_json(self.store.versions(uri))
+        content.update(about_json(self._shop, uri, shelf.listing.images))
         if not self.base(request):
             content["error-message"] = NO_BASE
         return content

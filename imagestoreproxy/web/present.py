@@ -151,6 +151,12 @@ def image_json(info: ImageInfo, *, is_brief: bool = False) -> Json:
         content["refused"] = _text(info.refused, SUMMARY_CHARS)
     if info.is_unsigned:
         content["unsigned"] = True
+    if info.source:
+        content["source"] = _text(info.source, TITLE_CHARS)
+    if info.login_user:
+        content["login-user"] = info.login_user
+    if info.ports:
+        content["ports"] = list(info.ports)
     return content
 
 

@@ -26,11 +26,13 @@ from imagestoreproxy.model.images import ImageInfo, Listing, Provider, Section
 from imagestoreproxy.model.installs import (
     Action,
     ImageState,
+    Installation,
     Progress,
     Reconciliation,
     Status,
     Step,
 )
+from imagestoreproxy.model.running import Place
 from imagestoreproxy.model.signing import Pair, signed_pairs
 from imagestoreproxy.model.upstreams import SourceStatus
 from imagestoreproxy.outside.logbook import Ring
@@ -81,6 +83,7 @@ class MemoryStore:
         self.fetched = Fetch(error="No net.")
         self.sections: tuple[Section, ...] = ()
         self.older: dict[str, Sequence[ImageInfo]] = {}
+        self.installations: dict[str, Installation] = {}
         self._settled: dict[str, ImageState] = {}
         self._revision = 0
 
@@ -153,6 +156,9 @@ class MemoryStore:
 
     def versions(self, image_uri: str) -> Sequence[ImageInfo]:
         return self.older.get(image_uri, ())
+
+    def installation(self, image_uri: str) -> Installation | None:
+        return self.installations.get(image_uri)
 
     async def _act(self, name: str, image_uri: str, state: ImageState) -> ImageState:
         self.acted.append((name, image_uri))
@@ -258,6 +264,13 @@ class MemoryChecks(list[Finding]):
 
     async def findings(self) -> Sequence[Finding]:
         return self
+
+
+class MemorySigners(dict[str, str]):
+    """Names of keys, by fingerprint."""
+
+    def name_of(self, fingerprint: str) -> str:
+        return self.get(fingerprint, "")
 
 
 class MemoryKeys(dict[str, str]):
@@ -384,6 +397,7 @@ class MemorySite:
         self.following = MemoryFollowing()
         self.logbook = Ring()
         self.keys = MemoryKeys({CLIENT: SECRET})
+        self.signers = MemorySigners()
         self.clock = clock or FixedClock()
         self.reactor = ReactorClock()
         self.records = records or MemoryRecords()
@@ -397,6 +411,8 @@ class MemorySite:
                 supply=self.supply,
                 following=self.following,
                 lending=lending,
+                signers=self.signers,
+                place=Place(ec2_url="http://cloud.example:8773/services/Eucalyptus"),
                 logbook=self.logbook,
                 planning=planning,
             ),
