@@ -24,6 +24,7 @@ from imagestoreproxy.shop import Shop
 from imagestoreproxy.web.answers import StoreRequest, refusal
 from imagestoreproxy.web.api import STATES_AT_ONCE, make_tree
 from imagestoreproxy.web.auth import SignedTree
+from imagestoreproxy.web.browser import Browsers
 from imagestoreproxy.web.carrying import SharedCache
 from imagestoreproxy.web.connections import Connections, client_of
 from imagestoreproxy.web.measures import Measures
@@ -32,6 +33,7 @@ from imagestoreproxy.web.present import checked_external_url
 from imagestoreproxy.web.ready import ReadyStates
 from imagestoreproxy.web.routes import Routes
 from imagestoreproxy.web.sending import Sendings
+from imagestoreproxy.web.sessions import Sessions
 from imagestoreproxy.web.streams import Streams
 
 log = Logger()
@@ -290,6 +292,7 @@ def make_site(
     limits: Limits | None = None,
     share_cache: bool = False,
     share_metrics: bool = False,
+    sessions: Sessions | None = None,
 ) -> StoreSite:
     """Build the whole server, to be given to a listening endpoint.
 
@@ -298,6 +301,7 @@ def make_site(
             their ``Host`` header says; action URIs begin with it.
         share_cache: give it to everybody who asks, unsigned, below ``/cache/``.
         share_metrics: give them to everybody who asks, unsigned.
+        sessions: of browsers; None: nobody can log in.
 
     Raises:
         SettingsError: ``external_url`` is something else.
@@ -311,6 +315,7 @@ def make_site(
         for is_there in (True, share_cache)
     )
     url = checked_external_url(external_url)
+    browsers = Browsers(sessions, url) if sessions is not None else None
     tree = make_tree(
         shop,
         url,
@@ -319,9 +324,12 @@ def make_site(
         cache=cache,
         shared_cache=shared,
         share_metrics=share_metrics,
+        browsers=browsers,
     )
     nonces = Nonces(max_entries=bounds.remembered_requests, max_bytes=bounds.remembered_bytes)
-    guard = SignedTree(tree, shop.keys, clock, nonces, max_parameters=bounds.parameters)
+    guard = SignedTree(
+        tree, shop.keys, clock, nonces, max_parameters=bounds.parameters, browsers=browsers
+    )
     site = StoreSite(guard, clock, reactor, bounds, streams, Measures(shop.metrics, Routes(tree)))
     if shop.metrics is not None:
         shop.metrics.watch(

@@ -21,6 +21,7 @@ from imagestoreproxy.ports.metering import Outcome
 from imagestoreproxy.watching import images
 from imagestoreproxy.web.claims import MAX_FUTURE_S
 from imagestoreproxy.web.site import Limits
+from tests.unit.logins import Browser
 from tests.unit.memory import InlineBackground, MemoryJournal, result
 from tests.unit.memory_store import KARMIC, NOW_S, MemorySite, Reply, Wire, action_path, raw_request
 
@@ -196,6 +197,19 @@ def test_each_refusal_is_counted_by_its_reason() -> None:
         Reason.REPLAY: 1,
         Reason.TOO_MANY: 2,
     }
+
+
+def test_who_has_logged_in_may_read_them_and_what_is_wrong_of_a_session_is_counted() -> None:
+    browser = Browser(MemorySite())
+    browser.log_in()
+    assert browser.get("/metrics").status == 200
+    assert browser.post("/api/states", X_CSRF_Token="wrong").status == 403
+    assert browser.get("/api/dashboard", Sec_Fetch_Site="cross-site").status == 403
+    browser.cookie = browser.cookie[:-5] + "wrong"
+    assert browser.get("/api/dashboard").status == 401
+    assert browser.get("/metrics").status == 401  # of what everybody may see a stranger's part
+    assert value(browser.site, REFUSED, reason="csrf") == 2
+    assert value(browser.site, REFUSED, reason="session") == 1
 
 
 def test_what_may_be_from_before_the_start_is_counted() -> None:
