@@ -12,6 +12,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from imagestoreproxy.model.errors import OwnStateError
 from imagestoreproxy.model.installs import Step
 from imagestoreproxy.model.refusals import Reason
 from imagestoreproxy.ports import Background, Stop, Task
@@ -149,16 +150,23 @@ class Metrics:
         self._delay_s.observe(seconds)
 
     async def text(self) -> bytes:
-        """Give all of it in Prometheus' text format; who asks at the same time gets the same."""
+        """Give all of it in Prometheus' text format; who asks at the same time gets the same.
+
+        Raises:
+            OwnStateError: it could not be made; the log has the details.
+        """
         making = self._making
         if making is None:
             making = self._making = self._background.start("metrics", self._make())
         await making.ended()
         if self._making is making:
             self._making = None
+        if not self._text:
+            raise OwnStateError("The numbers could not be read; the proxy's log has the details.")
         return self._text
 
     async def _make(self) -> None:
+        self._text = b""  # old numbers for new ones would be worse than none
         found = [read() for read in self._reads]
 
         def work(_stop: Stop) -> bytes:

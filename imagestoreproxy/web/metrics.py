@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from twisted.internet.address import UNIXAddress
 
 from imagestoreproxy.model.errors import SignatureError
+from imagestoreproxy.model.refusals import Reason
 from imagestoreproxy.shop import Metrics
 from imagestoreproxy.web.answers import Answer, JsonResource, StoreRequest
 from imagestoreproxy.web.auth import host_of
@@ -35,6 +36,7 @@ class MetricsPage(JsonResource):
     async def whole(self, request: StoreRequest) -> Answer:
         """Give the text, or say who may read it."""
         if not (request.signed or self._for_all or _is_from_here(request)):
+            request.refused_for = Reason.UNSIGNED
             raise SignatureError(
                 "Only who asks from the proxy's own machine, by its address or as localhost, may "
                 "read this unsigned: sign the request, or start the proxy with --share-metrics."

@@ -16,7 +16,7 @@ from imagestoreproxy.model.installs import Step
 from imagestoreproxy.model.refusals import Reason
 from imagestoreproxy.outside.background import Reactor
 from imagestoreproxy.outside.lateness import LOOK_S, Lateness
-from imagestoreproxy.outside.metrics import READ, Metrics
+from imagestoreproxy.outside.metrics import READ, Metrics, Readings
 from imagestoreproxy.ports.metering import Outcome
 from imagestoreproxy.watching import images
 from imagestoreproxy.web.claims import MAX_FUTURE_S
@@ -97,6 +97,18 @@ def test_each_registry_is_its_own() -> None:
     assert [one["image_store_uploaded_bytes_total", ()] for one in told] == [5, 0]
 
 
+def test_where_the_numbers_cannot_be_read_no_old_ones_are_given() -> None:
+    site = MemorySite()
+    assert site.get("/metrics").status == 200
+
+    def broken() -> Readings:
+        raise RuntimeError("no")
+
+    site.metrics.watch(broken, is_slow=True)
+    reply = site.get("/metrics")
+    assert (reply.status, "log" in reply.error) == (503, True)
+
+
 def test_who_asks_from_this_machine_needs_no_signature() -> None:
     site = MemorySite()
     for host in ("localhost", "localhost:52780", "127.0.0.1:52780", "[::1]:52780", "[::1]"):
@@ -111,8 +123,10 @@ def test_who_asks_from_this_machine_needs_no_signature() -> None:
     "header", ["Forwarded: for=1.2.3.4", "X-Forwarded-For: 1.2.3.4", "x-real-ip: 1.2.3.4", "Via: x"]
 )
 def test_what_a_proxy_passes_on_is_not_of_this_machine(header: str) -> None:
-    reply = scrape(MemorySite(), more=f"{header}\r\n")
+    site = MemorySite()
+    reply = scrape(site, more=f"{header}\r\n")
     assert reply.status == 401
+    assert value(site, REFUSED, reason="unsigned") == 1
     assert "--share-metrics" in reply.error
 
 
