@@ -22,7 +22,13 @@ from twisted.web.server import Site
 from imagestoreproxy.carriage import Carriage
 from imagestoreproxy.checks import Parts, make_preflight
 from imagestoreproxy.clouds.credentials import Credentials
-from imagestoreproxy.cloudside import AnyClient, OneClient, find_credentials, make_cloud
+from imagestoreproxy.cloudside import (
+    AnyClient,
+    OneClient,
+    find_credentials,
+    make_cloud,
+    place_of,
+)
 from imagestoreproxy.config.settings import Settings, reread
 from imagestoreproxy.install.inside import Inside, InstallLimits, Outside
 from imagestoreproxy.model.errors import OwnStateError, SettingsError, StoreProxyError
@@ -63,6 +69,7 @@ class Proxy(Service):
         for warning in cloud_keys.warnings() if cloud_keys else ():
             self._journal.info("{warning}", warning=warning)
         self._keys: Keys = OneClient(cloud_keys) if cloud_keys else AnyClient(settings.fake_secret)
+        self._place = place_of(settings, cloud_keys)
         self._disk = DataDirectory(settings.data_dir)
         self._disk.lock()
         self._threads = Threads(reactor)
@@ -81,7 +88,7 @@ class Proxy(Service):
         )
         homes = settings.data_dir / "gnupg"
         shutil.rmtree(homes, ignore_errors=True)
-        accesses = Accesses(self._fetcher, self._threads, homes)
+        self._accesses = accesses = Accesses(self._fetcher, self._threads, homes)
         self._carriage = Carriage(
             settings.data_dir,
             verifiers=accesses.for_carried(settings.keyring),
@@ -144,7 +151,7 @@ class Proxy(Service):
             SettingsError, OwnStateError: it cannot run like this.
         """
         await self._follow(self._settings)
-        await self._inside.actions.resume()
+        await self._inside.actions.take_up()
         _settle()
         self._catalogue.start()
         # So that the first page has something to show, and a wrong HTTP proxy is in the log.
@@ -208,8 +215,11 @@ class Proxy(Service):
             supply=Supply(self._catalogue, self._fetcher),
             following=self._inside.follower,
             lending=self._carriage.lending,
+            signers=self._accesses,
+            place=self._place,
             logbook=self._logbook,
             planning=self._inside.previews,
+            history=self._records,
         )
         site = make_site(
             shop,

@@ -10,10 +10,12 @@ from typing import Protocol
 from imagestoreproxy.model.carrying import Fetch
 from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.model.follows import Followed
+from imagestoreproxy.model.history import Run
 from imagestoreproxy.model.images import ImageInfo, Listing
-from imagestoreproxy.model.installs import ImageState, Reconciliation
+from imagestoreproxy.model.installs import ImageState, Installation, Reconciliation
 from imagestoreproxy.model.logbook import Entry, Level
 from imagestoreproxy.model.previews import Preview
+from imagestoreproxy.model.running import Place
 from imagestoreproxy.model.upstreams import SourceStatus
 
 
@@ -57,8 +59,20 @@ class Store(Protocol):
     def versions(self, image_uri: str) -> Sequence[ImageInfo]:
         """Give the versions of an image that can be installed by name, newest first."""
 
+    def installation(self, image_uri: str) -> Installation | None:
+        """Give what the cloud has of an image; None if that is nothing, or is being removed."""
+
     def install(self, image_uri: str) -> Awaitable[ImageState]:
-        """Start an install, or join the one that is going on."""
+        """Start an install, or join the one that is going on; one that is paused goes on."""
+
+    def retry(self, image_uri: str) -> Awaitable[ImageState]:
+        """Install an image whose last try has failed; goes on from what that has kept."""
+
+    def pause(self, image_uri: str) -> Awaitable[ImageState]:
+        """Stop an install where it is, and keep what it did."""
+
+    def resume(self, image_uri: str) -> Awaitable[ImageState]:
+        """Let a paused install go on."""
 
     def cancel(self, image_uri: str) -> Awaitable[ImageState]:
         """Stop an install and take back what it did."""
@@ -122,6 +136,20 @@ class Planning(Protocol):
         """
 
 
+class History(Protocol):
+    """What has happened to images. All raise ``OwnStateError`` when it cannot be read."""
+
+    def history_of(self, image_uri: str) -> Awaitable[Sequence[Run]]:
+        """Give the runs of one image, newest first; none for one that is not known."""
+
+    def history(self, first: int, count: int) -> Awaitable[tuple[Sequence[Run], int]]:
+        """Give ``count`` runs of all, newest first, without their events; and how many there are.
+
+        Args:
+            first: how many newer ones are left out.
+        """
+
+
 class Supply(Protocol):
     """What comes in from the sources, and how fast it may."""
 
@@ -145,6 +173,13 @@ class Keys(Protocol):
 
     def secret_for(self, client_id: str) -> str | None:
         """Give the secret key that goes with a query id, or None."""
+
+
+class Signers(Protocol):
+    """Whose keys are believed."""
+
+    def name_of(self, fingerprint: str) -> str:
+        """Give the name in a key, or empty. In memory: never waits."""
 
 
 class Checks(Protocol):
@@ -176,6 +211,7 @@ class Shop:
     Args:
         checks: what ``/readyz`` tells; without any it is always ready.
         lending: the cache of verified files.
+        place: where installed images are run.
     """
 
     store: Store
@@ -184,5 +220,8 @@ class Shop:
     supply: Supply | None = None
     following: Following | None = None
     lending: Lending | None = None
+    signers: Signers | None = None
+    place: Place | None = None
     logbook: Logbook | None = None
     planning: Planning | None = None
+    history: History | None = None

@@ -247,7 +247,7 @@ class Installer:
         )
 
     async def _complete(self, work: Work, document: ImageDocument) -> Installation:
-        if work.state is State.CANCELLING:
+        if work.state is not State.INSTALLING:
             raise Cancelled  # the click came first, though the task has not heard of it yet
         work.sealed = True
         installation = Installation(

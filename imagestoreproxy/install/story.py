@@ -94,11 +94,8 @@ class Story:
     def heard(self, event: Event, before: State, after: State, error: str, now_s: float) -> None:
         """Tell of a transition."""
         match event:
-            case Event.ACCEPT if self.run.events:
-                self.tell(What.RETRIED, "The install was asked for again.", now_s)
-                self._goes_on()
             case Event.ACCEPT:
-                self.tell(What.ACCEPTED, "The install was asked for.", now_s)
+                self._is_accepted(now_s)
             case Event.START:
                 text = "A place was free, and the install began."
                 self.tell(What.STARTED, text, now_s, since=(What.ACCEPTED, *_BEGINNINGS))
@@ -107,22 +104,35 @@ class Story:
                 came = f"{size(moved)} were fetched" if moved else "nothing had to be fetched"
                 text = f"Every file is here and is what was signed; {came}."
                 self.tell(What.DOWNLOADED, text, now_s, since=[What.DOWNLOADING], size_bytes=moved)
-            case Event.CANCEL if before is State.FAILED:
-                self.tell(What.CANCELLED, "What is left of it is taken back once more.", now_s)
             case Event.CANCEL if before is not State.CANCELLING:
-                self.tell(What.CANCELLED, "It was cancelled; what was done is taken back.", now_s)
+                what = "What is left of it" if before is State.FAILED else "It was cancelled: it"
+                self.tell(What.CANCELLED, f"{what} is taken back.", now_s)
             case Event.FAIL:
                 self.tell(What.FAILED, error, now_s)
                 self._ends(Outcome.FAILED, now_s, error, is_over=after is State.FAILED)
             case Event.REMOVE:
                 self.run = replace(self.run, kind=RunKind.UNINSTALL)
                 self.tell(What.REMOVING, "The uninstall was asked for.", now_s)
+            case Event.PAUSE:
+                self.tell(What.PAUSED, "It was paused; what came so far is kept.", now_s)
+                self.run = replace(self.run, outcome=Outcome.PAUSED)
+            case Event.RESUME:
+                self.tell(What.RESUMED, "It goes on when there is a place.", now_s)
+                self._goes_on()
             case Event.RESTART:
-                self.tell(What.RESTARTED, "The proxy was started again; this goes on.", now_s)
+                how = "it is still paused" if after is State.PAUSED else "it goes on"
+                self.tell(What.RESTARTED, f"The proxy was started again; {how}.", now_s)
             case Event.CLEAR:
                 self.tell(What.UNDONE, "Its error was cleared, and what was kept is gone.", now_s)
             case Event.UNDONE:
                 self._is_undone(before, error, now_s)
+
+    def _is_accepted(self, now_s: float) -> None:
+        if self.run.events:
+            self.tell(What.RETRIED, "The install was asked for again.", now_s)
+            self._goes_on()
+        else:
+            self.tell(What.ACCEPTED, "The install was asked for.", now_s)
 
     def _is_undone(self, before: State, error: str, now_s: float) -> None:
         if before is State.REMOVING:

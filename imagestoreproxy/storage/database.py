@@ -323,6 +323,7 @@ def _info(text: str) -> ImageInfo:
             **fields,
             "tags": tuple(fields["tags"]),
             "releases": tuple(fields.get("releases", ())),
+            "ports": tuple(fields.get("ports", ())),
             "provider": Provider(**fields["provider"]),
         }
     )

@@ -15,6 +15,7 @@ from twisted.web.server import NOT_DONE_YET
 from imagestoreproxy.model.errors import CallerError
 from imagestoreproxy.model.installs import Action, ImageState
 from imagestoreproxy.shop import Checks, Shelf, Shop, Store
+from imagestoreproxy.web.about import about_json
 from imagestoreproxy.web.answers import (
     Answer,
     JsonResource,
@@ -25,6 +26,7 @@ from imagestoreproxy.web.answers import (
 from imagestoreproxy.web.auth import host_of
 from imagestoreproxy.web.carrying import CARRYING, SharedCache
 from imagestoreproxy.web.following import FollowsPage, follow_page
+from imagestoreproxy.web.history import HistoryPage, ImageHistoryPage
 from imagestoreproxy.web.logbook import LogPage
 from imagestoreproxy.web.planning import PlanPage
 from imagestoreproxy.web.present import (
@@ -142,6 +144,8 @@ class Image(StorePage):
             return CARRYING[path](self.store, self._name)
         if path == b"plan" and self._shop.planning is not None:
             return PlanPage(self._shop.planning, self._name)
+        if path == b"history" and self._shop.history is not None:
+            return ImageHistoryPage(self._shop.history, self._name)
         try:
             action = Action(path.decode("ascii", "replace"))
         except ValueError:
@@ -161,6 +165,7 @@ class Image(StorePage):
         if not content:
             raise CallerError(f"No store offers an image {uri}, and none is installed.", 404)
         content["versions"] = versions_json(self.store.versions(uri))
+        content.update(about_json(self._shop, uri, shelf.listing.images))
         if not self.base(request):
             content["error-message"] = NO_BASE
         return content
@@ -177,6 +182,9 @@ class ImageAction(StorePage):
         self._name = name
         self._act: Act = {
             Action.INSTALL: store.install,
+            Action.RETRY: store.retry,
+            Action.PAUSE: store.pause,
+            Action.RESUME: store.resume,
             Action.CANCEL: store.cancel,
             Action.CLEAR_ERROR: store.clear_error,
             Action.UNINSTALL: store.uninstall,
@@ -270,6 +278,8 @@ def make_tree(
         sources.putChild(b"refresh", cast(IResource, RefreshPage(shop.supply)))
         api.putChild(b"sources", cast(IResource, sources))
         api.putChild(b"bandwidth", cast(IResource, BandwidthPage(shop.supply)))
+    if shop.history is not None:
+        api.putChild(b"history", cast(IResource, HistoryPage(shop.history)))
     if shop.following is not None:
         api.putChild(b"follows", cast(IResource, FollowsPage(shop.following)))
     if shop.logbook is not None:

@@ -151,6 +151,12 @@ def image_json(info: ImageInfo) -> Json:
         content["refused"] = _text(info.refused, SUMMARY_CHARS)
     if info.is_unsigned:
         content["unsigned"] = True
+    if info.source:
+        content["source"] = _text(info.source, TITLE_CHARS)
+    if info.login_user:
+        content["login-user"] = info.login_user
+    if info.ports:
+        content["ports"] = list(info.ports)
     return content
 
 
@@ -295,6 +301,8 @@ def progress_json(progress: Progress | None) -> Mapping[str, Any]:
         "bytes-total": progress.bytes_total,
         "bytes-per-second": _whole(progress.bytes_per_second),
     }
+    if progress.queue_position:
+        content["queue-position"] = progress.queue_position
     if progress.eta_s is not None and math.isfinite(progress.eta_s):
         content["eta-seconds"] = _whole(progress.eta_s)
     return content

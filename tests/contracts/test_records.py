@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
@@ -36,7 +37,11 @@ INFO = ImageInfo(
     size_mb=12,
     tags=("a", "b"),
     provider=Provider("somebody", "http://store.example/"),
+    login_user="ubuntu",
+    ports=(22, 443),
+    source="store",
 )
+NEW = {"login_user", "ports", "source"}
 INSTALL = Install(
     image_uri=URI,
     source="store",
@@ -248,6 +253,21 @@ def test_every_old_version_is_upgraded(tmp_path: Path, version: int) -> None:
     database = open_database(path)
     result(database.save_install(INSTALL))
     assert list(result(database.load()).installs) == [INSTALL]
+
+
+def test_display_data_that_an_earlier_version_has_written_is_read(tmp_path: Path) -> None:
+    """It lacks what was not known then."""
+    path = tmp_path / "state.db"
+    database = open_database(path)
+    result(database.save_install(INSTALL))
+    connection = sqlite3.connect(path, isolation_level=None)
+    (text,) = connection.execute("SELECT info FROM installs").fetchone()
+    earlier = {name: value for name, value in json.loads(text).items() if name not in NEW}
+    connection.execute("UPDATE installs SET info = ?", (json.dumps(earlier),))
+    connection.close()
+    (install,) = result(database.load()).installs
+    assert install.info == replace(INFO, login_user="", ports=(), source="")
+    assert len(earlier) == len(json.loads(text)) - len(NEW)
 
 
 def test_an_upgrade_keeps_the_rows_and_a_copy_of_the_old_file(tmp_path: Path) -> None:

@@ -26,15 +26,17 @@ from imagestoreproxy.model.images import ImageInfo, Listing, Provider, Section
 from imagestoreproxy.model.installs import (
     Action,
     ImageState,
+    Installation,
     Progress,
     Reconciliation,
     Status,
     Step,
 )
+from imagestoreproxy.model.running import Place
 from imagestoreproxy.model.signing import Pair, signed_pairs
 from imagestoreproxy.model.upstreams import SourceStatus
 from imagestoreproxy.outside.logbook import Ring
-from imagestoreproxy.shop import Lending, Planning, Shelf, Shop
+from imagestoreproxy.shop import History, Lending, Planning, Shelf, Shop
 from imagestoreproxy.web.site import Limits, StoreChannel, StoreSite, make_site
 
 NOW_S = 1_795_000_000.0
@@ -78,6 +80,7 @@ class MemoryStore:
         self.found = Reconciliation(checked=len(self.images))
         self.fetched = Fetch(error="No net.")
         self.older: dict[str, Sequence[ImageInfo]] = {}
+        self.installations: dict[str, Installation] = {}
         self._settled: dict[str, ImageState] = {}
         self._revision = 0
 
@@ -143,6 +146,9 @@ class MemoryStore:
     def versions(self, image_uri: str) -> Sequence[ImageInfo]:
         return self.older.get(image_uri, ())
 
+    def installation(self, image_uri: str) -> Installation | None:
+        return self.installations.get(image_uri)
+
     async def _act(self, name: str, image_uri: str, state: ImageState) -> ImageState:
         self.acted.append((name, image_uri))
         await self._ready()
@@ -158,6 +164,21 @@ class MemoryStore:
             image_uri,
             ImageState(image_uri, Status.DOWNLOADING, (Action.CANCEL,), progress),
         )
+
+    def retry(self, image_uri: str) -> Awaitable[ImageState]:
+        progress = Progress(Step.WAITING, 40, queue_position=2)
+        state = ImageState(image_uri, Status.DOWNLOADING, (Action.CANCEL, Action.PAUSE), progress)
+        return self._act("retry", image_uri, state)
+
+    def pause(self, image_uri: str) -> Awaitable[ImageState]:
+        progress = Progress(Step.PAUSED, 40, 40, 100)
+        state = ImageState(image_uri, Status.DOWNLOADING, (Action.CANCEL, Action.RESUME), progress)
+        return self._act("pause", image_uri, state)
+
+    def resume(self, image_uri: str) -> Awaitable[ImageState]:
+        progress = Progress(Step.WAITING, 40, queue_position=1)
+        state = ImageState(image_uri, Status.DOWNLOADING, (Action.CANCEL, Action.PAUSE), progress)
+        return self._act("resume", image_uri, state)
 
     def cancel(self, image_uri: str) -> Awaitable[ImageState]:
         return self._act(
@@ -232,6 +253,13 @@ class MemoryChecks(list[Finding]):
 
     async def findings(self) -> Sequence[Finding]:
         return self
+
+
+class MemorySigners(dict[str, str]):
+    """Names of keys, by fingerprint."""
+
+    def name_of(self, fingerprint: str) -> str:
+        return self.get(fingerprint, "")
 
 
 class MemoryKeys(dict[str, str]):
@@ -349,6 +377,7 @@ class MemorySite:
         clock: FixedClock | None = None,
         lending: Lending | None = None,
         planning: Planning | None = None,
+        history: History | None = None,
         share_cache: bool = False,
     ) -> None:
         self.store = store or MemoryStore()
@@ -356,6 +385,7 @@ class MemorySite:
         self.following = MemoryFollowing()
         self.logbook = Ring()
         self.keys = MemoryKeys({CLIENT: SECRET})
+        self.signers = MemorySigners()
         self.clock = clock or FixedClock()
         self.reactor = ReactorClock()
         self.site = make_site(
@@ -366,8 +396,11 @@ class MemorySite:
                 supply=self.supply,
                 following=self.following,
                 lending=lending,
+                signers=self.signers,
+                place=Place(ec2_url="http://cloud.example:8773/services/Eucalyptus"),
                 logbook=self.logbook,
                 planning=planning,
+                history=history,
             ),
             self.clock,
             reactor=cast(IReactorTime, self.reactor),

@@ -482,6 +482,22 @@ def test_p10_progress_in_a_pipe_is_a_line_for_whatever_is_new(site: MemorySite) 
     assert "\r" not in stream.getvalue()
 
 
+def test_an_install_that_somebody_pauses_is_waited_for_and_says_so(site: MemorySite) -> None:
+    stream = io.StringIO()
+    paused = replace(BUSY, progress=Progress(Step.PAUSED, 11), actions=(Action.RESUME,))
+    states = [*stages()[:2], *[paused] * 300, *stages()[2:], DONE]
+    assert followed(site, MemoryConnection(site), states, Lines(stream))["emi"]
+    lines = [line.split("  ")[:2] for line in map(str.strip, stream.getvalue().splitlines())]
+    assert lines.count(["11 %", "paused"]) == 1
+    assert lines[-1] == ["75 %", "uploading"]
+
+
+def test_an_install_of_what_is_paused_lets_it_go_on(run: Run, site: MemorySite) -> None:
+    site.store.state_of[LUCID] = replace(BUSY, image_uri=LUCID, actions=(Action.RESUME,))
+    run("install", "lucid", "--no-wait")
+    assert site.store.acted == [("resume", LUCID)]
+
+
 def test_p10_progress_on_a_terminal_is_one_line_drawn_again(
     site: MemorySite, monkeypatch: pytest.MonkeyPatch
 ) -> None:

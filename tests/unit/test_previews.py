@@ -44,7 +44,7 @@ def world(tmp_path: Path) -> World:
 
 def started(world: World, **options: Any) -> Daemon:
     daemon = boot(world, **options)
-    result(daemon.actions.resume())
+    result(daemon.actions.take_up())
     return daemon
 
 

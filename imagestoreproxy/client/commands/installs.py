@@ -21,8 +21,9 @@ def install(command: Command) -> None:
     if command.options.version:
         found = in_version(command.connection, found, command.options.version)
     state: Json = found.state
-    if "install" in actions(state):
-        state = command.act(found, "install")
+    # What is paused offers no "install": it goes on.
+    if action := next((one for one in ("install", "resume") if one in actions(state)), ""):
+        state = command.act(found, action)
     elif state.get("status") == "installed":
         _done(command, found, state)
         return
