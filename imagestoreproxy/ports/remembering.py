@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from imagestoreproxy.model.follows import Follow
 from imagestoreproxy.model.history import Happening, Run
 from imagestoreproxy.model.installs import Bundle, Install, Installation
+from imagestoreproxy.model.sessions import Session
 
 RUNS_OF_ONE = 50
 RUNS = 5000
@@ -45,6 +46,19 @@ class FollowRecords(Protocol):
         """Remove a row; none is fine."""
 
 
+class SessionRecords(Protocol):
+    """One row for each browser that has logged in."""
+
+    def sessions(self) -> Awaitable[Sequence[Session]]:
+        """Give all of them, those that were begun first at first."""
+
+    def begin_session(self, session: Session, ended: Collection[str]) -> Awaitable[None]:
+        """Add a row, and remove those of these digests; all or none."""
+
+    def end_sessions(self, digests: Collection[str]) -> Awaitable[None]:
+        """Remove rows; those that are not there are fine."""
+
+
 @dataclass(frozen=True, slots=True)
 class Remembered:
     """All that the daemon starts from."""
@@ -70,7 +84,7 @@ class Kept:
     fetched_at_s: float
 
 
-class Records(FollowRecords, HistoryRecords, Protocol):
+class Records(FollowRecords, HistoryRecords, SessionRecords, Protocol):
     """What is remembered. Each call is one short transaction, on disk when it returns.
 
     An install's row has an owner and a lease that ends by itself unless it is renewed. Its history
