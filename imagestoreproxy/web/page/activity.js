@@ -2,7 +2,7 @@
 
 import { get, imageId } from "/page/api.js";
 import { controls } from "/page/controls.js";
-import { button, failure, fill, h, setText, skeletons } from "/page/dom.js";
+import { arrange, button, failure, fill, h, setText, skeletons } from "/page/dom.js";
 import { runView } from "/page/history.js";
 import { introduce, noteworthy, take, titleOf, watchAll } from "/page/shelf.js";
 import { tile } from "/page/tile.js";
@@ -58,9 +58,9 @@ export function activityView(_route, life) {
   async function loadHistory() {
     try {
       const answer = await get("/api/history", { from: 0, count: shownCount }, { signal: life });
-      fill(
+      arrange(
         runs,
-        answer.history.map((run) => runView(run, { titled: true })),
+        answer.history.map((run) => [JSON.stringify(run), () => runView(run, { titled: true })]),
       );
       fill(
         below,
@@ -130,14 +130,13 @@ function group(title, nothing, life) {
     for (const [uri, row] of rows) {
       if (wanted.has(uri)) continue;
       row.end.abort();
-      row.node.remove();
       rows.delete(uri);
     }
-    uris.forEach((uri, index) => {
-      if (!rows.has(uri)) rows.set(uri, rowOf(uri));
-      const { node } = rows.get(uri);
-      if (list.children[index] !== node) list.insertBefore(node, list.children[index] ?? null);
-    });
+    for (const uri of uris) if (!rows.has(uri)) rows.set(uri, rowOf(uri));
+    arrange(
+      list,
+      uris.map((uri) => [uri, () => rows.get(uri).node]),
+    );
     empty.hidden = uris.length > 0;
     list.hidden = uris.length === 0;
   }

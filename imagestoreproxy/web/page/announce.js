@@ -23,13 +23,16 @@ export function worthSaying(state, before) {
   if (!before) return "";
   if (state["error-message"] && state["error-message"] !== before["error-message"]) {
     // The error itself is an alert where the image is shown.
-    return isGoing(state) ? "" : "has failed";
+    if (isGoing(state)) return "";
+    return state.actions?.forget ? "is gone from the cloud" : "has failed";
   }
   if (isGoing(before) && state.status === "installed") return "is installed";
   if (isGoing(before) && state.status === "uninstalled") {
     return before.stage === "removing" ? "is uninstalled" : "is not installed: it was cancelled";
   }
-  if (before.status === "installed" && state.status === "uninstalled") return "is uninstalled";
+  if (before.status === "installed" && state.status === "uninstalled") {
+    return state["is-upgrade"] ? "has a newer version" : "is uninstalled";
+  }
   if (!isGoing(state)) return "";
   if (state.stage === "paused") return before.stage === "paused" ? "" : "is paused";
   if (before.stage === "paused") return "goes on";

@@ -60,10 +60,12 @@ async function ask(method, path, { body, signal, statuses = [] } = {}) {
 }
 
 async function askInSession(method, path, options) {
+  const mine = session;
   try {
     return await ask(method, path, options);
   } catch (error) {
-    if (error.status === 401) {
+    // An answer that comes late must not end the session of whoever has logged in since.
+    if (error.status === 401 && mine && session === mine) {
       session = null;
       ended(error.message);
     }
@@ -86,8 +88,16 @@ export function get(path, params = {}, options = {}) {
 }
 
 /** Do something; params is an object, or a list of pairs where a name comes again. */
-export function post(path, params = {}, options = {}) {
-  return askInSession("POST", path, { ...options, body: String(new URLSearchParams(params)) });
+export async function post(path, params = {}, options = {}) {
+  const whole = { ...options, body: String(new URLSearchParams(params)) };
+  const token = session?.["csrf-token"];
+  try {
+    return await askInSession("POST", path, whole);
+  } catch (error) {
+    // A login in another tab has changed the cookie, and with it the token: take the new one.
+    if (error.status !== 403 || !(await resume()) || session["csrf-token"] === token) throw error;
+    return askInSession("POST", path, whole);
+  }
 }
 
 /** Do what a state offers. Its address names the proxy as some client knows it: only the path counts. */

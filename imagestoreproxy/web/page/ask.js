@@ -20,8 +20,8 @@ export async function perform(pressed, address, params) {
 export function askInstall(uri, title, { upgrade = false } = {}) {
   const verb = upgrade ? "Upgrade" : "Install";
   const body = h("div.plan-room", { "aria-live": "polite" });
-  const go = button(verb, () => install(), { kind: "primary" });
-  const asked = ask(`${verb} ${title}?`, body, [go, button("Close", () => asked.close())]);
+  const go = button(verb, () => install(), { kind: "primary", autofocus: true });
+  const asked = ask(`${verb} ${title}?`, body, [button("Close", () => asked.close()), go]);
 
   async function load() {
     go.setAttribute("aria-disabled", "true");
@@ -30,7 +30,7 @@ export function askInstall(uri, title, { upgrade = false } = {}) {
       const { plan } = await get(imagePath(uri, "plan"), {}, { signal: asked.closed });
       fill(body, planView(plan));
       if (!plan.problem) go.removeAttribute("aria-disabled");
-      else setGo("Install all the same");
+      else setGo("Install anyway");
     } catch (error) {
       if (!asked.closed.aborted) fill(body, failure(error, load));
     }
@@ -83,7 +83,8 @@ export function askUninstall(uri, title) {
     },
     { kind: "danger" },
   );
-  const asked = ask(`Uninstall ${title}?`, body, [go, button("Keep", () => asked.close())]);
+  const keep = button("Keep", () => asked.close(), { autofocus: true });
+  const asked = ask(`Uninstall ${title}?`, body, [keep, go]);
 }
 
 /** Ask how an image is to be followed. */
@@ -138,5 +139,5 @@ export function askFollow(uri, title, follow, whenDone) {
     },
     { kind: "primary" },
   );
-  const asked = ask(`Follow ${title}?`, body, [go, button("Close", () => asked.close())]);
+  const asked = ask(`Follow ${title}?`, body, [button("Close", () => asked.close()), go]);
 }

@@ -1,6 +1,6 @@
 // How an image is, and what can be done about it: one block that keeps itself up to date.
 
-import { imagePath, post } from "/page/api.js";
+import { imageId, imagePath, post } from "/page/api.js";
 import { askFollow, askInstall, askUninstall, perform } from "/page/ask.js";
 import { button, fill, h, icon, setAttribute, setText } from "/page/dom.js";
 import { imageOf, stateOf, takeState, titleOf, watch } from "/page/shelf.js";
@@ -24,9 +24,9 @@ const PRIMARY = new Set(["install", "retry", "resume"]);
  * Make the block of an image.
  *
  * @param {AbortSignal} life ends its listening.
- * @param {object} options full: errors whole, and whether it is followed.
+ * @param {object} options full: errors whole; follow: with that button; run: with the way to run it.
  */
-export function controls(uri, life, { full = false } = {}) {
+export function controls(uri, life, { full = false, follow = false, run = false } = {}) {
   const said = h("p.status");
   const bar = h("progress", {
     max: 100,
@@ -74,7 +74,9 @@ export function controls(uri, life, { full = false } = {}) {
     // The same by two names: the plainer one stays.
     if (names.includes("forget")) drop(names, "clear-error");
     if (names.includes("retry")) drop(names, "install");
-    if (full) names.push(state.follows ? "unfollow" : "follow");
+    if (run && isThere(state)) names.unshift("run");
+    if (follow && state.follows) names.push("unfollow");
+    else if (follow && (state.actions?.install || isThere(state))) names.push("follow");
     const key = names.join(" ") + state["is-upgrade"];
     if (key === offered) return;
     offered = key;
@@ -83,12 +85,16 @@ export function controls(uri, life, { full = false } = {}) {
       buttons,
       names.map((name) => make(name, state)),
     );
-    if (hadFocus) (buttons.querySelector("button") ?? linkBefore(node))?.focus();
+    if (hadFocus) (buttons.querySelector("button, a") ?? linkBefore(node))?.focus();
   }
 
   function make(name, state) {
     const upgrade = name === "install" && state["is-upgrade"];
     const title = titleOf(uri);
+    if (name === "run") {
+      const href = `#/image/${imageId(uri)}?at=run`;
+      return h("a.button", { href, "aria-label": `How to run ${title}` }, "How to run");
+    }
     const text = upgrade
       ? "Upgrade"
       : (LABELS[name] ?? (name === "follow" ? "Follow" : "Unfollow"));
@@ -138,6 +144,11 @@ export function controls(uri, life, { full = false } = {}) {
   return node;
 }
 
+/** Tell whether the cloud has it, in whatever version. */
+function isThere(state) {
+  return state.status === "installed" || Boolean(state["is-upgrade"]);
+}
+
 function drop(names, name) {
   if (names.includes(name)) names.splice(names.indexOf(name), 1);
 }
@@ -148,9 +159,9 @@ function linkBefore(node) {
 
 function kindOf(state) {
   if (isGoing(state)) return state.stage === "paused" ? "paused" : "going";
-  if (state["error-message"]) return "failed";
   if (state.status === "installed") return "installed";
-  return state["is-upgrade"] ? "upgrade" : "none";
+  if (state["is-upgrade"]) return "upgrade";
+  return state["error-message"] ? "failed" : "none";
 }
 
 /** Say how an image is that nothing is done with. */

@@ -9,7 +9,7 @@ let count = 0;
  *
  * @param {string} title its name.
  * @param {Node} body what is said.
- * @param {Node[]} buttons the last closes it, unless they do so themselves with close().
+ * @param {Node[]} buttons they close it themselves; one may have "autofocus".
  * @param {Function} whenClosed called once it is gone.
  * @returns {{close: Function, closed: AbortSignal}}
  */

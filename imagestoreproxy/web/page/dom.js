@@ -1,5 +1,6 @@
 // Builds elements. Text only ever goes in as text: nothing a store says can become markup.
 
+const keys = new WeakMap();
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
@@ -56,6 +57,27 @@ export function button(text, onclick, { name, kind = "", icon: drawing, ...props
     drawing && icon(drawing),
     text,
   );
+}
+
+/**
+ * Make a list show just these entries, in this order. What is there by the same key stays the very
+ * same node: with its focus, its open details, its selected text.
+ *
+ * @param {Array} entries pairs of a key and a function that makes the node.
+ */
+export function arrange(list, entries) {
+  const old = new Map([...list.children].map((node) => [keys.get(node), node]));
+  const nodes = entries.map(([key, make]) => {
+    const node = old.get(key) ?? make();
+    old.delete(key);
+    keys.set(node, key);
+    return node;
+  });
+  const stay = new Set(nodes);
+  for (const node of [...list.children]) if (!stay.has(node)) node.remove();
+  nodes.forEach((node, index) => {
+    if (list.children[index] !== node) list.insertBefore(node, list.children[index] ?? null);
+  });
 }
 
 /** A list of what is known: pairs of a term and what is said of it; empty ones are left out. */

@@ -1,7 +1,7 @@
 // What was done, and when: runs of installs and uninstalls with their events.
 
 import { imageId } from "/page/api.js";
-import { h } from "/page/dom.js";
+import { h, setText } from "/page/dom.js";
 import { ago, bytes, duration, moment } from "/page/words.js";
 
 const OUTCOMES = {
@@ -69,5 +69,12 @@ function clock(at) {
 
 /** Give a moment as how long ago it is; the whole of it on asking. */
 export function time(at) {
-  return h("time", { datetime: at, title: moment(at) }, ago(at));
+  return h("time", { datetime: at, title: moment(at), "data-ago": true }, ago(at));
+}
+
+/** Keep what is said of times true while they pass. */
+export function keepTime(everyMs = 20_000) {
+  setInterval(() => {
+    for (const one of document.querySelectorAll("time[data-ago]")) setText(one, ago(one.dateTime));
+  }, everyMs);
 }

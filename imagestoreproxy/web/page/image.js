@@ -1,9 +1,9 @@
 // One image: everything that is known of it, how to run it, and what was done with it.
 
-import { ApiError, get, imageId, imagePath } from "/page/api.js";
+import { get, imageId, imagePath } from "/page/api.js";
 import { describe, details } from "/page/about.js";
 import { controls } from "/page/controls.js";
-import { failure, fill, h, icon } from "/page/dom.js";
+import { arrange, failure, fill, h, icon } from "/page/dom.js";
 import { runView } from "/page/history.js";
 import { storeAddress } from "/page/router.js";
 import { howToRun } from "/page/running.js";
@@ -16,8 +16,11 @@ export function imageView(route, life) {
   const path = `/api/images/${route.id}`;
   const node = h("div.view", null, bones());
   const view = { title: "Image", node, refresh: load };
+  const runHeading = h("h2", { tabindex: -1 }, "How to run");
   const running = h("div");
-  const past = h("div");
+  const runs = h("ol.runs", { hidden: true });
+  const nothing = h("p.muted", null, "Nothing was done with this image yet.");
+  const problem = h("div");
   let drawn = "";
 
   async function load() {
@@ -52,7 +55,7 @@ export function imageView(route, life) {
         tile(image.title, "large"),
         h("div", null, h("h1", null, image.title), h("p.lead", null, image.summary)),
       ),
-      h("div.panel", null, controls(image.uri, life, { full: true })),
+      h("div.panel", null, controls(image.uri, life, { full: true, follow: true })),
       h(
         "div.columns",
         null,
@@ -60,13 +63,18 @@ export function imageView(route, life) {
           "div.column-main",
           null,
           describe(image),
-          h("section", null, h("h2", null, "How to run"), running),
-          h("section", null, h("h2", null, "History"), past),
+          h("section", null, runHeading, running),
+          h("section", null, h("h2", null, "History"), problem, nothing, runs),
         ),
         h("div.column-side", null, details(image, answer), versions(answer)),
       ),
     );
-    if (isFirst) listen(image.uri);
+    if (!isFirst) return;
+    listen(image.uri);
+    if (route.params.get("at") === "run") {
+      runHeading.scrollIntoView();
+      runHeading.focus({ preventScroll: true });
+    }
   }
 
   function listen(uri) {
@@ -83,29 +91,16 @@ export function imageView(route, life) {
   async function loadHistory() {
     try {
       const { history } = await get(`${path}/history`, {}, { signal: life });
-      // An open list of events stays open.
-      const open = [...past.querySelectorAll("details")].map((one) => one.open);
-      fill(
-        past,
-        history.length
-          ? h(
-              "ol.runs",
-              null,
-              history.map((run) => runView(run)),
-            )
-          : h("p.muted", null, "Nothing was done with this image yet."),
+      runs.hidden = !history.length;
+      nothing.hidden = history.length > 0;
+      arrange(
+        runs,
+        history.map((run) => [JSON.stringify(run), () => runView(run)]),
       );
-      past.querySelectorAll("details").forEach((one, index) => {
-        one.open = open[index + past.querySelectorAll("details").length - open.length] ?? false;
-      });
+      fill(problem);
     } catch (error) {
       if (life.aborted) return;
-      fill(
-        past,
-        error instanceof ApiError && error.status === 404
-          ? h("p.muted", null, "Nothing is on record.")
-          : failure(error, loadHistory),
-      );
+      fill(problem, failure(error, loadHistory));
     }
   }
 

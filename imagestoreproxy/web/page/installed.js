@@ -2,7 +2,7 @@
 
 import { get, imageId } from "/page/api.js";
 import { controls } from "/page/controls.js";
-import { button, emptiness, failure, fill, h, setText, skeletons } from "/page/dom.js";
+import { arrange, button, emptiness, failure, fill, h, setText, skeletons } from "/page/dom.js";
 import { take, watchAll } from "/page/shelf.js";
 import { tile } from "/page/tile.js";
 import { ago, many, moment } from "/page/words.js";
@@ -42,17 +42,17 @@ export function installedView(_route, life) {
     const wanted = new Set(here.map((image) => image.uri));
     for (const [uri, row] of rows) {
       if (wanted.has(uri)) continue;
-      row.remove();
       rows.delete(uri);
     }
-    if (!rows.size) fill(list);
-    here.forEach((image, index) => {
+    for (const image of here) {
       if (!rows.has(image.uri)) rows.set(image.uri, rowOf(image, life));
-      const row = rows.get(image.uri);
       const state = answer.states.find((one) => one["image-uri"] === image.uri);
-      row.tell(state, follows.get(image.uri));
-      if (list.children[index] !== row) list.insertBefore(row, list.children[index] ?? null);
-    });
+      rows.get(image.uri).tell(state, follows.get(image.uri));
+    }
+    arrange(
+      list,
+      here.map((image) => [image.uri, () => rows.get(image.uri)]),
+    );
     fill(
       below,
       total === 0 &&
@@ -114,7 +114,7 @@ function rowOf(image, life) {
         when,
         follow,
       ),
-      controls(image.uri, life, { full: true }),
+      controls(image.uri, life, { full: true, follow: true, run: true }),
     ),
   );
   row.tell = (state, followed) => {

@@ -20,7 +20,8 @@ export function logPanel(life) {
     { id: "level" },
     LEVELS.map(([value, text]) => h("option", { value, selected: value === "info" }, text)),
   );
-  const list = h("ol.log", { tabindex: 0, role: "region", "aria-label": "Log lines" });
+  const list = h("ol");
+  const room = h("div.log", { tabindex: 0, role: "region", "aria-label": "Log lines" }, list);
   const said = h("div");
   const hold = button(
     "Hold",
@@ -66,10 +67,10 @@ export function logPanel(life) {
 
   function append(lines) {
     if (!lines.length) return;
-    const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+    const atEnd = room.scrollHeight - room.scrollTop - room.clientHeight < 40;
     list.append(...lines.map(line));
     while (list.children.length > MOST) list.firstChild.remove();
-    if (atEnd) list.scrollTop = list.scrollHeight;
+    if (atEnd) room.scrollTop = room.scrollHeight;
   }
 
   function begin() {
@@ -92,7 +93,7 @@ export function logPanel(life) {
       h("div.inline", null, h("label", { for: "level" }, "Show"), level, hold),
     ),
     said,
-    list,
+    room,
   );
 }
 

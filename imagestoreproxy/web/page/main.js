@@ -5,12 +5,13 @@ import { announce } from "/page/announce.js";
 import { currentSession, logout, post, resume, whenEnded } from "/page/api.js";
 import { closeAll } from "/page/dialog.js";
 import { button, failure, fill, h, icon, setText } from "/page/dom.js";
+import { keepTime } from "/page/history.js";
 import { imageView } from "/page/image.js";
 import { installedView } from "/page/installed.js";
 import { Live } from "/page/live.js";
 import { loginView } from "/page/login.js";
 import { parse, rememberStore, rewrite } from "/page/router.js";
-import { forgetAll, shown, take, takeState, watchAll } from "/page/shelf.js";
+import { forgetAll, noteworthy, shown, take, takeState, watchAll } from "/page/shelf.js";
 import { sourcesView } from "/page/sources.js";
 import { storeView } from "/page/store.js";
 import { systemView } from "/page/system.js";
@@ -61,7 +62,8 @@ const live = new Live({
 
 /** After a time without news: ask how the images are that are shown, and the view for the rest. */
 async function readAgain() {
-  const uris = shown().slice(0, STATES_AT_ONCE);
+  const going = noteworthy().map((state) => state["image-uri"]);
+  const uris = [...new Set([...going, ...shown()])].slice(0, STATES_AT_ONCE);
   try {
     if (uris.length)
       take(
@@ -79,7 +81,9 @@ async function readAgain() {
 function show(view) {
   theRoom.view = view;
   view.retitle = () => {
-    if (theRoom.view === view) document.title = `${view.title} · Image Store Proxy`;
+    if (theRoom.view !== view) return;
+    document.title = `${view.title} · Image Store Proxy`;
+    main.setAttribute("aria-label", view.title);
   };
   view.retitle();
   fill(main, view.node);
@@ -231,6 +235,7 @@ async function begin() {
 
 whenEnded((reason) => toLogin(reason || "Your session has ended. Log in again."));
 watchAll(announce);
+keepTime();
 addEventListener("hashchange", () => goTo());
 document.getElementById("skip").addEventListener("click", (event) => {
   // "#main" is no address of a view.

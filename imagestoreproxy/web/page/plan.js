@@ -25,7 +25,7 @@ export function planView(plan) {
     plan.steps?.length &&
       h(
         "details",
-        null,
+        { open: true },
         h("summary", null, "Step by step"),
         h(
           "ol.steps",

@@ -2,7 +2,7 @@
 
 import { get, post } from "/page/api.js";
 import { say } from "/page/announce.js";
-import { button, emptiness, failure, fill, facts, h, icon, skeletons } from "/page/dom.js";
+import { arrange, button, emptiness, failure, fill, facts, h, icon, skeletons } from "/page/dom.js";
 import { time } from "/page/history.js";
 import { many } from "/page/words.js";
 
@@ -15,7 +15,10 @@ export function sourcesView(_route, life) {
   const refresh = button("Refresh all sources", ask, { kind: "primary" });
 
   function show(sources) {
-    fill(list, sources.map(row));
+    arrange(
+      list,
+      sources.map((one) => [JSON.stringify(one), () => row(one)]),
+    );
     if (!sources.length)
       fill(said, emptiness("No sources", "None is configured: see docs/sources.md."));
   }

@@ -51,16 +51,22 @@ export function storeView(route, life) {
 
   box.addEventListener("input", () => {
     clearTimeout(typing);
-    typing = setTimeout(() => {
-      if (box.value.trim() === query) return;
-      query = box.value.trim();
-      again();
-    }, TYPING_MS);
+    typing = setTimeout(search, TYPING_MS);
+  });
+  box.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && !event.isComposing) search();
   });
   life.addEventListener("abort", () => {
     clearTimeout(typing);
     asking.abort();
   });
+
+  function search() {
+    clearTimeout(typing);
+    if (box.value.trim() === query) return;
+    query = box.value.trim();
+    again();
+  }
 
   /** Begin anew: other words, or another section. */
   function again() {
@@ -144,7 +150,7 @@ export function storeView(route, life) {
       { kind: "chip", title: one.summary, "data-section": one.title, "aria-pressed": "false" },
     );
     if (one["image-count"] !== undefined)
-      made.append(h("span.chip-count", null, one["image-count"]));
+      made.append(h("span.chip-count", { "aria-hidden": "true" }, one["image-count"]));
     return made;
   }
 
@@ -154,6 +160,11 @@ export function storeView(route, life) {
         ? emptiness(
             "Nothing found",
             `No image matches “${query}”${section ? ` in ${section}` : ""}.`,
+            h(
+              "p.small",
+              null,
+              'What is understood: words, "phrases", -without, release:noble, arch:amd64, source:NAME.',
+            ),
             button("Clear the search", clear),
           )
         : emptiness(
@@ -238,7 +249,7 @@ export function card(image, life) {
         ),
       ),
       h("p.summary", null, image.summary),
-      controls(image.uri, life),
+      controls(image.uri, life, { run: true }),
     ),
   );
 }

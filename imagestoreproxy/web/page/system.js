@@ -21,7 +21,7 @@ export function systemView(_route, life) {
   load();
   return {
     title: "System",
-    refresh: load,
+    refresh: () => [overview, checks].forEach((one) => one.load()),
     node: h(
       "div.view",
       null,
