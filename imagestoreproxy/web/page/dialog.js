@@ -16,6 +16,7 @@ let count = 0;
 export function ask(title, body, buttons, whenClosed = () => {}) {
   count += 1;
   const opener = document.activeElement;
+  const place = opener?.closest(".controls");
   const gone = new AbortController();
   const heading = h("h2", { id: `ask-${count}` }, title);
   const dialog = h("dialog", { "aria-labelledby": heading.id }, heading, body);
@@ -31,7 +32,7 @@ export function ask(title, body, buttons, whenClosed = () => {}) {
   dialog.addEventListener("close", () => {
     gone.abort();
     dialog.remove();
-    returnTo(opener);
+    returnTo(opener, place);
     whenClosed();
   });
   document.body.append(dialog);
@@ -49,9 +50,10 @@ function isBeside(dialog, event) {
   );
 }
 
-function returnTo(opener) {
-  if (opener?.isConnected) opener.focus({ preventScroll: true });
-  else document.getElementById("main").focus({ preventScroll: true });
+/** Give the keyboard back to where it was, or to what stands in that place now. */
+function returnTo(opener, place) {
+  const now = opener?.isConnected ? opener : place?.isConnected && place.querySelector("button, a");
+  (now || document.getElementById("main")).focus({ preventScroll: true });
 }
 
 /** Close whatever is asked: the page below has changed. */

@@ -90,7 +90,6 @@ export function installedView(_route, life) {
       "div.view",
       null,
       h("div.head-row", null, h("h1", null, "Installed"), count),
-      h("h2.away", null, "Installed images"),
       list,
       below,
     ),
@@ -110,7 +109,7 @@ function rowOf(image, life) {
       h(
         "div.row-main",
         null,
-        h("h3", null, h("a", { href: `#/image/${imageId(image.uri)}` }, image.title || image.uri)),
+        h("h2", null, h("a", { href: `#/image/${imageId(image.uri)}` }, image.title || image.uri)),
         when,
         follow,
       ),

@@ -29,7 +29,9 @@ export function sourcesView(_route, life) {
       fill(said);
       show(sources);
     } catch (error) {
-      if (!life.aborted) fill(said, failure(error, load));
+      if (life.aborted) return;
+      fill(said, failure(error, load));
+      if (list.querySelector(".bones")) fill(list);
     }
   }
 
@@ -61,7 +63,6 @@ export function sourcesView(_route, life) {
       "div.view",
       null,
       h("div.head-row", null, h("h1", null, "Sources"), refresh),
-      h("h2.away", null, "All sources"),
       said,
       list,
     ),
@@ -85,7 +86,7 @@ function row(one) {
           icon(health === "good" ? "check" : "warn"),
           one.problem ? "Problem" : one.remark ? "Take note" : "Well",
         ),
-        h("h3", null, one.title || one.name),
+        h("h2", null, one.title || one.name),
       ),
       one.problem && h("p.run-error", null, one.problem),
       one.remark && h("p", null, one.remark),

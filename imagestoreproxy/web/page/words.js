@@ -11,16 +11,16 @@ export function bytes(count) {
     unit += 1;
   }
   const digits = unit === 0 || value >= 99.5 ? 0 : 1;
-  return `${value.toFixed(digits).replace(/\.0$/, "")} ${UNITS[unit]}`;
+  return `${value.toFixed(digits).replace(/\.0$/, "")}\u00a0${UNITS[unit]}`;
 }
 
 /** 130 -> "2 min"; rough on purpose: a time left is a guess. */
 export function duration(seconds) {
   const s = Math.max(0, Math.round(seconds));
-  if (s < 60) return `${s} s`;
-  if (s < 5400) return `${Math.round(s / 60)} min`;
-  if (s < 129600) return `${Math.round(s / 3600)} h`;
-  return `${Math.round(s / 86400)} days`;
+  if (s < 60) return `${s}\u00a0s`;
+  if (s < 5400) return `${Math.round(s / 60)}\u00a0min`;
+  if (s < 129600) return `${Math.round(s / 3600)}\u00a0h`;
+  return `${Math.round(s / 86400)}\u00a0days`;
 }
 
 /** "2026-11-29T13:00:00Z", or Unix seconds -> a Date, or null. */
@@ -61,7 +61,7 @@ export function many(count, one, more = `${one}s`) {
 }
 
 const STAGES = {
-  waiting: "Waiting for its turn",
+  waiting: "Waiting",
   checking: "Checking that all is there",
   downloading: "Downloading",
   unpacking: "Unpacking",
@@ -76,12 +76,13 @@ const STAGES = {
 export function stage(state) {
   const words = STAGES[state.stage] ?? (state.status === "installing" ? "Installing" : "Working");
   const place = state["queue-position"];
-  return place ? `${words} (number ${place} in the queue)` : words;
+  return place ? `${words}, number ${place} in the queue` : words;
 }
 
 /** Everything that is known of how far it is, the most important first. */
 export function progress(state) {
-  const said = [stage(state), `${state["progress-percentage"] ?? 0} %`];
+  const said = [stage(state)];
+  if (state.stage !== "waiting") said.push(`${state["progress-percentage"] ?? 0}\u00a0%`);
   if (state["bytes-total"] > 0) {
     said.push(`${bytes(state["bytes-done"])} of ${bytes(state["bytes-total"])}`);
   }
