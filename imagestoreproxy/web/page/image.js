@@ -100,6 +100,7 @@ export function imageView(route, life) {
       fill(problem);
     } catch (error) {
       if (life.aborted) return;
+      nothing.hidden = true;
       fill(problem, failure(error, loadHistory));
     }
   }

@@ -1,29 +1,26 @@
 // Begins here: is there a session, which view is asked for, and what the stream tells.
 
-import { activityView } from "/page/activity.js";
 import { announce } from "/page/announce.js";
 import { currentSession, logout, post, resume, whenEnded } from "/page/api.js";
 import { closeAll } from "/page/dialog.js";
 import { button, failure, fill, h, icon, setText } from "/page/dom.js";
 import { keepTime } from "/page/history.js";
-import { imageView } from "/page/image.js";
-import { installedView } from "/page/installed.js";
 import { Live } from "/page/live.js";
 import { loginView } from "/page/login.js";
 import { parse, rememberStore, rewrite } from "/page/router.js";
 import { forgetAll, noteworthy, shown, take, takeState, watchAll } from "/page/shelf.js";
-import { sourcesView } from "/page/sources.js";
 import { storeView } from "/page/store.js";
-import { systemView } from "/page/system.js";
 
-const VIEWS = {
-  store: storeView,
-  image: imageView,
-  installed: installedView,
-  activity: activityView,
-  sources: sourcesView,
-  system: systemView,
+const VIEWS = { store: storeView };
+// Fetched when they are first asked for, or when the store stands and nothing else is to be done.
+const LATER = {
+  image: () => import("/page/image.js").then((module) => module.imageView),
+  installed: () => import("/page/installed.js").then((module) => module.installedView),
+  activity: () => import("/page/activity.js").then((module) => module.activityView),
+  sources: () => import("/page/sources.js").then((module) => module.sourcesView),
+  system: () => import("/page/system.js").then((module) => module.systemView),
 };
+const FETCH_AHEAD_MS = 2000;
 const NAV = {
   store: "Store",
   installed: "Installed",
@@ -40,6 +37,7 @@ const banner = document.getElementById("connection");
 const theRoom = { life: new AbortController(), view: null };
 // The store as it was left: coming back finds the same cards at the same height.
 let kept = null;
+let turn = 0;
 
 const live = new Live({
   states: take,
@@ -90,12 +88,17 @@ function show(view) {
 }
 
 /** Show what the address asks for. */
-function goTo(isFirst = false) {
+async function goTo(isFirst = false) {
   if (!currentSession()) return;
   closeAll();
   if (!location.hash) rewrite("#/store");
   const route = parse(location.hash);
-  const name = route.name in VIEWS ? route.name : "store";
+  const name = route.name === "store" || route.name in LATER ? route.name : "store";
+  turn += 1;
+  const mine = turn;
+  if (!VIEWS[name] && !(await fetchView(name))) return;
+  // Meanwhile another address may have been asked for, or the session have ended.
+  if (mine !== turn || !currentSession()) return;
   leave();
   if (name === "store" && kept && kept.hash === location.hash) {
     const was = kept;
@@ -112,6 +115,22 @@ function goTo(isFirst = false) {
   }
   mark(name === "image" ? "store" : name, name);
   if (!isFirst) main.focus({ preventScroll: true });
+}
+
+async function fetchView(name) {
+  try {
+    VIEWS[name] = await LATER[name]();
+    return true;
+  } catch {
+    // A browser does not fetch a module again that it once could not have.
+    const error = new Error("This part of the page could not be fetched from the proxy.");
+    leave();
+    fill(
+      main,
+      failure(error, () => globalThis.location.reload()),
+    );
+    return false;
+  }
 }
 
 /** End what is shown; the store is only put aside. */
@@ -147,14 +166,18 @@ function toLogin(reason) {
   forgetAll();
   setText(banner, "");
   document.getElementById("top").hidden = true;
-  show(loginView(reason, enter));
+  show(loginView(reason, () => enter()));
   main.querySelector("input")?.focus();
 }
 
-function enter() {
+function enter(isFirst = false) {
   drawTop();
   live.start();
-  goTo();
+  goTo(isFirst);
+  setTimeout(
+    () => Object.values(LATER).forEach((later) => later().catch(() => {})),
+    FETCH_AHEAD_MS,
+  );
 }
 
 function drawTop() {
@@ -215,9 +238,7 @@ function themeButton() {
 async function begin() {
   try {
     if (await resume()) {
-      drawTop();
-      live.start();
-      goTo(true);
+      enter(true);
     } else {
       toLogin("");
     }
