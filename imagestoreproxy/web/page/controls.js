@@ -74,7 +74,7 @@ export function controls(uri, life, { full = false, follow = false, run = false 
     // The same by two names: the plainer one stays.
     if (names.includes("forget")) drop(names, "clear-error");
     if (names.includes("retry")) drop(names, "install");
-    if (run && isThere(state)) names.unshift("run");
+    if (run && isThere(state)) names.splice(names[0] === "install" ? 1 : 0, 0, "run");
     if (follow && state.follows) names.push("unfollow");
     else if (follow && (state.actions?.install || isThere(state))) names.push("follow");
     const key = names.join(" ") + state["is-upgrade"];

@@ -3,6 +3,7 @@
 import { get, imageId } from "/page/api.js";
 import { controls } from "/page/controls.js";
 import {
+  arrange,
   button,
   emptiness,
   failure,
@@ -19,6 +20,8 @@ import { tile } from "/page/tile.js";
 import { many } from "/page/words.js";
 
 const WINDOW = 48;
+// That the proxy gives at once.
+const MOST = 500;
 const TYPING_MS = 200;
 
 /** Give the store as the address asks for it. */
@@ -29,7 +32,8 @@ export function storeView(route, life) {
   let total = 0;
   let asking = new AbortController();
   let typing = 0;
-  const uris = new Set();
+  let images = [];
+  const cards = new Map();
 
   const box = h("input.search", {
     type: "search",
@@ -59,6 +63,7 @@ export function storeView(route, life) {
   life.addEventListener("abort", () => {
     clearTimeout(typing);
     asking.abort();
+    for (const one of cards.values()) one.end.abort();
   });
 
   function search() {
@@ -74,25 +79,25 @@ export function storeView(route, life) {
     load(0);
   }
 
-  async function load(from) {
+  async function load(from, most = WINDOW) {
     asking.abort();
     asking = new AbortController();
     const { signal } = asking;
     if (from === 0) begin();
     try {
-      const params = { brief: 1, from, count: WINDOW, section };
+      const params = { brief: 1, from, count: most, section };
       const answer = query
         ? await get("/api/search", { q: query, ...params }, { signal })
         : await get("/api/dashboard", params, { signal });
       take(answer);
-      show(answer, from);
+      show(answer, from, most);
     } catch (error) {
       if (signal.aborted) return;
       list.classList.remove("waiting");
       if (from === 0) fill(list);
       fill(
         below,
-        failure(error, () => load(from)),
+        failure(error, () => load(from, most)),
       );
     }
   }
@@ -106,27 +111,40 @@ export function storeView(route, life) {
     fill(below);
   }
 
-  function show(answer, from) {
+  function show(answer, from, most) {
     total = answer["images-total"] ?? answer.images.length;
     // Behind the window come those in progress: they belong to other places.
-    const here = answer.images.slice(0, Math.max(0, Math.min(WINDOW, total - from)));
-    if (from === 0) {
-      uris.clear();
-      list.replaceChildren();
-    }
-    const first = list.children.length;
-    for (const image of here) {
-      if (uris.has(image.uri)) continue;
-      uris.add(image.uri);
-      list.append(card(image, life));
-    }
+    const here = answer.images.slice(0, Math.max(0, Math.min(most, total - from)));
+    const before = from === 0 ? [] : images;
+    const known = new Set(before.map((image) => image.uri));
+    images = [...before, ...here.filter((image) => !known.has(image.uri))];
+    drawCards();
     shownCount = from + here.length;
     list.classList.remove("waiting");
     list.removeAttribute("aria-busy");
     setText(count, many(total, "image"));
     fill(problem, answer["error-message"] && h("p.notice", null, answer["error-message"]));
     drawSections(answer.sections ?? []);
-    drawBelow(from, first);
+    drawBelow(from, before.length);
+  }
+
+  /** Make new cards, end those that are no longer shown, and leave the rest as they are. */
+  function drawCards() {
+    const wanted = new Map(images.map((image) => [JSON.stringify(image), image]));
+    for (const [key, one] of cards) {
+      if (wanted.has(key)) continue;
+      one.end.abort();
+      cards.delete(key);
+    }
+    for (const [key, image] of wanted) {
+      if (cards.has(key)) continue;
+      const end = new AbortController();
+      cards.set(key, { end, node: card(image, end.signal) });
+    }
+    arrange(
+      list,
+      [...wanted.keys()].map((key) => [key, () => cards.get(key).node]),
+    );
   }
 
   function drawSections(known) {
@@ -200,7 +218,7 @@ export function storeView(route, life) {
     title: "Store",
     kept: true,
     hash: () => address("store", { q: query, section }),
-    refresh: () => load(0),
+    refresh: () => load(0, Math.min(MOST, Math.max(WINDOW, shownCount))),
     node: h(
       "div.view",
       null,
