@@ -11,7 +11,10 @@ from imagestoreproxy.model.carrying import Fetch
 from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.model.follows import Followed
 from imagestoreproxy.model.images import ImageInfo, Listing
-from imagestoreproxy.model.installs import ImageState, Reconciliation
+from imagestoreproxy.model.installs import ImageState, Installation, Reconciliation
+from imagestoreproxy.model.logbook import Entry, Level
+from imagestoreproxy.model.previews import Preview
+from imagestoreproxy.model.running import Place
 from imagestoreproxy.model.upstreams import SourceStatus
 
 
@@ -37,6 +40,15 @@ class Store(Protocol):
     def installed(self) -> Collection[str]:
         """Name the images that are installed, also those that are gone from the cloud."""
 
+    def installed_newest_first(self) -> Sequence[str]:
+        """Name the same images, that which was installed last at first."""
+
+    def offered(self, text: str | None) -> Awaitable[Shelf]:
+        """Everything on offer, or what matches a text, without states.
+
+        Its sections are those of everything on offer in any case.
+        """
+
     def dashboard(self) -> Awaitable[Shelf]:
         """Everything on offer, and everything in progress."""
 
@@ -55,8 +67,20 @@ class Store(Protocol):
     def versions(self, image_uri: str) -> Sequence[ImageInfo]:
         """Give the versions of an image that can be installed by name, newest first."""
 
+    def installation(self, image_uri: str) -> Installation | None:
+        """Give what the cloud has of an image; None if that is nothing, or is being removed."""
+
     def install(self, image_uri: str) -> Awaitable[ImageState]:
-        """Start an install, or join the one that is going on."""
+        """Start an install, or join the one that is going on; one that is paused goes on."""
+
+    def retry(self, image_uri: str) -> Awaitable[ImageState]:
+        """Install an image whose last try has failed; goes on from what that has kept."""
+
+    def pause(self, image_uri: str) -> Awaitable[ImageState]:
+        """Stop an install where it is, and keep what it did."""
+
+    def resume(self, image_uri: str) -> Awaitable[ImageState]:
+        """Let a paused install go on."""
 
     def cancel(self, image_uri: str) -> Awaitable[ImageState]:
         """Stop an install and take back what it did."""
@@ -108,6 +132,18 @@ class Following(Protocol):
         """Follow an image no longer; it stays as it is."""
 
 
+class Planning(Protocol):
+    """What an install would do."""
+
+    def plan(self, image_uri: str) -> Awaitable[Preview]:
+        """Tell what an install of an image would do now; nothing is changed.
+
+        Raises:
+            CallerError: it cannot be installed (404, 409), or too many ask (503).
+            InstallError: what is signed could not be had, or is refused.
+        """
+
+
 class Supply(Protocol):
     """What comes in from the sources, and how fast it may."""
 
@@ -133,11 +169,33 @@ class Keys(Protocol):
         """Give the secret key that goes with a query id, or None."""
 
 
+class Signers(Protocol):
+    """Whose keys are believed."""
+
+    def name_of(self, fingerprint: str) -> str:
+        """Give the name in a key, or empty. In memory: never waits."""
+
+
 class Checks(Protocol):
     """Whether all is there that an install needs."""
 
     def findings(self) -> Awaitable[Sequence[Finding]]:
         """Give what was found just now, or some seconds ago. Never raises."""
+
+
+class Logbook(Protocol):
+    """The newest events of the log. In memory: never waits."""
+
+    def entries(
+        self, since: int | None, count: int, level: Level = Level.DEBUG
+    ) -> tuple[Sequence[Entry], int]:
+        """Give entries, oldest first, and the number after which the next ones are to be asked for.
+
+        Args:
+            since: what comes after this number, beginning there; None: the newest.
+            count: at most so many.
+            level: only what matters as much as this, or more.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +205,7 @@ class Shop:
     Args:
         checks: what ``/readyz`` tells; without any it is always ready.
         lending: the cache of verified files.
+        place: where installed images are run.
     """
 
     store: Store
@@ -155,3 +214,7 @@ class Shop:
     supply: Supply | None = None
     following: Following | None = None
     lending: Lending | None = None
+    signers: Signers | None = None
+    place: Place | None = None
+    logbook: Logbook | None = None
+    planning: Planning | None = None

@@ -14,7 +14,8 @@ from twisted.web.server import NOT_DONE_YET
 
 from imagestoreproxy.model.errors import CallerError
 from imagestoreproxy.model.installs import Action, ImageState
-from imagestoreproxy.shop import Checks, Following, Shelf, Shop, Store
+from imagestoreproxy.shop import Checks, Shelf, Shop, Store
+from imagestoreproxy.web.about import about_json
 from imagestoreproxy.web.answers import (
     Answer,
     JsonResource,
@@ -23,8 +24,14 @@ from imagestoreproxy.web.answers import (
     refusal,
 )
 from imagestoreproxy.web.auth import host_of
+from imagestoreproxy.web.browser import Browsers
 from imagestoreproxy.web.carrying import CARRYING, SharedCache
 from imagestoreproxy.web.following import FollowsPage, follow_page
+from imagestoreproxy.web.logbook import LogPage
+from imagestoreproxy.web.login import SessionPage
+from imagestoreproxy.web.pagefiles import INDEX, PageFolder, read_page
+from imagestoreproxy.web.pieces import Piece, installed_body, piece_body, piece_of
+from imagestoreproxy.web.planning import PlanPage
 from imagestoreproxy.web.present import (
     NO_BASE,
     base_url,
@@ -63,22 +70,40 @@ class StorePage(JsonResource):
         """Give the answer that shows a shelf."""
         return Answer(200, await shelf_body(shelf, self.base(request), request.site.clock))
 
+    async def piece(self, text: str | None, piece: Piece, request: StoreRequest) -> Answer:
+        """Give the answer that shows a part of everything on offer, or of what matches a text."""
+        offered = await self.store.offered(text)
+        clock = request.site.clock
+        return Answer(200, await piece_body(offered, piece, self.store, self.base(request), clock))
+
 
 class Dashboard(StorePage):
-    """``GET /api/dashboard``."""
+    """``GET /api/dashboard``, all of it or in pieces."""
 
     async def whole(self, request: StoreRequest) -> Answer:
+        if piece := piece_of(request.pairs):
+            return await self.piece(None, piece, request)
         return await self.shown(await self.store.dashboard(), request)
 
 
 class Search(StorePage):
-    """``GET /api/search?q=TEXT``; no text finds what an empty one does."""
+    """``GET /api/search?q=TEXT``; no text finds what an empty one does; also in pieces."""
 
     async def whole(self, request: StoreRequest) -> Answer:
         text = next((value for name, value in reversed(request.pairs) if name == "q"), "")
         if len(text) > QUERY_CHARS:
             raise CallerError(f"The search text has more than {QUERY_CHARS} characters.")
+        if piece := piece_of(request.pairs):
+            return await self.piece(text, piece, request)
         return await self.shown(await self.store.search(text), request)
+
+
+class Installed(StorePage):
+    """``GET /api/installed?from=&count=``: newest first."""
+
+    async def whole(self, request: StoreRequest) -> Answer:
+        piece = piece_of(request.pairs) or Piece()
+        return Answer(200, installed_body(self.store, piece, self.base(request)))
 
 
 class States(StorePage):
@@ -129,21 +154,21 @@ class Events(StorePage):
 class Image(StorePage):
     """``GET /api/images/ID``, and below it the actions."""
 
-    def __init__(
-        self, store: Store, external_url: str, name: bytes, following: Following | None
-    ) -> None:
-        super().__init__(store, external_url)
+    def __init__(self, shop: Shop, external_url: str, name: bytes) -> None:
+        super().__init__(shop.store, external_url)
         self._name = name
-        self._following = following
+        self._shop = shop
 
     def getChild(self, path: bytes, request: IRequest) -> JsonResource:
         """Give the action of this name."""
         if path in CARRYING:
             return CARRYING[path](self.store, self._name)
+        if path == b"plan" and self._shop.planning is not None:
+            return PlanPage(self._shop.planning, self._name)
         try:
             action = Action(path.decode("ascii", "replace"))
         except ValueError:
-            return follow_page(self._following, self._name, path)
+            return follow_page(self._shop.following, self._name, path)
         return ImageAction(self.store, self.external_url, self._name, action)
 
     async def answer(self, request: StoreRequest) -> Json:
@@ -159,6 +184,7 @@ class Image(StorePage):
         if not content:
             raise CallerError(f"No store offers an image {uri}, and none is installed.", 404)
         content["versions"] = versions_json(self.store.versions(uri))
+        content.update(about_json(self._shop, uri, shelf.listing.images))
         if not self.base(request):
             content["error-message"] = NO_BASE
         return content
@@ -175,6 +201,9 @@ class ImageAction(StorePage):
         self._name = name
         self._act: Act = {
             Action.INSTALL: store.install,
+            Action.RETRY: store.retry,
+            Action.PAUSE: store.pause,
+            Action.RESUME: store.resume,
             Action.CANCEL: store.cancel,
             Action.CLEAR_ERROR: store.clear_error,
             Action.UNINSTALL: store.uninstall,
@@ -191,14 +220,13 @@ class Images(Nowhere):
 
     isLeaf = False
 
-    def __init__(self, store: Store, external_url: str, following: Following | None) -> None:
+    def __init__(self, shop: Shop, external_url: str) -> None:
         super().__init__()
-        self._store = store
+        self._shop = shop
         self._external_url = external_url
-        self._following = following
 
     def getChild(self, path: bytes, request: IRequest) -> JsonResource:
-        return Image(self._store, self._external_url, path, self._following)
+        return Image(self._shop, self._external_url, path)
 
 
 class Reconcile(StorePage):
@@ -252,16 +280,18 @@ def make_tree(
     *,
     cache: SharedCache | None = None,
     shared_cache: SharedCache | None = None,
+    browsers: Browsers | None = None,
 ) -> Folder:
-    """Build the pages; ``web/auth.py`` puts its guard round all but ``shared_cache``."""
+    """Build the pages; ``web/auth.py`` puts its guard round all of them."""
     store = shop.store
     api = Folder(
         dashboard=Dashboard(store, external_url),
         search=Search(store, external_url),
         states=States(store, external_url, ready),
         events=Events(store, external_url, streams),
-        images=Images(store, external_url, shop.following),
+        images=Images(shop, external_url),
         reconcile=Reconcile(store, external_url),
+        installed=Installed(store, external_url),
         **({"cache": cache} if cache else {}),
     )
     if shop.supply is not None:
@@ -271,5 +301,14 @@ def make_tree(
         api.putChild(b"bandwidth", cast(IResource, BandwidthPage(shop.supply)))
     if shop.following is not None:
         api.putChild(b"follows", cast(IResource, FollowsPage(shop.following)))
+    if browsers is not None:
+        api.putChild(b"session", cast(IResource, SessionPage(browsers)))
+    files = read_page()
+    if shop.logbook is not None:
+        api.putChild(b"log", cast(IResource, LogPage(shop.logbook)))
     shared = {"cache": shared_cache} if shared_cache else {}
-    return Folder(api=api, healthz=Health(), readyz=Ready(shop.checks), **shared)
+    root = Folder(
+        api=api, healthz=Health(), readyz=Ready(shop.checks), page=PageFolder(files), **shared
+    )
+    root.putChild(b"", cast(IResource, files[INDEX]))
+    return root

@@ -7,7 +7,6 @@ import binascii
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
@@ -20,6 +19,8 @@ from imagestoreproxy.model.follows import Followed
 from imagestoreproxy.model.images import ImageInfo, Section
 from imagestoreproxy.model.installs import ImageState, Progress, Reconciliation, Status
 from imagestoreproxy.model.upstreams import SourceStatus
+from imagestoreproxy.web.plain import iso as _iso
+from imagestoreproxy.web.plain import text as _text
 
 URI_CHARS = 2000
 TITLE_CHARS = 500
@@ -124,13 +125,13 @@ def problems_json(error_message: str, base: str) -> Json:
     return {"error-message": _text(" ".join(problems), SUMMARY_CHARS)} if problems else {}
 
 
-def image_json(info: ImageInfo) -> Json:
-    """Give one object of ``images``."""
+def image_json(info: ImageInfo, *, is_brief: bool = False) -> Json:
+    """Give one object of ``images``; a brief one has no description."""
     content: Json = {
         "uri": info.uri,
         "title": _text(info.title, TITLE_CHARS),
         "summary": _text(_summary(info), SUMMARY_CHARS),
-        "description-html": sanitised(_text(info.description_html, DESCRIPTION_CHARS)),
+        **({} if is_brief else _description_json(info)),
         "version": _text(info.version, TAG_CHARS),
         "size-in-mb": info.size_mb,
         "tags": [_text(tag, TAG_CHARS) for tag in info.tags[:TAGS]],
@@ -150,7 +151,17 @@ def image_json(info: ImageInfo) -> Json:
         content["refused"] = _text(info.refused, SUMMARY_CHARS)
     if info.is_unsigned:
         content["unsigned"] = True
+    if info.source:
+        content["source"] = _text(info.source, TITLE_CHARS)
+    if info.login_user:
+        content["login-user"] = info.login_user
+    if info.ports:
+        content["ports"] = list(info.ports)
     return content
+
+
+def _description_json(info: ImageInfo) -> Json:
+    return {"description-html": sanitised(_text(info.description_html, DESCRIPTION_CHARS))}
 
 
 def _summary(info: ImageInfo) -> str:
@@ -191,12 +202,6 @@ def source_json(status: SourceStatus) -> Json:
         if text:
             content[key] = _text(text, SUMMARY_CHARS)
     return content
-
-
-def _iso(at_s: float) -> str:
-    # A store may say any time at all; years of more than four digits are none of these.
-    bounded_s = min(max(int(at_s), 0), 253_402_300_799)
-    return datetime.fromtimestamp(bounded_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def followed_json(followed: Followed) -> Json:
@@ -300,6 +305,8 @@ def progress_json(progress: Progress | None) -> Mapping[str, Any]:
         "bytes-total": progress.bytes_total,
         "bytes-per-second": _whole(progress.bytes_per_second),
     }
+    if progress.queue_position:
+        content["queue-position"] = progress.queue_position
     if progress.eta_s is not None and math.isfinite(progress.eta_s):
         content["eta-seconds"] = _whole(progress.eta_s)
     return content
@@ -307,13 +314,6 @@ def progress_json(progress: Progress | None) -> Mapping[str, Any]:
 
 def _whole(number: float) -> int:
     return max(0, round(number)) if math.isfinite(number) else 0
-
-
-def _text(text: str, limit_chars: int) -> str:
-    """Cut, and take out what is no character: strict readers of JSON refuse lone surrogates."""
-    if len(text) > limit_chars:
-        text = text[: limit_chars - 1] + "…"
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _is_link(uri: str) -> bool:

@@ -37,7 +37,7 @@ def world(tmp_path: Path) -> World:
 
 def started(world: World, **options: Any) -> Daemon:
     daemon = boot(world, **options)
-    result(daemon.actions.resume())
+    result(daemon.actions.take_up())
     return daemon
 
 
@@ -100,6 +100,30 @@ def test_an_install_ends_with_kernel_ramdisk_and_image_registered_together(world
     assert world.records.installations[0].document == b'{"version": "1.0"}'
 
 
+def test_what_the_cloud_has_of_an_image_is_known_until_it_is_removed(world: World) -> None:
+    daemon = started(world)
+    assert daemon.store.installation(URI) is None
+    result(daemon.store.install(URI))
+    installation = daemon.store.installation(URI)
+    assert installation
+    assert installation.emi == state(daemon).emi
+    removing = hold(world, "cloud", "deregister")
+    daemon = started(world)
+    Deferred.fromCoroutine(daemon.store.uninstall(URI))
+    assert removing.waiting
+    assert daemon.store.installation(URI) is None
+
+
+def test_an_image_that_no_source_lists_any_more_still_says_whose_it_was(world: World) -> None:
+    daemon = started(world)
+    result(daemon.store.install(URI))
+    installation = daemon.store.installation(URI)
+    assert installation
+    world.sources.offered.clear()
+    (info,) = daemon.store.image(URI).listing.images
+    assert info.source == installation.source != ""
+
+
 def test_what_is_stored_is_what_was_unpacked(world: World) -> None:
     content = b"a file system" * 5000
     packed = gzip.compress(content)
@@ -116,7 +140,7 @@ def test_a_second_click_joins_the_first(world: World) -> None:
     first = result(daemon.store.install(URI))
     second = result(daemon.store.install(URI))
     assert first.status is second.status is Status.DOWNLOADING
-    assert second.actions == (Action.CANCEL,)
+    assert second.actions == (Action.CANCEL, Action.PAUSE)
     assert len(held.waiting) == 3, "one download for each file"
 
 
@@ -214,7 +238,7 @@ def test_h10_s3_and_ec2_are_checked_before_the_first_byte_is_downloaded(world: W
     failed = state(daemon)
     assert failed.status is Status.UNINSTALLED
     assert failed.error_message == "S3 at http://cloud cannot be reached."
-    assert failed.actions == (Action.INSTALL, Action.CLEAR_ERROR)
+    assert failed.actions == (Action.INSTALL, Action.RETRY, Action.CLEAR_ERROR)
     assert not world.fetcher.asked
 
 

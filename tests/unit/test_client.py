@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -12,9 +13,10 @@ from typing import Any
 import pytest
 
 from imagestoreproxy.client.catalogue import find_image
-from imagestoreproxy.client.cli import parser
-from imagestoreproxy.client.commands import Command
+from imagestoreproxy.client.command import Command
+from imagestoreproxy.client.display import Bar, Lines
 from imagestoreproxy.client.login import Login
+from imagestoreproxy.client.parsing import parser
 from imagestoreproxy.client.requests import (
     ATTEMPTS,
     FAILED,
@@ -23,7 +25,7 @@ from imagestoreproxy.client.requests import (
     ClientError,
     Connection,
 )
-from imagestoreproxy.client.watch import AWAY_S, Bar, Lines, follow
+from imagestoreproxy.client.watch import AWAY_S, follow
 from imagestoreproxy.model.errors import FetchError
 from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.model.images import Provider
@@ -89,7 +91,7 @@ def run(site: MemorySite) -> Callable[..., None]:
     def run(*arguments: str, secret: str = SECRET, sleep: Callable[[float], None] = never) -> None:
         options = parser().parse_args(arguments)
         connection = MemoryConnection(site, secret)
-        options.command(Command(options, connection, LOGIN, sleep=sleep))
+        options.entry.load()(Command(options, connection, LOGIN, sleep=sleep))
 
     return run
 
@@ -168,16 +170,21 @@ def test_status_without_names_shows_what_goes_on(
     run: Run, site: MemorySite, capsys: Captured
 ) -> None:
     run("status")
-    assert capsys.readouterr().out == "No install is going on, and none has failed.\n"
+    shown = capsys.readouterr()
+    assert shown.out.startswith("No install is going on, and none has failed.\n")
     site.store.state_of[LUCID] = BUSY
     site.store.state_of[KARMIC] = ImageState(
         KARMIC, Status.UNINSTALLED, (Action.INSTALL,), error_message="The disk is full."
     )
     run("status")
-    assert capsys.readouterr().out == (
-        f"{KARMIC}  failed\n  The disk is full.\n"
-        f"{LUCID}   40 %  downloading  42.0 MiB of 100.0 MiB  12.3 MiB/s  1:05 left\n"
-    )
+    shown = capsys.readouterr()
+    assert [re.split(" {2,}", line) for line in shown.out.splitlines()[:4]] == [
+        ["TITLE", "STATUS", "URI"],
+        ["Ubuntu 9.10", "failed", KARMIC],
+        ["Ubuntu 10.04", "40 % downloading 42.0 MiB of 100.0 MiB 12.3 MiB/s 1:05 left", LUCID],
+        ["Ubuntu 9.10: The disk is full."],
+    ]
+    assert shown.err == f"  Next: image-store install {KARMIC}\n"
 
 
 @pytest.mark.parametrize(
@@ -205,8 +212,9 @@ def test_a_misspelt_name_lists_the_near_ones(site: MemorySite) -> None:
         find_image(MemoryConnection(site), "Ubunto 10.4")
     assert caught.value.exit_status == FAILED
     assert LUCID in caught.value.message
-    with pytest.raises(ClientError, match="image-store list"):
+    with pytest.raises(ClientError) as caught:
         find_image(MemoryConnection(site), "zzzzzzzz\x1b")
+    assert caught.value.hints == ["image-store list"]
 
 
 def test_a_uri_that_no_store_lists_is_taken_as_it_is(site: MemorySite) -> None:
@@ -298,7 +306,9 @@ def test_h11_what_is_gone_is_said_and_can_be_forgotten_or_its_error_cleared(
     site.store.state_of[LUCID] = GONE
     run("status")
     assert capsys.readouterr().out == (
-        f"{LUCID}  gone from the cloud\n  emi-1234ABCD is no longer registered.\n"
+        "TITLE         STATUS               URI\n"
+        f"Ubuntu 10.04  gone from the cloud  {LUCID}\n"
+        "Ubuntu 10.04: emi-1234ABCD is no longer registered.\n"
     )
     run("clear-error", "lucid")
     assert capsys.readouterr().out == f"Cleared the error of Ubuntu 10.04 ({LUCID}).\n"
@@ -338,11 +348,11 @@ def test_h8_a_check_shows_each_finding_and_fails_if_one_is_a_problem(capsys: Cap
     fine = Finding("disk", note="5 GiB are free")
     site = MemorySite(findings=[fine])
     options = parser().parse_args(["check"])
-    options.command(Command(options, MemoryConnection(site), LOGIN))
+    options.entry.load()(Command(options, MemoryConnection(site), LOGIN))
     assert capsys.readouterr().out == "ok       disk: 5 GiB are free\n"
     site = MemorySite(findings=[fine, Finding("cloud", "S3_URL is\x1b[2J missing.")])
     with pytest.raises(ClientError) as caught:
-        options.command(Command(options, MemoryConnection(site), LOGIN))
+        options.entry.load()(Command(options, MemoryConnection(site), LOGIN))
     assert (caught.value.message, caught.value.exit_status) == ("", FAILED)
     assert capsys.readouterr().out.splitlines()[1] == "PROBLEM  cloud: S3_URL is[2J missing."
 
@@ -358,7 +368,7 @@ def test_a_proxy_asked_by_an_ipv6_address_says_why_nothing_can_be_done(site: Mem
     ).encode()
     options = parser().parse_args(["install", "lucid"])
     with pytest.raises(ClientError, match="--external-url"):
-        options.command(Command(options, connection, LOGIN))
+        options.entry.load()(Command(options, connection, LOGIN))
 
 
 def test_h3_a_refusal_is_passed_on_in_the_words_of_the_proxy(run: Run) -> None:
@@ -480,6 +490,22 @@ def test_p10_progress_in_a_pipe_is_a_line_for_whatever_is_new(site: MemorySite) 
     ]
     assert lines[1].endswith("42.0 MiB of 100.0 MiB  12.3 MiB/s  1:05 left")
     assert "\r" not in stream.getvalue()
+
+
+def test_an_install_that_somebody_pauses_is_waited_for_and_says_so(site: MemorySite) -> None:
+    stream = io.StringIO()
+    paused = replace(BUSY, progress=Progress(Step.PAUSED, 11), actions=(Action.RESUME,))
+    states = [*stages()[:2], *[paused] * 300, *stages()[2:], DONE]
+    assert followed(site, MemoryConnection(site), states, Lines(stream))["emi"]
+    lines = [line.split("  ")[:2] for line in map(str.strip, stream.getvalue().splitlines())]
+    assert lines.count(["11 %", "paused"]) == 1
+    assert lines[-1] == ["75 %", "uploading"]
+
+
+def test_an_install_of_what_is_paused_lets_it_go_on(run: Run, site: MemorySite) -> None:
+    site.store.state_of[LUCID] = replace(BUSY, image_uri=LUCID, actions=(Action.RESUME,))
+    run("install", "lucid", "--no-wait")
+    assert site.store.acted == [("resume", LUCID)]
 
 
 def test_p10_progress_on_a_terminal_is_one_line_drawn_again(

@@ -1,7 +1,5 @@
 """The commands about what comes in: the sources, and how fast it may."""
 
-# ruff: noqa: T201 - printing is its purpose
-
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -10,7 +8,7 @@ from typing import Any
 
 from imagestoreproxy.client import text
 from imagestoreproxy.client.catalogue import objects
-from imagestoreproxy.client.commands import Command, print_json
+from imagestoreproxy.client.command import Command, print_json
 
 LIMIT = "limit-mb-per-s"
 
@@ -38,7 +36,7 @@ def show_sources(command: Command) -> None:
         ]
         for one in sources
     ]
-    print(text.table(["NAME", "TYPE", "IMAGES", "REFUSED", "ASKED", "URL"], rows))
+    print(command.table(["NAME", "TYPE", "IMAGES", "REFUSED", "ASKED", "URL"], rows))
     for one in sources:
         for sentence in _sentences(one):
             print(text.plain(sentence))
@@ -60,11 +58,11 @@ def _sentences(one: Json) -> list[str]:
     return said
 
 
-def local_time(told: object) -> str:
+def local_time(told: object, form: str = "%Y-%m-%d %H:%M") -> str:
     """Write an ISO time as one of this machine's; empty where it is none."""
     try:
         at = datetime.strptime(str(told), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-        return at.astimezone().strftime("%Y-%m-%d %H:%M")
+        return at.astimezone().strftime(form)
     except (ValueError, OverflowError):
         return ""
 
