@@ -234,6 +234,7 @@ class Proxy(Service):
             signers=self._accesses,
             place=self._place,
             planning=self._inside.previews,
+            history=self._records,
         )
         site = make_site(
             shop,

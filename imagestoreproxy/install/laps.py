@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from imagestoreproxy.model.history import Outcome
 from imagestoreproxy.model.installs import ACTIVE, State, Step
 from imagestoreproxy.ports import Clock
-from imagestoreproxy.ports.metering import Meters, Outcome
+from imagestoreproxy.ports.metering import Meters
 
 _RUNNING = frozenset({State.WAITING, State.DOWNLOADING, State.INSTALLING})
 _ENDS = {State.FAILING: Outcome.FAILED, State.CANCELLING: Outcome.CANCELLED}

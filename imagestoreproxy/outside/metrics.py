@@ -13,10 +13,11 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from imagestoreproxy.model.errors import OwnStateError
+from imagestoreproxy.model.history import Outcome
 from imagestoreproxy.model.installs import Step
 from imagestoreproxy.model.refusals import Reason
 from imagestoreproxy.ports import Background, Stop, Task
-from imagestoreproxy.ports.metering import Outcome
+from imagestoreproxy.ports.metering import ENDS
 
 Labels = tuple[str, ...]
 # By the name of a metric: its value for each set of labels; () where it has none.
@@ -112,7 +113,7 @@ class Metrics:
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
         # From the first moment on, so that the first failure is seen as one more than none.
-        for outcome in Outcome:
+        for outcome in ENDS:
             self._installs.labels(outcome.value)
         for reason in Reason:
             self._refused.labels(reason.value)

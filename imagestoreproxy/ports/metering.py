@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Protocol
 
+from imagestoreproxy.model.history import Outcome
 from imagestoreproxy.model.installs import Step
 
-
-class Outcome(StrEnum):
-    """How an install has ended."""
-
-    INSTALLED = "installed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
+# How an install may end.
+ENDS = (Outcome.INSTALLED, Outcome.FAILED, Outcome.CANCELLED)
 
 
 class Meters(Protocol):
@@ -23,7 +18,12 @@ class Meters(Protocol):
         """An install has spent so long in one stage."""
 
     def install_ended(self, outcome: Outcome, seconds: float) -> None:
-        """An install is over; ``seconds`` is how long it took, without the time it was paused."""
+        """An install is over.
+
+        Args:
+            outcome: one of ``ENDS``.
+            seconds: how long it took, without the time it was paused.
+        """
 
     def uploaded(self, size_bytes: int) -> None:
         """The cloud has taken so many bytes. May be called from any thread."""

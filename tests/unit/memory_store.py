@@ -37,7 +37,7 @@ from imagestoreproxy.model.signing import Pair, signed_pairs
 from imagestoreproxy.model.upstreams import SourceStatus
 from imagestoreproxy.outside.logbook import Ring
 from imagestoreproxy.outside.metrics import Metrics
-from imagestoreproxy.shop import Lending, Planning, Shelf, Shop
+from imagestoreproxy.shop import History, Lending, Planning, Shelf, Shop
 from imagestoreproxy.web.sessions import Sessions
 from imagestoreproxy.web.site import Limits, StoreChannel, StoreSite, make_site
 from tests.unit.memory import InlineBackground, MemoryJournal, MemoryRecords, result
@@ -389,6 +389,7 @@ class MemorySite:
         clock: FixedClock | None = None,
         lending: Lending | None = None,
         planning: Planning | None = None,
+        history: History | None = None,
         share_cache: bool = False,
         share_metrics: bool = False,
         records: MemoryRecords | None = None,
@@ -419,6 +420,7 @@ class MemorySite:
                 logbook=self.logbook,
                 metrics=self.metrics,
                 planning=planning,
+                history=history,
             ),
             self.clock,
             reactor=cast(IReactorTime, self.reactor),

@@ -8,8 +8,8 @@ import pytest
 
 from imagestoreproxy.install.laps import Laps
 from imagestoreproxy.model.errors import FetchError
+from imagestoreproxy.model.history import Outcome
 from imagestoreproxy.model.installs import State, Step
-from imagestoreproxy.ports.metering import Outcome
 from tests.unit.memory import (
     URI,
     MemoryClock,

@@ -17,7 +17,7 @@ from imagestoreproxy.model.refusals import Reason
 from imagestoreproxy.outside.background import Reactor
 from imagestoreproxy.outside.lateness import LOOK_S, Lateness
 from imagestoreproxy.outside.metrics import READ, Metrics, Readings
-from imagestoreproxy.ports.metering import Outcome
+from imagestoreproxy.ports.metering import ENDS
 from imagestoreproxy.watching import images
 from imagestoreproxy.web.claims import MAX_FUTURE_S
 from imagestoreproxy.web.site import Limits
@@ -58,7 +58,7 @@ def scrape(
 def everything() -> str:
     """Give a text in which every metric has a value."""
     site = MemorySite()
-    for outcome in Outcome:
+    for outcome in ENDS:
         site.metrics.install_ended(outcome, 2.0)
     for step in Step:
         site.metrics.stage_ended(step, 2.0)
