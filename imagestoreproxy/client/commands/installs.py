@@ -42,12 +42,16 @@ def install(command: Command) -> None:
 
 def _done(command: Command, found: Found, state: Json) -> None:
     if command.options.json:
-        run = {"run-command": command.login.run_line(str(state["emi"]))} if "emi" in state else {}
+        run = (
+            {"run-command": command.login.run_line(str(state["emi"]), found.info)}
+            if "emi" in state
+            else {}
+        )
         print_json({"state": state, **run})
         return
     title = text.plain(found.info.get("title") or found.uri)
     print(f"{title}: {status_line(state)}")
-    print_run(command, state)
+    print_run(command, state, found.info)
 
 
 def cancel(command: Command) -> None:

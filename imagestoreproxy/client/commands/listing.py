@@ -78,10 +78,15 @@ def show(command: Command) -> None:
     for name, value in described.items():
         if value:
             print(f"{name + ':':<13}{text.plain(value)}")
-    print_run(command, state)
+    print_run(command, state, info)
 
 
-def print_run(command: Command, state: Json) -> None:
-    """Show how an instance of an installed image is started."""
+def print_run(command: Command, state: Json, info: Json | None = None) -> None:
+    """Show how an instance of an installed image is started.
+
+    Args:
+        info: what the proxy says of the image.
+    """
     if emi := state.get("emi"):
-        print(f"To run it:\n  {command.login.run_line(text.plain(emi))}")
+        lines = command.login.run_line(text.plain(emi), info).split("\n")
+        print("To run it:\n  " + "\n  ".join(lines))
