@@ -27,11 +27,13 @@ class Login:
 
     Args:
         place: where an image is run with it.
+        origin: where the secret comes from; names alone.
     """
 
     client_id: str
     secret: str = field(repr=False)
     place: Place
+    origin: str = ""
 
     def run_line(self, emi: str, image: Mapping[str, Any] | None = None) -> str:
         """Give the shell lines that start an instance of an image and log in to it.
@@ -82,11 +84,14 @@ def find_login(
             return _login(found, client_id, place)
         if secret := environ.get("IMAGE_STORE_SECRET", ""):
             name = client_id or environ.get("IMAGE_STORE_CLIENT_ID") or _first(environ, ACCESS_KEYS)
-            return Login(name or "admin", secret, _in_environment(environ))
+            return Login(name or "admin", secret, _in_environment(environ), "IMAGE_STORE_SECRET")
         if _first(environ, SECRET_KEYS):
             # The certificates that the variables may name are not needed here.
             keys = {n: v for n, v in environ.items() if n in {*ACCESS_KEYS, *SECRET_KEYS}}
-            return _login(from_environment(keys), client_id, _in_environment(environ))
+            used = next(name for name in SECRET_KEYS if environ.get(name))
+            found = from_environment(keys)
+            origin = f"{used} of the environment"
+            return _login(found, client_id, _in_environment(environ), origin)
     except SettingsError as error:
         raise ClientError(error.message, MISUSED) from None
     raise ClientError(
@@ -96,8 +101,8 @@ def find_login(
     )
 
 
-def _login(found: Credentials, client_id: str, place: Place) -> Login:
-    return Login(client_id or found.access_key, found.secret_key, place)
+def _login(found: Credentials, client_id: str, place: Place, origin: str = "") -> Login:
+    return Login(client_id or found.access_key, found.secret_key, place, origin or found.origin)
 
 
 def _first(environ: Mapping[str, str], names: tuple[str, ...]) -> str:

@@ -177,8 +177,8 @@ def _notes(info: ImageInfo, place: Place) -> tuple[str, ...]:
         if info.login_user
         else f"The source does not say as whom to log in: {_USUAL_LOGIN} is only the usual name.",
         f"It needs these ports open: {ports}." if ports else "",
-        "The credentials that the first line loads lie on the machine of the proxy; elsewhere, load "
-        "your own.",
+        "The first line loads credentials that lie on the machine of the proxy; load your own "
+        "elsewhere.",
         f"The ports are opened to everybody: put your own network in place of {_ANYWHERE} if only "
         "that is to reach it.",
         "A port or a key pair that is said to exist already does no harm; go on with the next "
