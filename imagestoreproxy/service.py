@@ -45,6 +45,7 @@ from imagestoreproxy.shop import Keys, Shop
 from imagestoreproxy.sources.catalogue import Catalogue
 from imagestoreproxy.storage.database import Database
 from imagestoreproxy.upstreams import Accesses, Supply, Upstreams
+from imagestoreproxy.web.sessions import Sessions
 from imagestoreproxy.web.site import Limits, make_site
 
 STOP_S = 4.0
@@ -83,6 +84,7 @@ class Proxy(Service):
             self._journal,
             owner=_identity(settings.data_dir),
         )
+        self._sessions = Sessions(self._records, self._keys, self._clock)
         self._fetcher = CurlFetcher(
             reactor, http_proxy=settings.http_proxy, ca_bundle=settings.ca_bundle
         )
@@ -153,6 +155,7 @@ class Proxy(Service):
         """
         await self._follow(self._settings)
         await self._inside.actions.take_up()
+        await self._sessions.load()
         _settle()
         self._catalogue.start()
         # So that the first page has something to show, and a wrong HTTP proxy is in the log.
@@ -228,6 +231,7 @@ class Proxy(Service):
             external_url=self._settings.external_url,
             limits=Limits.within(_open_files()),
             share_cache=self._settings.share_cache,
+            sessions=self._sessions,
         )
         for description in self._settings.listen:
             self._ports.append(await self._listen_at(description, site))

@@ -40,6 +40,15 @@ class Store(Protocol):
     def installed(self) -> Collection[str]:
         """Name the images that are installed, also those that are gone from the cloud."""
 
+    def installed_newest_first(self) -> Sequence[str]:
+        """Name the same images, that which was installed last at first."""
+
+    def offered(self, text: str | None) -> Awaitable[Shelf]:
+        """Everything on offer, or what matches a text, without states.
+
+        Its sections are those of everything on offer in any case.
+        """
+
     def dashboard(self) -> Awaitable[Shelf]:
         """Everything on offer, and everything in progress."""
 

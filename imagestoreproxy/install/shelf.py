@@ -67,6 +67,16 @@ class ImageStore:
     def installed(self) -> Collection[str]:
         return self._inventory.installed.keys()
 
+    def installed_newest_first(self) -> Sequence[str]:
+        found = self._inventory.installed
+        return sorted(found, key=lambda uri: found[uri][-1].installed_at_s, reverse=True)
+
+    async def offered(self, text: str | None) -> Shelf:
+        whole = await self._sources.dashboard()
+        found = whole if text is None else await self._sources.search(text)
+        listing = Listing(found.listing.images, whole.listing.sections)
+        return Shelf(listing, (), found.problem)
+
     async def dashboard(self) -> Shelf:
         return await self._shelf(await self._sources.dashboard())
 

@@ -37,7 +37,9 @@ from imagestoreproxy.model.signing import Pair, signed_pairs
 from imagestoreproxy.model.upstreams import SourceStatus
 from imagestoreproxy.outside.logbook import Ring
 from imagestoreproxy.shop import Lending, Planning, Shelf, Shop
+from imagestoreproxy.web.sessions import Sessions
 from imagestoreproxy.web.site import Limits, StoreChannel, StoreSite, make_site
+from tests.unit.memory import MemoryRecords, result
 
 NOW_S = 1_795_000_000.0
 SECRET = "Wbh3dvZwRiqYiX6VtOeBycxGjJhShWORy6r0ng"
@@ -79,6 +81,7 @@ class MemoryStore:
         self.trouble: BaseException | None = None
         self.found = Reconciliation(checked=len(self.images))
         self.fetched = Fetch(error="No net.")
+        self.sections: tuple[Section, ...] = ()
         self.older: dict[str, Sequence[ImageInfo]] = {}
         self.installations: dict[str, Installation] = {}
         self._settled: dict[str, ImageState] = {}
@@ -98,6 +101,14 @@ class MemoryStore:
 
     def installed(self) -> Collection[str]:
         return [uri for uri, state in self.state_of.items() if state.status is Status.INSTALLED]
+
+    def installed_newest_first(self) -> Sequence[str]:
+        return sorted(self.installed(), key=lambda uri: -self.state_of[uri].updated_at_s)
+
+    async def offered(self, text: str | None) -> Shelf:
+        whole = await self.dashboard()
+        found = whole if text is None else await self.search(text)
+        return Shelf(Listing(found.listing.images, self.sections or whole.listing.sections), [])
 
     async def _ready(self) -> None:
         if self.gate is not None:
@@ -378,6 +389,8 @@ class MemorySite:
         lending: Lending | None = None,
         planning: Planning | None = None,
         share_cache: bool = False,
+        records: MemoryRecords | None = None,
+        session_limits: dict[str, int] | None = None,
     ) -> None:
         self.store = store or MemoryStore()
         self.supply = MemorySupply()
@@ -387,6 +400,9 @@ class MemorySite:
         self.signers = MemorySigners()
         self.clock = clock or FixedClock()
         self.reactor = ReactorClock()
+        self.records = records or MemoryRecords()
+        self.sessions = Sessions(self.records, self.keys, self.clock, **(session_limits or {}))
+        result(self.sessions.load())
         self.site = make_site(
             Shop(
                 store=self.store,
@@ -405,6 +421,7 @@ class MemorySite:
             external_url=external_url,
             limits=limits,
             share_cache=share_cache,
+            sessions=self.sessions,
         )
         self._nonce = 0
 
