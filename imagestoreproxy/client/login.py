@@ -18,7 +18,7 @@ from imagestoreproxy.clouds.credentials import (
 )
 from imagestoreproxy.model.errors import SettingsError
 from imagestoreproxy.model.images import ImageInfo
-from imagestoreproxy.model.running import Place, login_user_of, ports_of, run_guide
+from imagestoreproxy.model.running import Guide, Place, login_user_of, ports_of, run_guide
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,11 @@ class Login:
     origin: str = ""
 
     def run_line(self, emi: str, image: Mapping[str, Any] | None = None) -> str:
-        """Give the shell lines that start an instance of an image and log in to it.
+        """Give the shell lines that start an instance of an image and log in to it."""
+        return "\n".join(self.guide(emi, image).ways[0].commands)
+
+    def guide(self, emi: str, image: Mapping[str, Any] | None = None) -> Guide:
+        """Tell how an image is run with these credentials.
 
         Args:
             image: what the proxy says of it.
@@ -48,7 +52,7 @@ class Login:
             login_user=login_user_of(said.get("login-user")),
             ports=ports_of(said.get("ports")),
         )
-        return "\n".join(run_guide(info, emi, self.place).ways[0].commands)
+        return run_guide(info, emi, self.place)
 
 
 def find_login(

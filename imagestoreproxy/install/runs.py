@@ -79,6 +79,7 @@ class Runs:
         """Stop an install, or take it out of the queue."""
         if work in self._queue:
             self._queue.remove(work)
+            work.queue_position = 0
             self._number()
         work.stop()
 
