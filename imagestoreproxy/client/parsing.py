@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -38,7 +39,9 @@ class Parser(argparse.ArgumentParser):
         Raises:
             ClientError: always.
         """
-        raise ClientError(f"{message}\n{self.format_usage().strip()}", MISUSED)
+        # Newer Pythons paint it.
+        usage = re.sub(r"\x1b\[[0-9;]*m", "", self.format_usage()).strip()
+        raise ClientError(f"{message}\n{usage}", MISUSED, hints=[f"{self.prog} --help"])
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.dest == COMMAND and action.choices and value not in action.choices:
