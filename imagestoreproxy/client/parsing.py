@@ -19,8 +19,8 @@ URL = "http://localhost:52780"
 NEAR_MATCHES = 3
 EXIT_STATUSES = {
     0: "done",
-    1: "it failed: an install that ended in an error, no such image, a check that found a problem, "
-    "a reconcile that is not complete",
+    1: "it failed: an install that ended in an error, no such image, a check, plan or watch that "
+    "found a problem, a reconcile that is not complete",
     2: "wrong use",
     3: "the proxy cannot be reached, or refuses this client",
     130: "ended by Ctrl-C",
