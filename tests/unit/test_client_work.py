@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from imagestoreproxy.client.catalogue import told_apart
 from imagestoreproxy.client.cli import said
 from imagestoreproxy.client.command import Command
 from imagestoreproxy.client.display import Bars, ManyLines
@@ -338,6 +339,12 @@ def states(count: int) -> list[tuple[str, dict[str, Any]]]:
     return [(f"image {n}", state) for n in range(count)]
 
 
+def test_images_with_the_same_title_are_told_apart() -> None:
+    titles = {"http://a": "Same", "http://b": "Same", "http://c": "Other"}
+    names = {"http://a": "Same http://a", "http://b": "Same http://b", "http://c": "Other"}
+    assert told_apart(titles) == names
+
+
 def test_bars_are_drawn_over_themselves_and_leave_what_was_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -350,8 +357,8 @@ def test_bars_are_drawn_over_themselves_and_leave_what_was_told(
     bars.show(states(2))
     bars.end()
     written = stream.getvalue()
-    assert re.findall("\x1b\\[([0-9]+)A", written) == ["3", "3", "2"]
-    assert "\x1b[3Aimage 0: installed[2J\x1b[K\nimage 0  [####" in written
+    assert re.findall("\x1b\\[([0-9]+)A", written) == ["3", "2", "2"]
+    assert "\x1b[3Aimage 0: installed[2J\x1b[K\nimage 1  [####" in written
     assert written.endswith("\x1b[2A\x1b[J")
 
 
