@@ -124,7 +124,8 @@ class Bars:
         columns, rows = shutil.get_terminal_size()
         most = max(1, rows - 2)
         shown = states if len(states) <= most else states[: most - 1]
-        width = min(NAME_COLUMNS, max((text.columns_of(name) for name, _ in shown), default=0))
+        longest = max((text.columns_of(name) for name, _ in shown), default=0)
+        width = min(NAME_COLUMNS, columns // 3, longest)
         self._drawn = [
             (
                 name,
@@ -207,7 +208,7 @@ def _named(name: str, columns: int) -> str:
 
 def _painted(bar: str, paint: Paint) -> str:
     """Paint what is done of a bar."""
-    if not bar.startswith("["):
+    if not (bar.startswith("[") and "]" in bar):
         return bar
     done = bar.index("]") if "." not in bar[: bar.index("]")] else bar.index(".")
     return "[" + paint("good", bar[1:done]) + bar[done:]

@@ -14,7 +14,9 @@ import pytest
 from imagestoreproxy.client.catalogue import told_apart
 from imagestoreproxy.client.cli import said
 from imagestoreproxy.client.command import Command
+from imagestoreproxy.client.commands.completion import completion
 from imagestoreproxy.client.display import Bars, ManyLines
+from imagestoreproxy.client.paint import Paint
 from imagestoreproxy.client.parsing import parser
 from imagestoreproxy.client.requests import FAILED, MISUSED, UNREACHABLE, ClientError, Connection
 from imagestoreproxy.client.watch import AWAY_S
@@ -66,6 +68,17 @@ class Steps:
 @pytest.fixture
 def site() -> MemorySite:
     return MemorySite()
+
+
+def test_the_titles_alone_are_for_a_shell_that_completes(
+    site: MemorySite, capsys: Captured
+) -> None:
+    command(MemoryConnection(site), "list", "--names")
+    assert capsys.readouterr().out == "Ubuntu 9.10\nUbuntu 10.04\n"
+    completion(parser({}).parse_args(["completion", "zsh", "--json"]))
+    told = json.loads(capsys.readouterr().out)
+    assert "list --names" in told["script"]
+    assert told["shell"] == "zsh"
 
 
 def test_several_are_installed_at_once_and_each_end_is_told(
@@ -360,6 +373,17 @@ def test_bars_are_drawn_over_themselves_and_leave_what_was_told(
     assert re.findall("\x1b\\[([0-9]+)A", written) == ["3", "2", "2"]
     assert "\x1b[3Aimage 0: installed[2J\x1b[K\nimage 1  [####" in written
     assert written.endswith("\x1b[2A\x1b[J")
+
+
+@pytest.mark.parametrize("columns", [1, 2, 5, 10, 30, 100])
+def test_bars_fit_into_any_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("LINES", "24")
+    stream = io.StringIO()
+    Bars(stream, Paint(is_on=True)).show(states(2))
+    shown = re.sub("\x1b\\[[0-9;]*[A-Za-z]", "", stream.getvalue()).strip("\r\n").splitlines()
+    assert len(shown) == 2
+    assert all(len(line) <= max(columns, 2) for line in shown)
 
 
 def test_more_bars_than_the_terminal_is_high_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
