@@ -257,6 +257,9 @@ async function begin() {
 whenEnded((reason) => toLogin(reason || "Your session has ended. Log in again."));
 watchAll(announce);
 keepTime();
+addEventListener("catalogue", () => {
+  if (kept) kept.at = 0;
+});
 addEventListener("hashchange", () => goTo());
 document.getElementById("skip").addEventListener("click", (event) => {
   // "#main" is no address of a view.

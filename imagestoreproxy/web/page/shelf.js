@@ -41,6 +41,13 @@ export function takeState(state) {
   const before = states.get(uri);
   if (before && JSON.stringify(before) === JSON.stringify(state)) return;
   states.set(uri, state);
+  tell(uri, before);
+  // A newer version is on offer: what is known of the image is of the one before.
+  if (before && state["is-upgrade"] && !before["is-upgrade"]) introduce(uri, { again: true });
+}
+
+function tell(uri, before) {
+  const state = states.get(uri);
   for (const hear of [...(byImage.get(uri) ?? [])]) hear(state, before);
   for (const hear of [...ofAll]) hear(state, before);
 }
@@ -62,10 +69,11 @@ export function shown() {
 }
 
 /** Learn the titles of images that only a state was told of. */
-export async function introduce(uri) {
-  if (images.has(uri)) return;
+export async function introduce(uri, { again = false } = {}) {
+  if (images.has(uri) && !again) return;
   try {
     take(await get(imagePath(uri)));
+    if (again) tell(uri, states.get(uri));
   } catch {
     // Its address has to do for a name.
   }
