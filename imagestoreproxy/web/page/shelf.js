@@ -4,6 +4,7 @@
 import { get, imagePath } from "/page/api.js";
 import { isGoing } from "/page/words.js";
 
+const SEEN = /[\p{L}\p{N}\p{P}\p{S}]/u;
 const images = new Map();
 const states = new Map();
 const byImage = new Map();
@@ -54,11 +55,12 @@ function tell(uri, before) {
 
 /** Remember what an answer holds of images and states. */
 export function take(answer) {
-  for (const image of answer.images ?? []) {
+  for (const image of [...(answer.images ?? []), answer.image].filter(Boolean)) {
+    // A title that nobody can see is none, and could not be clicked.
+    if (!SEEN.test(image.title)) image.title = image.uri;
     // A brief one has no description: keep the one that is here.
     images.set(image.uri, { ...images.get(image.uri), ...image });
   }
-  if (answer.image) images.set(answer.image.uri, answer.image);
   for (const state of answer.states ?? []) takeState(state);
   if (answer.state) takeState(answer.state);
 }
