@@ -233,8 +233,7 @@ class Runs:
             await work.save()
             return True
         work.sealed = True
-        await self._records.remove_install(work.install.image_uri)
-        work.enter(Event.UNDONE)
+        await work.end(Event.UNDONE)
         del self._inventory.works[work.install.image_uri]
         return True
 
