@@ -6,7 +6,7 @@ plan says is then what an install of this moment begins with.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 
 from imagestoreproxy.install.inventory import Inventory
@@ -34,12 +34,14 @@ WAITING = 100
 LIMIT_S = 30.0
 CLOUD_LIMIT_S = 15.0
 POLL_S = 0.05
+NAME_CHARS = 200
 
 
 class Previews:
     """``shop.Planning``: at most ``AT_ONCE`` are made at a time; who asks for the same shares one.
 
     Args:
+        name_of: gives the name in the key of a fingerprint, or empty.
         keep_downloads: as of ``make_plan``.
     """
 
@@ -51,6 +53,7 @@ class Previews:
         room: Room,
         cloud: Cloud,
         disk: Disk,
+        name_of: Callable[[str], str],
         background: Background,
         clock: Clock,
         keep_downloads: bool,
@@ -60,6 +63,7 @@ class Previews:
         self._room = room
         self._cloud = cloud
         self._disk = disk
+        self._name_of = name_of
         self._background = background
         self._clock = clock
         self._keep_downloads = keep_downloads
@@ -165,6 +169,7 @@ class Previews:
         ]
         if any(has_unknown_members(file) for file in document.files):
             register.append((FileKind.IMAGE, ""))  # and what else is found in the tar
+        signer = _printable(self._name_of(document.fingerprint))
         preview = Preview(
             image_uri=image_uri,
             version=document.version,
@@ -172,7 +177,7 @@ class Previews:
             architecture=document.architecture,
             virtualization=document.virtualization,
             fingerprint=document.fingerprint,
-            signer="",
+            signer=signer,
             published_s=document.published_s,
             expires_s=document.expires_s,
             files=files,
@@ -180,7 +185,7 @@ class Previews:
             free_bytes=room.free_bytes,
             conversions=plan.conversions(),
             register=register,
-            steps=steps_of(document, files, plan.parts, register),
+            steps=steps_of(document, files, plan.parts, register, signer),
             problem="",
         )
         if not preview.has_room:
@@ -235,6 +240,10 @@ class Previews:
         except CloudError as error:
             problems.append(error.message)
             return False
+
+
+def _printable(name: str) -> str:
+    return "".join(one if one.isprintable() else " " for one in name).strip()[:NAME_CHARS]
 
 
 @dataclass(frozen=True, slots=True)
