@@ -46,7 +46,7 @@ class Outside:
     Args:
         depot: the cache of verified files.
         lenders: where such files lie as well.
-        name_of: gives the name in the key of a fingerprint, or empty.
+        name_of: gives the name in a key by its fingerprint, as far as it is known.
     """
 
     sources: Sources
@@ -59,7 +59,7 @@ class Outside:
     clock: Clock
     journal: Journal
     lenders: Sequence[Depot] = ()
-    name_of: Callable[[str], str] = lambda _fingerprint: ""
+    name_of: Callable[[str], str] = lambda _: ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,10 +211,10 @@ class Inside:
             room=room,
             cloud=cloud,
             disk=disk,
-            name_of=outside.name_of,
             background=background,
             clock=clock,
             keep_downloads=limits.keep_downloads,
+            name_of=outside.name_of,
         )
         self.follower = Follower(
             follows=follows,

@@ -53,22 +53,23 @@ class Previews:
         room: Room,
         cloud: Cloud,
         disk: Disk,
-        name_of: Callable[[str], str],
         background: Background,
         clock: Clock,
         keep_downloads: bool,
+        name_of: Callable[[str], str],
     ) -> None:
         self._sources = sources
         self._inventory = inventory
         self._room = room
         self._cloud = cloud
         self._disk = disk
-        self._name_of = name_of
         self._background = background
         self._clock = clock
         self._keep_downloads = keep_downloads
+        self._name_of = name_of
         self._asked: dict[Hashable, _Asked] = {}
         self._waiting = 0
+        self._checked: tuple[float, list[str]] | None = None
 
     async def plan(self, image_uri: str) -> Preview:
         """Tell what an install of an image would do now.
@@ -205,6 +206,13 @@ class Previews:
         return token if token in tokens else ""
 
     async def _cloud_problems(self) -> list[str]:
+        """Give why the cloud cannot be used, as of some seconds ago."""
+        now_s = self._clock.monotonic_s()
+        if self._checked is None or now_s >= self._checked[0] + KEEP_S:
+            self._checked = now_s, await self._check_cloud()
+        return list(self._checked[1])
+
+    async def _check_cloud(self) -> list[str]:
         async def check() -> None:
             await self._cloud.check()
 
