@@ -17,7 +17,7 @@ from imagestoreproxy.outside.depot import DepotDirectory
 from imagestoreproxy.outside.lateness import Lateness
 from imagestoreproxy.outside.logbook import close_ring, open_ring
 from imagestoreproxy.outside.metrics import Labels, Metrics, Readings
-from imagestoreproxy.outside.usage import usage_of
+from imagestoreproxy.outside.usage import measure
 from imagestoreproxy.ports import Clock, Sources
 
 GONE = "gone"
@@ -71,14 +71,18 @@ class Watching:
 
     def _read_disk(self, cache: DepotDirectory) -> Readings:
         try:
-            usage = usage_of(self._settings.data_dir)
+            found = measure(self._settings.data_dir)
             cached = sum(file.size_bytes for file in cache.files())
         except DiskError:
             return {}  # the numbers that cannot be read are not there; all others are
         return {
-            "image_store_disk_free_bytes": {(): usage.free},
-            "image_store_disk_size_bytes": {(): usage.total},
-            "image_store_data_bytes": {(): usage.data},
+            "image_store_disk_free_bytes": {(): found.free_bytes},
+            "image_store_disk_size_bytes": {(): found.total_bytes},
+            "image_store_data_bytes": {
+                ("downloads",): found.downloads_bytes,
+                ("cache",): found.cache_bytes,
+                ("database",): found.database_bytes,
+            },
             "image_store_cache_bytes": {(): cached},
         }
 

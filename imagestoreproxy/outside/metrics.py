@@ -45,7 +45,7 @@ READ: dict[str, tuple[str, Labels]] = {
     "image_store_fetched_bytes_total": ("Bytes of files that came from sources.", ()),
     "image_store_cache_bytes": ("What the cache of verified files holds.", ()),
     "image_store_cache_limit_bytes": ("What the cache may hold unasked.", ()),
-    "image_store_data_bytes": ("All files of the data directory.", ()),
+    "image_store_data_bytes": ("What the data directory takes on the disk.", ("part",)),
     "image_store_disk_free_bytes": ("What may still be written to the data directory.", ()),
     "image_store_disk_size_bytes": ("The size of the file system of the data directory.", ()),
     "image_store_connections": ("HTTP connections that are open, without streams.", ()),

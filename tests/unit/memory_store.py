@@ -37,7 +37,7 @@ from imagestoreproxy.model.signing import Pair, signed_pairs
 from imagestoreproxy.model.upstreams import SourceStatus
 from imagestoreproxy.outside.logbook import Ring
 from imagestoreproxy.outside.metrics import Metrics
-from imagestoreproxy.shop import History, Lending, Planning, Shelf, Shop
+from imagestoreproxy.shop import Glancing, History, Lending, Planning, Shelf, Shop
 from imagestoreproxy.web.sessions import Sessions
 from imagestoreproxy.web.site import Limits, StoreChannel, StoreSite, make_site
 from tests.unit.memory import InlineBackground, MemoryJournal, MemoryRecords, result
@@ -390,6 +390,7 @@ class MemorySite:
         lending: Lending | None = None,
         planning: Planning | None = None,
         history: History | None = None,
+        glancing: Glancing | None = None,
         share_cache: bool = False,
         share_metrics: bool = False,
         records: MemoryRecords | None = None,
@@ -421,6 +422,7 @@ class MemorySite:
                 metrics=self.metrics,
                 planning=planning,
                 history=history,
+                glancing=glancing,
             ),
             self.clock,
             reactor=cast(IReactorTime, self.reactor),
