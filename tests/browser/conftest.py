@@ -15,7 +15,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from tests.browser.figures import Figures
-from tests.browser.made_store import MadeStore, many, serving
+from tests.browser.made_store import MadeStore, few, many, serving
+from tests.browser.tour import enliven
 from tests.browser.visitor import Visitor
 from tests.browser.watch import Watch
 from tests.functional.moto_server import moto_server
@@ -162,6 +163,15 @@ def _end(daemon: Daemon) -> None:
 def crowded(made_rig: MadeRig, images: Path) -> Daemon:
     """A proxy of a store with 500 images; for tests that change nothing."""
     return made_rig(MadeStore(images, many(500)))
+
+
+@pytest.fixture(scope="package")
+def lively(made_rig: MadeRig, images: Path) -> Daemon:
+    """A proxy where all kinds of things go on, for tests that change nothing; see ``tour``."""
+    store = MadeStore(images, few())
+    daemon = made_rig(store)
+    enliven(daemon, store)
+    return daemon
 
 
 @pytest.fixture(scope="package")
