@@ -14,7 +14,7 @@ from tests.functional.rig import Rig, ec2_rig
 SERVER = "Example Server"
 DISK = "Example Server, bootable disk"
 DATABASE = "Example Database"
-SLOW_BYTES = 400_000
+SLOW_BYTES = 800_000
 """A second of the image's 3 MB: an install is seen, and still ends within the test."""
 
 
