@@ -115,6 +115,7 @@ class Proxy(Service):
             disk=self._disk,
             depot=self._carriage.depot,
             lenders=[self._carriage.here],
+            name_of=accesses.name_of,
             disk_images=QemuImg(self._threads),
             records=self._records,
             background=self._threads,

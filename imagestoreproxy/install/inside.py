@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from imagestoreproxy.install.actions import Actions
@@ -44,6 +44,7 @@ class Outside:
     Args:
         depot: the cache of verified files.
         lenders: where such files lie as well.
+        name_of: gives the name in a key by its fingerprint, as far as it is known.
     """
 
     sources: Sources
@@ -56,6 +57,7 @@ class Outside:
     clock: Clock
     journal: Journal
     lenders: Sequence[Depot] = ()
+    name_of: Callable[[str], str] = lambda _: ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +211,7 @@ class Inside:
             background=background,
             clock=clock,
             keep_downloads=limits.keep_downloads,
+            name_of=outside.name_of,
         )
         self.follower = Follower(
             follows=follows,

@@ -6,7 +6,7 @@ plan says is then what an install of this moment begins with.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 
 from imagestoreproxy.install.inventory import Inventory
@@ -54,6 +54,7 @@ class Previews:
         background: Background,
         clock: Clock,
         keep_downloads: bool,
+        name_of: Callable[[str], str],
     ) -> None:
         self._sources = sources
         self._inventory = inventory
@@ -63,6 +64,7 @@ class Previews:
         self._background = background
         self._clock = clock
         self._keep_downloads = keep_downloads
+        self._name_of = name_of
         self._asked: dict[Hashable, _Asked] = {}
         self._waiting = 0
 
@@ -172,7 +174,7 @@ class Previews:
             architecture=document.architecture,
             virtualization=document.virtualization,
             fingerprint=document.fingerprint,
-            signer="",
+            signer=(signer := self._name_of(document.fingerprint)),
             published_s=document.published_s,
             expires_s=document.expires_s,
             files=files,
@@ -180,7 +182,7 @@ class Previews:
             free_bytes=room.free_bytes,
             conversions=plan.conversions(),
             register=register,
-            steps=steps_of(document, files, plan.parts, register),
+            steps=steps_of(document, files, plan.parts, register, signer),
             problem="",
         )
         if not preview.has_room:

@@ -158,6 +158,31 @@ def test_a_page_of_another_site_cannot_log_a_browser_in() -> None:
     assert len(site.sessions) == 0
 
 
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "LOCALHOST:1", "a.localhost:52780", "127.0.0.1:52780", "127.9.9.9", "[::1]:80"],
+)
+def test_on_this_machine_a_browser_may_log_in_without_tls(host: str) -> None:
+    signed = host.lower().removesuffix(":80")
+    site = MemorySite()
+    raw = site.signed("POST", "/api/session", host=signed)
+    raw = raw.replace(f"Host: {signed}".encode(), f"Host: {host}".encode())
+    assert site.ask(raw).status == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["store.example", "10.0.0.1:52780", "[fe80::1]:52780", "localhost.example", "xlocalhost:1"],
+)
+def test_elsewhere_nobody_is_given_a_cookie_that_can_be_read_on_the_way(host: str) -> None:
+    site = MemorySite()
+    reply = site.ask(site.signed("POST", "/api/session", host=host))
+    assert (reply.status, "https" in reply.error) == (403, True)
+    assert len(site.sessions) == 0
+    behind = MemorySite(external_url="https://store.example")
+    assert behind.ask(behind.signed("POST", "/api/session", host=host)).status == 200
+
+
 def test_a_session_ends_when_its_time_is_over_however_busy_it_is() -> None:
     browser = logged_in()
     for _ in range(11):
@@ -361,6 +386,13 @@ def test_details_of_readyz_are_told_to_a_session() -> None:
         {"what": "disk", "ok": False, "problem": "full"}
     ]
     assert Browser(browser.site).get("/readyz").json["findings"] == [{"what": "disk", "ok": False}]
+
+
+def test_no_page_of_another_origin_may_have_what_a_session_is_told() -> None:
+    headers = logged_in().get("/api/dashboard").headers
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+    assert headers["cache-control"] == "no-store"
+    assert not any(name.startswith("access-control") for name in headers)
 
 
 def test_a_form_of_a_session_is_bounded_and_checked_as_a_signed_one() -> None:

@@ -145,7 +145,7 @@ def _tell_one(command: Command, work: Work) -> None:
         print_json({"state": state, **({"run-command": run} if run else {}), **content})
         return
     print(f"{work.found.title}: {status_line(state)}")
-    print_run(command, state)
+    print_run(command, state, work.found.info)
 
 
 def _tell_all(command: Command, works: Sequence[Work]) -> None:
@@ -170,7 +170,7 @@ def _tell_all(command: Command, works: Sequence[Work]) -> None:
 def _described(command: Command, work: Work) -> dict[str, Any]:
     content: dict[str, Any] = {"image-uri": work.found.uri, "state": work.state or None}
     if "emi" in work.state:
-        content["run-command"] = command.login.run_line(str(work.state["emi"]))
+        content["run-command"] = command.login.run_line(str(work.state["emi"]), work.found.info)
     if work.problem:
         content["error-message"] = work.problem
     return content
