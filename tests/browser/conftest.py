@@ -20,7 +20,7 @@ from tests.browser.tour import enliven
 from tests.browser.visitor import Visitor
 from tests.browser.watch import Watch
 from tests.functional.moto_server import moto_server
-from tests.functional.rig import SECRET, Daemon, Rig, fake_rig
+from tests.functional.rig import SECRET, Daemon, Rig, ec2_rig, fake_rig
 
 TEST_S = 90
 ANSWER_MS = 15_000
@@ -83,6 +83,7 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
+# Named last by a test: what it is pointed at must outlive its pages.
 @pytest.fixture
 def new_visitor(browser: Browser, figures: Figures) -> Iterator[NewVisitor]:
     """Give visitors, each with a browser of their own: no cookie and no cache of another.
@@ -129,6 +130,13 @@ def rig(tmp_path: Path, images: Path) -> Iterator[Rig]:
 def shown(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Iterator[Rig]:
     """A store with four images and a proxy for tests that change nothing."""
     with fake_rig(tmp_path_factory.mktemp("shown"), images) as running:
+        yield running
+
+
+@pytest.fixture
+def cloud_rig(tmp_path: Path, images: Path, moto_url: str) -> Iterator[Rig]:
+    """As ``rig``, with a cloud that knows who is asking."""
+    with ec2_rig(tmp_path, images, moto_url) as running:
         yield running
 
 

@@ -56,7 +56,7 @@ def has_name(visitor: Visitor, name: str) -> bool:
     return False
 
 
-def test_the_whole_life_by_keyboard_alone(new_visitor: NewVisitor, rig: Rig) -> None:
+def test_the_whole_life_by_keyboard_alone(rig: Rig, new_visitor: NewVisitor) -> None:
     visitor = new_visitor(rig.daemon.proxy.url)
     visitor.open()
     expect(visitor.button("Log in")).to_be_visible()
@@ -168,7 +168,7 @@ def test_another_view_takes_the_focus_to_its_content(new_visitor: NewVisitor, sh
         expect(visitor.page).to_have_title(re.compile(view))
 
 
-def test_a_change_of_state_does_not_take_the_focus_away(new_visitor: NewVisitor, rig: Rig) -> None:
+def test_a_change_of_state_does_not_take_the_focus_away(rig: Rig, new_visitor: NewVisitor) -> None:
     rig.store.control(fault="slow", path="image.gz", rate=1_000_000)
     visitor = new_visitor(rig.daemon.proxy.url)
     visitor.log_in()

@@ -21,7 +21,7 @@ REFUSED = r"^resource: .* status of 401 "
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_the_page_goes_on_after_a_restart_of_the_proxy(
-    new_visitor: NewVisitor, rig: Rig, number: signal.Signals
+    rig: Rig, new_visitor: NewVisitor, number: signal.Signals
 ) -> None:
     rig.store.control(fault="slow", path="image.gz", rate=300_000)
     visitor = new_visitor(rig.daemon.proxy.url)
@@ -40,7 +40,7 @@ def test_the_page_goes_on_after_a_restart_of_the_proxy(
     expect(visitor.button("Log out")).to_be_visible()
 
 
-def test_two_at_once_see_each_others_work(new_visitor: NewVisitor, rig: Rig) -> None:
+def test_two_at_once_see_each_others_work(rig: Rig, new_visitor: NewVisitor) -> None:
     rig.store.control(fault="slow", path="image.gz", rate=400_000)
     one, other = (new_visitor(rig.daemon.proxy.url) for _ in range(2))
     one.log_in()
@@ -56,7 +56,7 @@ def test_two_at_once_see_each_others_work(new_visitor: NewVisitor, rig: Rig) -> 
     one.can("Uninstall", SERVER)
 
 
-def test_a_log_out_in_another_tab_is_told(new_visitor: NewVisitor, rig: Rig) -> None:
+def test_a_log_out_in_another_tab_is_told(rig: Rig, new_visitor: NewVisitor) -> None:
     visitor = new_visitor(rig.daemon.proxy.url)
     visitor.watch.expect(REFUSED)
     visitor.watch.expect(CUT)
@@ -71,7 +71,7 @@ def test_a_log_out_in_another_tab_is_told(new_visitor: NewVisitor, rig: Rig) -> 
     expect(visitor.link("Sources")).to_have_attribute("aria-current", "page")
 
 
-def test_a_session_that_ended_is_told_at_the_next_click(new_visitor: NewVisitor, rig: Rig) -> None:
+def test_a_session_that_ended_is_told_at_the_next_click(rig: Rig, new_visitor: NewVisitor) -> None:
     visitor = new_visitor(rig.daemon.proxy.url)
     visitor.watch.expect(REFUSED)
     visitor.log_in()

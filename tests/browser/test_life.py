@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from playwright.sync_api import expect
 
 from tests.browser.conftest import NewVisitor
 from tests.browser.visitor import WORK_MS, Visitor
-from tests.functional.rig import Rig, ec2_rig
+from tests.functional.rig import Rig
 
 SERVER = "Example Server"
 DISK = "Example Server, bootable disk"
@@ -22,14 +21,14 @@ def slow(rig: Rig, rate: int = SLOW_BYTES) -> None:
     rig.store.control(fault="slow", path="image.gz", rate=rate)
 
 
-def at_the_store(new_visitor: NewVisitor, rig: Rig) -> Visitor:
+def at_the_store(rig: Rig, new_visitor: NewVisitor) -> Visitor:
     visitor = new_visitor(rig.daemon.proxy.url)
     visitor.log_in()
     return visitor
 
 
-def test_the_plan_is_shown_and_changes_nothing(new_visitor: NewVisitor, rig: Rig) -> None:
-    visitor = at_the_store(new_visitor, rig)
+def test_the_plan_is_shown_and_changes_nothing(rig: Rig, new_visitor: NewVisitor) -> None:
+    visitor = at_the_store(rig, new_visitor)
     visitor.press("Install", SERVER)
     dialog = visitor.dialog(f"Install {SERVER}?")
     expect(dialog).to_contain_text(re.compile(r"3\.\d MB|[23]\.\d MiB"))
@@ -43,9 +42,9 @@ def test_the_plan_is_shown_and_changes_nothing(new_visitor: NewVisitor, rig: Rig
 
 
 def test_a_plan_that_cannot_be_had_says_why_and_can_be_tried_again(
-    new_visitor: NewVisitor, rig: Rig
+    rig: Rig, new_visitor: NewVisitor
 ) -> None:
-    visitor = at_the_store(new_visitor, rig)
+    visitor = at_the_store(rig, new_visitor)
     visitor.watch.expect(r"^resource: .* status of 50[23] ")
     rig.store.control(fault="wrong-signature")
     visitor.press("Install", SERVER)
@@ -57,9 +56,9 @@ def test_a_plan_that_cannot_be_had_says_why_and_can_be_tried_again(
     visitor.can("Uninstall", SERVER)
 
 
-def test_an_install_is_seen_to_its_end(new_visitor: NewVisitor, rig: Rig) -> None:
+def test_an_install_is_seen_to_its_end(rig: Rig, new_visitor: NewVisitor) -> None:
     slow(rig)
-    visitor = at_the_store(new_visitor, rig)
+    visitor = at_the_store(rig, new_visitor)
     visitor.install(SERVER)
     bar = visitor.progress(SERVER).first
     expect(bar).to_be_visible()
@@ -78,7 +77,7 @@ def test_an_install_is_seen_to_its_end(new_visitor: NewVisitor, rig: Rig) -> Non
     expect(visitor.card(SERVER)).to_be_visible()
 
 
-def test_what_is_installed_says_how_to_run_it(new_visitor: NewVisitor, rig: Rig) -> None:
+def test_what_is_installed_says_how_to_run_it(rig: Rig, new_visitor: NewVisitor) -> None:
     rig.daemon.act(rig.image(DISK), "install")
     emi = rig.daemon.wait(rig.image(DISK), "installed")["emi"]
     visitor = new_visitor(rig.daemon.proxy.url)
@@ -93,9 +92,9 @@ def test_what_is_installed_says_how_to_run_it(new_visitor: NewVisitor, rig: Rig)
     assert emi in visitor.page.get_by_role("main").inner_text()
 
 
-def test_pause_and_resume(new_visitor: NewVisitor, rig: Rig) -> None:
+def test_pause_and_resume(rig: Rig, new_visitor: NewVisitor) -> None:
     slow(rig, 200_000)
-    visitor = at_the_store(new_visitor, rig)
+    visitor = at_the_store(rig, new_visitor)
     visitor.install(SERVER)
     visitor.can("Pause", SERVER)
     visitor.press("Pause", SERVER)
@@ -107,9 +106,9 @@ def test_pause_and_resume(new_visitor: NewVisitor, rig: Rig) -> None:
     visitor.can("Uninstall", SERVER)
 
 
-def test_cancel_leaves_it_as_it_was(new_visitor: NewVisitor, rig: Rig) -> None:
+def test_cancel_leaves_it_as_it_was(rig: Rig, new_visitor: NewVisitor) -> None:
     slow(rig, 100_000)
-    visitor = at_the_store(new_visitor, rig)
+    visitor = at_the_store(rig, new_visitor)
     visitor.install(SERVER)
     visitor.can("Cancel", SERVER)
     visitor.press("Cancel", SERVER)
@@ -119,9 +118,9 @@ def test_cancel_leaves_it_as_it_was(new_visitor: NewVisitor, rig: Rig) -> None:
 
 
 def test_a_failure_is_told_in_plain_words_and_can_be_tried_again(
-    new_visitor: NewVisitor, rig: Rig
+    rig: Rig, new_visitor: NewVisitor
 ) -> None:
-    visitor = at_the_store(new_visitor, rig)
+    visitor = at_the_store(rig, new_visitor)
     rig.store.control(fault="corrupt", path="image.gz")
     visitor.install(DISK)
     visitor.can("Clear error of", DISK)
@@ -137,8 +136,8 @@ def test_a_failure_is_told_in_plain_words_and_can_be_tried_again(
     visitor.can("Uninstall", DISK)
 
 
-def test_an_error_can_be_cleared(new_visitor: NewVisitor, rig: Rig) -> None:
-    visitor = at_the_store(new_visitor, rig)
+def test_an_error_can_be_cleared(rig: Rig, new_visitor: NewVisitor) -> None:
+    visitor = at_the_store(rig, new_visitor)
     rig.store.control(fault="corrupt", path="image.gz")
     visitor.install(DISK)
     visitor.can("Clear error of", DISK)
@@ -150,10 +149,10 @@ def test_an_error_can_be_cleared(new_visitor: NewVisitor, rig: Rig) -> None:
     expect(visitor.button(f"Clear error of {DISK}")).to_have_count(0)
 
 
-def test_an_uninstall_asks_first(new_visitor: NewVisitor, rig: Rig) -> None:
+def test_an_uninstall_asks_first(rig: Rig, new_visitor: NewVisitor) -> None:
     rig.daemon.act(rig.image(DISK), "install")
     rig.daemon.wait(rig.image(DISK), "installed")
-    visitor = at_the_store(new_visitor, rig)
+    visitor = at_the_store(rig, new_visitor)
     visitor.press("Uninstall", DISK)
     dialog = visitor.dialog(f"Uninstall {DISK}?")
     visitor.button("Keep", dialog).click()
@@ -164,12 +163,12 @@ def test_an_uninstall_asks_first(new_visitor: NewVisitor, rig: Rig) -> None:
     assert rig.daemon.state(rig.image(DISK))["status"] == "uninstalled"
 
 
-def test_a_newer_version_is_an_upgrade(new_visitor: NewVisitor, rig: Rig) -> None:
+def test_a_newer_version_is_an_upgrade(rig: Rig, new_visitor: NewVisitor) -> None:
     rig.daemon.act(rig.image(DATABASE), "install")
     rig.daemon.wait(rig.image(DATABASE), "installed")
     rig.store.control(newer=True)
     rig.daemon.proxy.post("/api/sources/refresh")
-    visitor = at_the_store(new_visitor, rig)
+    visitor = at_the_store(rig, new_visitor)
     visitor.can("Upgrade", DATABASE)
     visitor.install(DATABASE, verb="Upgrade")
     visitor.can("Uninstall", DATABASE)
@@ -177,10 +176,10 @@ def test_a_newer_version_is_an_upgrade(new_visitor: NewVisitor, rig: Rig) -> Non
     assert rig.daemon.state(rig.image(DATABASE))["installed-version"] == "1.10"
 
 
-def test_follow_and_unfollow(new_visitor: NewVisitor, rig: Rig) -> None:
+def test_follow_and_unfollow(rig: Rig, new_visitor: NewVisitor) -> None:
     rig.daemon.act(rig.image(DATABASE), "install")
     rig.daemon.wait(rig.image(DATABASE), "installed")
-    visitor = at_the_store(new_visitor, rig)
+    visitor = at_the_store(rig, new_visitor)
     visitor.see_image(DATABASE)
     visitor.press("Follow", DATABASE)
     dialog = visitor.page.get_by_role("dialog")
@@ -194,12 +193,12 @@ def test_follow_and_unfollow(new_visitor: NewVisitor, rig: Rig) -> None:
 
 
 def test_the_activity_tells_what_went_on_and_what_goes_on(
-    new_visitor: NewVisitor, rig: Rig
+    rig: Rig, new_visitor: NewVisitor
 ) -> None:
     rig.daemon.act(rig.image(DISK), "install")
     rig.daemon.wait(rig.image(DISK), "installed")
     slow(rig, 100_000)
-    visitor = at_the_store(new_visitor, rig)
+    visitor = at_the_store(rig, new_visitor)
     for title in (SERVER, DATABASE, "Example Web Server"):
         rig.daemon.act(rig.image(title), "install")
     visitor.go("Activity")
@@ -212,19 +211,16 @@ def test_the_activity_tells_what_went_on_and_what_goes_on(
     expect(visitor.progress("Example Web Server")).to_be_visible(timeout=WORK_MS)
 
 
-def test_the_whole_life_in_a_cloud(
-    new_visitor: NewVisitor, tmp_path: Path, images: Path, moto_url: str
-) -> None:
-    with ec2_rig(tmp_path, images, moto_url) as rig:
-        rig.store.control(fault="slow", path="image.gz", rate=1_500_000)
-        visitor = at_the_store(new_visitor, rig)
-        visitor.install(SERVER)
-        expect(visitor.progress(SERVER).first).to_be_visible()
-        visitor.can("Uninstall", SERVER)
-        state = rig.daemon.state(rig.image(SERVER))
-        assert state["status"] == "installed"
-        visitor.see_image(SERVER)
-        expect(visitor.page.get_by_role("main")).to_contain_text(state["emi"])
-        visitor.uninstall(SERVER)
-        visitor.can("Install", SERVER)
-        assert rig.daemon.state(rig.image(SERVER))["status"] == "uninstalled"
+def test_the_whole_life_in_a_cloud(cloud_rig: Rig, new_visitor: NewVisitor) -> None:
+    slow(cloud_rig, 1_500_000)
+    visitor = at_the_store(cloud_rig, new_visitor)
+    visitor.install(SERVER)
+    expect(visitor.progress(SERVER).first).to_be_visible()
+    visitor.can("Uninstall", SERVER)
+    state = cloud_rig.daemon.state(cloud_rig.image(SERVER))
+    assert state["status"] == "installed"
+    visitor.see_image(SERVER)
+    expect(visitor.page.get_by_role("main")).to_contain_text(state["emi"])
+    visitor.uninstall(SERVER)
+    visitor.can("Install", SERVER)
+    assert cloud_rig.daemon.state(cloud_rig.image(SERVER))["status"] == "uninstalled"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import datetime
 import re
-from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 from playwright.sync_api import expect
@@ -13,7 +12,7 @@ from playwright.sync_api import expect
 from tests.browser.conftest import ANOTHER_NAME, NewVisitor
 from tests.browser.visitor import Visitor
 from tests.browser.watch import searched
-from tests.functional.rig import CLIENT_ID, SECRET, Rig, ec2_rig
+from tests.functional.rig import CLIENT_ID, SECRET, Rig
 
 REFUSED = r"^resource: .* status of 401 .*/api/"
 KEPT = """async () => {
@@ -81,18 +80,14 @@ def test_a_wrong_secret_is_refused_in_plain_words(new_visitor: NewVisitor, shown
     expect(visitor.alert).to_have_count(0)
 
 
-def test_an_unknown_access_key_is_named(
-    new_visitor: NewVisitor, tmp_path: Path, images: Path
-) -> None:
-    # No cloud answers at this address, and none needs to: keys are known without it.
-    with ec2_rig(tmp_path, images, "http://127.0.0.1:9") as rig:
-        visitor = new_visitor(rig.daemon.proxy.url)
-        visitor.watch.expect(REFUSED)
-        visitor.open()
-        visitor.try_to_log_in(key="NOBODY")
-        expect(visitor.alert).to_contain_text("NOBODY")
-        visitor.try_to_log_in()
-        expect(visitor.button("Log out")).to_be_visible()
+def test_an_unknown_access_key_is_named(cloud_rig: Rig, new_visitor: NewVisitor) -> None:
+    visitor = new_visitor(cloud_rig.daemon.proxy.url)
+    visitor.watch.expect(REFUSED)
+    visitor.open()
+    visitor.try_to_log_in(key="NOBODY")
+    expect(visitor.alert).to_contain_text("NOBODY")
+    visitor.try_to_log_in()
+    expect(visitor.button("Log out")).to_be_visible()
 
 
 def test_a_wrong_clock_is_told_with_the_difference(new_visitor: NewVisitor, shown: Rig) -> None:
