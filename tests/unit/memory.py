@@ -622,6 +622,7 @@ class Daemon:
         self.reconciler = inside.reconciler
         self.follower = inside.follower
         self.previews = inside.previews
+        self.glance = inside.glance
         self.clock = clock
         self.journal = journal
 
@@ -632,6 +633,7 @@ def boot(
     around: Callable[[Any], Any] = lambda port: port,
     limits: InstallLimits = LIMITS,
     lenders: Sequence[Depot] = (),
+    name_of: Callable[[str], str] = lambda _fingerprint: "",
 ) -> Daemon:
     """Wire the inside to a world; ``around`` may wrap each port that leaves something behind."""
     journal, clock = MemoryJournal(), MemoryClock()
@@ -641,6 +643,7 @@ def boot(
         disk=world.disk,
         depot=DepotDirectory(world.disk.directory / "cache"),
         lenders=lenders,
+        name_of=name_of,
         disk_images=NoDiskImages(),
         records=around(world.records),
         background=InlineBackground(journal),
