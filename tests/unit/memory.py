@@ -136,9 +136,13 @@ class MemoryTask:
     def ended(self) -> Deferred[None]:
         if self._is_over:
             return succeed(None)
-        waiter: Deferred[None] = Deferred()
+        waiter: Deferred[None] = Deferred(self._forget)
         self._ended.append(waiter)
         return waiter
+
+    def _forget(self, waiter: Deferred[None]) -> None:
+        self._ended.remove(waiter)
+        waiter.errback(Cancelled())
 
 
 class InlineBackground:
