@@ -15,7 +15,12 @@ Json = Mapping[str, Any]
 
 def show_all(command: Command) -> None:
     """Show all that is offered."""
-    _show_listing(command, command.connection.get("/api/dashboard"))
+    content = command.connection.get("/api/dashboard")
+    if command.options.names and not command.options.json:
+        for image in objects(content, "images"):
+            print(text.plain(image.get("title") or image.get("uri") or ""))
+        return
+    _show_listing(command, content)
 
 
 def search(command: Command) -> None:
