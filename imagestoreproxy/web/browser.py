@@ -106,6 +106,7 @@ class Browsers:
                 "this machine as localhost. If something before the proxy speaks TLS, give the "
                 "proxy --external-url=https://NAME.",
                 403,
+                reason=Reason.SESSION,
             )
 
     def _check_csrf_token(self, request: StoreRequest, session: Session) -> None:
