@@ -1,0 +1,99 @@
+"""The description of the API that the daemon serves is a true one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from twisted.web.resource import Resource
+
+from imagestoreproxy import __version__
+from imagestoreproxy.model.installs import Action, Status, Step
+from imagestoreproxy.web.apidocument import api_document
+from tests.unit.memory_store import KARMIC, MemorySite, action_path
+
+ROOT = Path(__file__).parents[2]
+DOCUMENT = api_document()
+PATHS: dict[str, Any] = DOCUMENT["paths"]
+
+
+def test_everybody_may_read_it_and_it_names_the_version() -> None:
+    reply = MemorySite().ask(b"GET /api/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert reply.status == 200
+    assert reply.json == DOCUMENT
+    assert (DOCUMENT["openapi"], DOCUMENT["info"]["version"]) == ("3.1.0", __version__)
+
+
+def test_every_reference_in_it_leads_somewhere() -> None:
+    text = json.dumps(DOCUMENT)
+    for piece in text.split('"$ref": "#/')[1:]:
+        found: Any = DOCUMENT
+        for step in piece.partition('"')[0].split("/"):
+            found = found[step]
+        assert found
+
+
+def test_the_words_of_a_state_are_those_of_the_model() -> None:
+    properties = DOCUMENT["components"]["schemas"]["State"]["properties"]
+    assert properties["status"]["enum"] == list(Status)
+    assert set(properties["stage"]["enum"]) == set(Step)
+    assert set(properties["actions"]["properties"]) == set(Action)
+
+
+def test_every_action_is_described() -> None:
+    described = {path.rpartition("/")[2] for path in PATHS if path.startswith("/api/images/{id}/")}
+    assert set(Action) <= described
+
+
+def leaves(resource: Resource, path: str = "") -> list[str]:
+    """Give the paths of a tree that have a page of their own."""
+    found = [] if resource.__class__.__name__ in {"Folder", "Images"} else [path]
+    for name, child in cast(dict[bytes, Resource], resource.children).items():
+        found += leaves(child, f"{path}/{name.decode()}")
+    return found
+
+
+def test_every_page_of_the_api_is_described() -> None:
+    tree = cast(Any, MemorySite().site.resource)._tree
+    pages = {path for path in leaves(tree) if path.startswith(("/api/", "/healthz", "/readyz"))}
+    missing = {path for path in pages if path not in PATHS and not path.startswith("/api/cache")}
+    assert missing == set()
+
+
+def address(path: str) -> str:
+    """Fill in what stands for an image or a file."""
+    path = path.replace("{sha256}", "0" * 64).replace("{digest}", "0" * 64)
+    return path.replace("/api/images/{id}", action_path(KARMIC))
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        (method, path)
+        for path, item in PATHS.items()
+        for method in ("get", "post")
+        if method in item and "cache/" not in path
+    ],
+)
+def test_every_described_page_is_there_and_needs_what_is_described(method: str, path: str) -> None:
+    """Unsigned it is refused, unless the document says that nothing has to be signed."""
+    raw = f"{method.upper()} {address(path)} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    reply = MemorySite().ask(raw.encode())
+    security = PATHS[path][method].get("security", DOCUMENT["security"])
+    if security == [] or {} in security:
+        assert reply.status == 200
+    else:
+        assert reply.status == 401
+    signed = getattr(MemorySite(), method)(address(path))
+    assert signed.status not in {404, 405} or "address" not in signed.error
+
+
+def test_the_reference_in_docs_is_made_from_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "tools/make_api.py", "--check"], cwd=ROOT, timeout=60, check=False
+    )
+    assert done.returncode == 0, "run: make docs"
