@@ -2,7 +2,7 @@ PYTHON ?= python3
 export PYTHON
 BIN = .venv/bin
 
-.PHONY: help setup demo test faults lint bench lock clean
+.PHONY: help setup demo test faults lint bench docs lock clean
 
 help:
 	@echo "make setup   what is needed: system programs and .venv (the others call it)"
@@ -12,6 +12,7 @@ help:
 	@echo "make faults  everything that can go wrong, many times over; SEED=1 repeats a run"
 	@echo "make lint    style, types, and who may import whom"
 	@echo "make bench   measure; ONLY=install,link: these parts; SIZE=small or SMOKE=1: shorter"
+	@echo "make docs    write those documents anew that are made from the code"
 	@echo "make lock    write the requirements locks anew"
 	@echo "make clean   remove what the others made"
 
@@ -36,6 +37,11 @@ lint: setup
 bench: setup
 	@$(BIN)/python -m benchmarks.run --size=$(if $(SMOKE),smoke,$(or $(SIZE),full)) \
 		$(if $(ONLY),--only=$(ONLY)) $(if $(FORMS),--forms=$(FORMS)) $(if $(KEEP),--keep=$(KEEP))
+
+docs: setup
+	@$(BIN)/python -m tools.make_api
+	@$(BIN)/python -m tools.draw_states >docs/states.md.new
+	@mv docs/states.md.new docs/states.md
 
 lock:
 	@tools/lock.sh

@@ -14,7 +14,7 @@ from twisted.web.resource import Resource
 from imagestoreproxy import __version__
 from imagestoreproxy.model.installs import Action, Status, Step
 from imagestoreproxy.web.apidocument import api_document
-from tests.unit.memory_store import KARMIC, MemorySite, action_path
+from tests.unit.memory_store import CLIENT, KARMIC, NOW_S, SECRET, MemorySite, action_path
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = api_document()
@@ -97,3 +97,15 @@ def test_the_reference_in_docs_is_made_from_it() -> None:
         [sys.executable, "tools/make_api.py", "--check"], cwd=ROOT, timeout=60, check=False
     )
     assert done.returncode == 0, "run: make docs"
+
+
+def test_the_example_of_a_signature_in_docs_is_believed() -> None:
+    page = (ROOT / "docs" / "api.md").read_text()
+    program = page.partition("```python\n")[2].partition("```")[0]
+    said: dict[str, Any] = {}
+    exec(program, said)
+    said["time"] = type("Clock", (), {"time": staticmethod(lambda: NOW_S)})
+    pairs = [("q", "10.04"), ("ü b", "~*"), ("q", "😀"), ("q", "ｚ")]
+    query = said["sign"](SECRET, CLIENT, "GET", "localhost:52780", "/api/search", pairs)
+    raw = f"GET /api/search?{query} HTTP/1.1\r\nHost: localhost:52780\r\n\r\n"
+    assert MemorySite().ask(raw.encode()).status == 200
