@@ -7,7 +7,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, cast
 
 from twisted.application.service import IServiceMaker
 from twisted.internet.defer import Deferred
@@ -20,7 +20,7 @@ from imagestoreproxy.config.settings import Settings, parse
 from imagestoreproxy.heap import keep_large_apart
 from imagestoreproxy.model.errors import SettingsError, StoreProxyError
 from imagestoreproxy.model.findings import Finding
-from imagestoreproxy.outside.journal import begin_logging
+from imagestoreproxy.outside.journal import begin_logging, json_lines
 from imagestoreproxy.service import Proxy, build, check
 
 PROGRAM = "image-store-proxy"
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if settings.check:
         status = _check(settings)
     else:
-        begin_logging(debug=settings.debug)
+        begin_logging(debug=settings.debug, form=settings.log_format)
         status = _run(settings)
     # A thread that hangs in somebody else's library must not keep the process.
     sys.stdout.flush()
@@ -158,6 +158,9 @@ class _TwistOptions(Options):
             raise UsageError(error.message) from error
         if self.settings.check:
             raise UsageError(f"--check is an option of {PROGRAM}, not of twist.")
+        if self.settings.log_format == "json":
+            # Ours, not what twist calls JSON: the same lines from both ways to start it.
+            cast(Any, self.parent)["fileLogObserverFactory"] = json_lines
 
 
 @implementer(IServiceMaker, IPlugin)

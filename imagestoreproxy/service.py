@@ -32,6 +32,7 @@ from imagestoreproxy.outside.background import ReactorClock, Threads
 from imagestoreproxy.outside.curl import CurlFetcher
 from imagestoreproxy.outside.disk import DataDirectory
 from imagestoreproxy.outside.journal import LoggerJournal
+from imagestoreproxy.outside.logbook import close_ring, open_ring
 from imagestoreproxy.outside.qemu import QemuImg
 from imagestoreproxy.ports import Task
 from imagestoreproxy.shop import Keys, Shop
@@ -55,6 +56,7 @@ class Proxy(Service):
     def __init__(self, settings: Settings, environ: Mapping[str, str], reactor: Any) -> None:
         self._reactor = reactor
         self._settings = settings
+        self._logbook, self._observer = open_ring(debug=settings.debug)
         self._journal = LoggerJournal()
         self._clock = ReactorClock(reactor)
         cloud_keys = find_credentials(settings, environ) if settings.cloud == "ec2" else None
@@ -142,7 +144,7 @@ class Proxy(Service):
             SettingsError, OwnStateError: it cannot run like this.
         """
         await self._follow(self._settings)
-        await self._inside.actions.resume()
+        await self._inside.actions.take_up()
         _settle()
         self._catalogue.start()
         # So that the first page has something to show, and a wrong HTTP proxy is in the log.
@@ -206,6 +208,8 @@ class Proxy(Service):
             supply=Supply(self._catalogue, self._fetcher),
             following=self._inside.follower,
             lending=self._carriage.lending,
+            logbook=self._logbook,
+            planning=self._inside.previews,
         )
         site = make_site(
             shop,
@@ -267,6 +271,7 @@ class Proxy(Service):
         self._records_thread.close()
         self._records.close()
         self._disk.close()
+        close_ring(self._observer)
 
 
 def _roomy(description: str) -> str:

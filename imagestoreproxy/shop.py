@@ -12,6 +12,8 @@ from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.model.follows import Followed
 from imagestoreproxy.model.images import ImageInfo, Listing
 from imagestoreproxy.model.installs import ImageState, Reconciliation
+from imagestoreproxy.model.logbook import Entry, Level
+from imagestoreproxy.model.previews import Preview
 from imagestoreproxy.model.upstreams import SourceStatus
 
 
@@ -56,7 +58,16 @@ class Store(Protocol):
         """Give the versions of an image that can be installed by name, newest first."""
 
     def install(self, image_uri: str) -> Awaitable[ImageState]:
-        """Start an install, or join the one that is going on."""
+        """Start an install, or join the one that is going on; one that is paused goes on."""
+
+    def retry(self, image_uri: str) -> Awaitable[ImageState]:
+        """Install an image whose last try has failed; goes on from what that has kept."""
+
+    def pause(self, image_uri: str) -> Awaitable[ImageState]:
+        """Stop an install where it is, and keep what it did."""
+
+    def resume(self, image_uri: str) -> Awaitable[ImageState]:
+        """Let a paused install go on."""
 
     def cancel(self, image_uri: str) -> Awaitable[ImageState]:
         """Stop an install and take back what it did."""
@@ -108,6 +119,18 @@ class Following(Protocol):
         """Follow an image no longer; it stays as it is."""
 
 
+class Planning(Protocol):
+    """What an install would do."""
+
+    def plan(self, image_uri: str) -> Awaitable[Preview]:
+        """Tell what an install of an image would do now; nothing is changed.
+
+        Raises:
+            CallerError: it cannot be installed (404, 409), or too many ask (503).
+            InstallError: what is signed could not be had, or is refused.
+        """
+
+
 class Supply(Protocol):
     """What comes in from the sources, and how fast it may."""
 
@@ -140,6 +163,21 @@ class Checks(Protocol):
         """Give what was found just now, or some seconds ago. Never raises."""
 
 
+class Logbook(Protocol):
+    """The newest events of the log. In memory: never waits."""
+
+    def entries(
+        self, since: int | None, count: int, level: Level = Level.DEBUG
+    ) -> tuple[Sequence[Entry], int]:
+        """Give entries, oldest first, and the number after which the next ones are to be asked for.
+
+        Args:
+            since: what comes after this number, beginning there; None: the newest.
+            count: at most so many.
+            level: only what matters as much as this, or more.
+        """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shop:
     """Everything that ``web/`` asks; of what is None there are no pages.
@@ -155,3 +193,5 @@ class Shop:
     supply: Supply | None = None
     following: Following | None = None
     lending: Lending | None = None
+    logbook: Logbook | None = None
+    planning: Planning | None = None

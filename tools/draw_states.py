@@ -31,7 +31,7 @@ def page() -> str:
         [
             HEAD,
             *arrows,
-            "```\n\n| state | what the Store tab is told | work is going on |\n|---|---|---|\n",
+            "```\n\n| state | what the Store tab is told | begun, not over |\n|---|---|---|\n",
             *rows,
         ]
     )

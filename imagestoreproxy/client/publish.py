@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from imagestoreproxy.client import text
-from imagestoreproxy.client.commands import print_json
+from imagestoreproxy.client.command import print_json
 from imagestoreproxy.client.publication import Publishing, Report, described
 from imagestoreproxy.client.storefile import read_store
 from imagestoreproxy.config.tables import is_http_url

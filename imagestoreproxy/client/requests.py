@@ -11,29 +11,13 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from imagestoreproxy.model.errors import StoreProxyError
+from imagestoreproxy.client.failure import FAILED, MISUSED, TIMEOUT_S, UNREACHABLE, ClientError
 from imagestoreproxy.model.signing import Pair, signed_pairs
 
-TIMEOUT_S = 60.0
 ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
 ATTEMPTS = 3
 
-FAILED = 1
-MISUSED = 2
-UNREACHABLE = 3
-
-
-class ClientError(StoreProxyError):
-    """A command that cannot be carried out.
-
-    Args:
-        message: empty when all has been said already.
-        exit_status: ``FAILED``, ``MISUSED`` or ``UNREACHABLE``.
-    """
-
-    def __init__(self, message: str, exit_status: int = FAILED) -> None:
-        super().__init__(message)
-        self.exit_status = exit_status
+__all__ = ["FAILED", "MISUSED", "TIMEOUT_S", "UNREACHABLE", "ClientError", "Connection"]
 
 
 class Connection:

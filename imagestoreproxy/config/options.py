@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from imagestoreproxy.outside.journal import FORMS
+
 
 class WholeFrom:
     """An argparse type: a whole number within bounds."""
@@ -17,6 +19,15 @@ class WholeFrom:
         raise argparse.ArgumentTypeError(
             f"must be a whole number from {self._lowest} to {self._highest}, not '{text}'"
         )
+
+
+def add_watching(daemon: argparse._ArgumentGroup) -> None:
+    """Add the options of what the daemon tells of itself."""
+    daemon.add_argument("--debug", action="store_true", help="log more")
+    daemon.add_argument(
+        "--log-format", choices=tuple(FORMS), default="text",
+        help="json: one JSON object a line, with at, level, text, namespace and fields",
+    )  # fmt: skip
 
 
 def add_cache(parser: argparse.ArgumentParser) -> None:

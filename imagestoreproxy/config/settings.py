@@ -18,7 +18,7 @@ from imagestoreproxy.config.file import (
     read_config,
     ubuntu,
 )
-from imagestoreproxy.config.options import WholeFrom, add_cache
+from imagestoreproxy.config.options import WholeFrom, add_cache, add_watching
 from imagestoreproxy.config.tables import is_http_url
 from imagestoreproxy.install.inside import InstallLimits
 from imagestoreproxy.model.errors import SettingsError
@@ -51,6 +51,7 @@ class Settings:
         cloud: ``ec2`` or ``fake``.
         fake_secret: with cloud ``fake``: the secret key of every client.
         credentials_dir, profile, ec2_url, s3_url: empty where not given.
+        log_format: one of ``outside.journal.FORMS``.
         check: look whether all is there, say so, and end.
         max_installs, max_downloads: that run at a time.
         keep_downloads: on the disk, until their install is done.
@@ -64,6 +65,7 @@ class Settings:
     cloud: str
     keyring: Path = Path("keyring.gpg")
     debug: bool = False
+    log_format: str = "text"
     check: bool = False
     listen: tuple[str, ...] = (DEFAULT_LISTEN,)
     external_url: str = ""
@@ -128,6 +130,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         update_window=said.window,
         arguments=tuple(arguments),
         debug=options.debug,
+        log_format=options.log_format,
         check=options.check,
         listen=tuple(options.listen or (DEFAULT_LISTEN,)),
         external_url=checked_external_url(options.external_url),
@@ -245,7 +248,7 @@ def _parser() -> argparse.ArgumentParser:
         "--external-url", default="", metavar="URL",
         help="http(s)://host:port by which clients reach the proxy; without it, the host they name",
     )  # fmt: skip
-    daemon.add_argument("--debug", action="store_true", help="log more")
+    add_watching(daemon)
     daemon.add_argument(
         "--check", action="store_true",
         help="look whether all is there that an install needs, also beside a running daemon: one"

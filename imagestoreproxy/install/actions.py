@@ -1,4 +1,4 @@
-"""What users ask for: accept, join, cancel, clear, uninstall; and what a restart takes up again.
+"""What users ask for: accept, join, pause, cancel, clear, uninstall; and what a restart takes up.
 
 At most one install per image; a second click joins the first.
 """
@@ -6,6 +6,7 @@ At most one install per image; a second click joins the first.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 
 from imagestoreproxy.install.fetches import FETCHED
 from imagestoreproxy.install.follows import Follows
@@ -21,10 +22,11 @@ from imagestoreproxy.model.installs import (
     Install,
     Installation,
     State,
+    Step,
 )
 from imagestoreproxy.ports import Background, Clock, Disk, Records, Sources, Stop
 
-CANCEL_WAIT_S = 1.5
+WAIT_S = 1.5
 POLL_S = 0.05
 CANCELLABLE = {state for state in ACTIVE if (state, Event.CANCEL) in TRANSITIONS}
 BUSY = {
@@ -62,7 +64,7 @@ class Actions:
         self._background = background
         self._clock = clock
 
-    async def resume(self) -> None:
+    async def take_up(self) -> None:
         """Take up what an earlier run of the daemon left; call once, before anything else."""
         self._inventory.load(await self._records.load(), self._records, self._clock)
         await self._follows.load()
@@ -70,21 +72,19 @@ class Actions:
         for work in list(self._inventory.works.values()):
             if work.state in ACTIVE:
                 await work.happen(Event.RESTART, work.install.error)
-                self._take_up(work)
+                self._go_on(work)
         self._runs.start()
 
     async def install(self, image_uri: str) -> None:
-        """Start an install, or join the one that is going on."""
+        """Start an install, or join the one that is going on; one that is paused goes on."""
         work = self._inventory.works.get(image_uri)
         if work and work.state in ACTIVE:
-            if work.state in BUSY:
-                raise CallerError(f"{BUSY[work.state]}; try again in a moment.", 409)
+            await self._resume(work)
             return
         source = self._sources.source_of(image_uri)
         if not source:
             raise CallerError("No image store offers this image.", 404)
-        installation = self._inventory.newest(image_uri)
-        if installation and not installation.gone and not self._is_upgrade(installation):
+        if self._is_installed(image_uri):
             return
         info = self._sources.info(image_uri)
         if info and info.refused:
@@ -92,6 +92,61 @@ class Actions:
         before = work.state if work else State.UNINSTALLED
         work = await self._begin(image_uri, source, Event.ACCEPT, before)
         if work.state is State.WAITING:  # and was not cancelled meanwhile
+            self._runs.install(work)
+
+    async def retry(self, image_uri: str) -> None:
+        """Install an image whose last try has failed; what that has kept is used again."""
+        work = self._inventory.works.get(image_uri)
+        if work is None or work.state is State.PAUSED or self._is_installed(image_uri):
+            raise CallerError("Nothing to retry: no install of this image has failed.", 409)
+        await self.install(image_uri)
+
+    async def pause(self, image_uri: str) -> None:
+        """Stop an install where it is; returns when nothing runs, or after 1.5 seconds.
+
+        It holds even when it cannot be written down, and is written down later.
+        """
+        work = self._inventory.works.get(image_uri)
+        if work is None or work.state not in ACTIVE:
+            raise CallerError("Nothing to pause: no install of this image is going on.", 409)
+        if work.state in BUSY:
+            raise CallerError(f"{BUSY[work.state]}, which cannot be paused.", 409)
+        if work.state is State.PAUSED:
+            return
+        if not work.can_pause:
+            raise CallerError(
+                "The cloud is registering this image, which cannot be paused: it will be installed "
+                "in a moment. It can still be cancelled.",
+                409,
+            )
+        # No wait between the two: nothing may be registered after the click.
+        work.enter(Event.PAUSE)
+        self._runs.pause(work)
+        await work.save()
+        await self._until(lambda: not work.ending)
+
+    async def resume(self, image_uri: str) -> None:
+        """Let a paused install go on as soon as there is a place."""
+        work = self._inventory.works.get(image_uri)
+        if work is None or work.state not in ACTIVE:
+            raise CallerError("Nothing to resume: no install of this image is paused.", 409)
+        await self._resume(work)
+
+    async def _resume(self, work: Work) -> None:
+        if work.state in BUSY:
+            raise CallerError(f"{BUSY[work.state]}; try again in a moment.", 409)
+        if work.state is State.PAUSED:
+            await self._queue_again(work)
+
+    async def _queue_again(self, work: Work) -> None:
+        work.meter.begin(Step.WAITING)
+        try:
+            await work.happen(Event.RESUME)
+        except (OwnStateError, DiskError):
+            if work.state is State.WAITING:
+                work.enter(Event.PAUSE)
+            raise
+        if work.state is State.WAITING:  # and was not paused again meanwhile
             self._runs.install(work)
 
     async def cancel(self, image_uri: str) -> None:
@@ -104,12 +159,13 @@ class Actions:
         is_first = work.state not in (State.CANCELLING, State.FAILING)
         # No wait between the two: nothing may be registered after the click.
         work.enter(Event.CANCEL)
-        stopped = self._runs.stop(work) if is_first else None
+        if is_first:
+            self._runs.stop(work)
         try:
             await work.save()
         finally:
             if is_first:
-                self._runs.take_back(work, stopped)
+                self._runs.take_back(work)
         info = self._sources.info(image_uri) or work.install.info
         await self._follows.was_cancelled(
             image_uri, info.version, is_installed=bool(self._inventory.newest(image_uri))
@@ -151,7 +207,8 @@ class Actions:
         if work and work.state is State.REMOVING:
             return
         if work and work.state in ACTIVE:
-            raise CallerError("An install of this image is going on: cancel it first.", 409)
+            how = "is paused" if work.state is State.PAUSED else "is going on"
+            raise CallerError(f"An install of this image {how}: cancel it first.", 409)
         if installation is None:
             raise CallerError("Nothing to uninstall: this image is not installed.", 409)
         if work:
@@ -191,10 +248,18 @@ class Actions:
         return work
 
     async def _end_of(self, work: Work) -> None:
-        for _ in range(int(CANCEL_WAIT_S / POLL_S)):
-            if self._inventory.works.get(work.install.image_uri) is not work:
+        await self._until(lambda: self._inventory.works.get(work.install.image_uri) is not work)
+
+    async def _until(self, is_over: Callable[[], bool]) -> None:
+        for _ in range(int(WAIT_S / POLL_S)):
+            if is_over():
                 return
             await self._clock.sleep(POLL_S)
+
+    def _is_installed(self, image_uri: str) -> bool:
+        """Tell whether what is offered is installed."""
+        installation = self._inventory.newest(image_uri)
+        return bool(installation and not installation.gone and not self._is_upgrade(installation))
 
     def _is_upgrade(self, installation: Installation) -> bool:
         info = self._sources.info(installation.image_uri)
@@ -207,7 +272,9 @@ class Actions:
             if not token.startswith(FETCHED):
                 self._disk.remove(token)
 
-    def _take_up(self, work: Work) -> None:
+    def _go_on(self, work: Work) -> None:
+        if work.state is State.PAUSED:
+            return
         if work.state is State.WAITING:
             self._runs.install(work)
         elif work.state is State.REMOVING:

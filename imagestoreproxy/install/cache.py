@@ -157,6 +157,11 @@ class Cache:
                     size_bytes -= file.size_bytes
             self._tidy()
 
+    def spare_bytes(self, besides: Collection[str]) -> int:
+        """Give what ``make_room`` could give up. Blocks."""
+        files = self._depot.files()
+        return sum(file.size_bytes for file in files if file.digest not in besides)
+
     def trim(self, _stop: Stop | None = None) -> None:
         """Give up what is too much, the longest unused first. Blocks."""
         with self._turn:

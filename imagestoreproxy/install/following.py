@@ -89,7 +89,8 @@ class Follower:
         if work and work.state is State.REMOVING:
             raise CallerError("This image is being uninstalled; try again in a moment.", 409)
         self._follows.check_room(image_uri)
-        if not self._inventory.newest(image_uri):
+        is_paused = work is not None and work.state is State.PAUSED
+        if not (is_paused or self._inventory.newest(image_uri)):
             await self._actions.install(image_uri)
         follow = await self._follows.put(image_uri, keep=keep, even_if_used=even_if_used)
         self._usages.pop(image_uri, None)
@@ -159,6 +160,8 @@ class Follower:
         tried = replace(follow, tried_version=version, tries=tries, tried_at_s=now_s, problem="")
         if not await self._follows.update(follow, tried):
             return
+        if uri in self._inventory.works and self._inventory.works[uri].state in ACTIVE:
+            return  # somebody has clicked meanwhile, and may have paused it already
         self._journal.info("{image} is followed: installing {version}", image=uri, version=version)
         try:
             await self._actions.install(uri)

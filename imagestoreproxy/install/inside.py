@@ -17,6 +17,7 @@ from imagestoreproxy.install.installer import Installer
 from imagestoreproxy.install.inventory import Inventory
 from imagestoreproxy.install.look import Look
 from imagestoreproxy.install.onepass import OnePass
+from imagestoreproxy.install.previews import Previews
 from imagestoreproxy.install.reconcile import Reconciler
 from imagestoreproxy.install.room import Room
 from imagestoreproxy.install.runs import Runs
@@ -199,6 +200,16 @@ class Inside:
             background=background,
             clock=clock,
             journal=journal,
+        )
+        self.previews = Previews(
+            sources=sources,
+            inventory=self.inventory,
+            room=room,
+            cloud=cloud,
+            disk=disk,
+            background=background,
+            clock=clock,
+            keep_downloads=limits.keep_downloads,
         )
         self.follower = Follower(
             follows=follows,

@@ -12,14 +12,14 @@ from imagestoreproxy.install.cache import Cache
 from imagestoreproxy.install.inventory import Inventory
 from imagestoreproxy.install.look import Look
 from imagestoreproxy.install.onepass import OnePass
-from imagestoreproxy.install.refusal import refuse
+from imagestoreproxy.install.refusal import refuse, refuse_older
 from imagestoreproxy.install.room import Room
 from imagestoreproxy.install.together import together
 from imagestoreproxy.install.undo import Undo
 from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.bundles import Stored, Upload
 from imagestoreproxy.model.errors import Cancelled, DiskError, DocumentError, OwnStateError
-from imagestoreproxy.model.images import FileKind, ImageDocument, ImageFile, is_newer
+from imagestoreproxy.model.images import FileKind, ImageDocument, ImageFile
 from imagestoreproxy.model.installs import Bundle, Event, Installation, State, Step
 from imagestoreproxy.model.plan import (
     Part,
@@ -31,6 +31,7 @@ from imagestoreproxy.model.plan import (
     has_unknown_members,
     make_plan,
     parts_of,
+    still_good,
 )
 from imagestoreproxy.ports import Background, Clock, Cloud, Disk, Journal, Records, Sources
 
@@ -119,24 +120,12 @@ class Installer:
                 # Expired meanwhile: only a new one can say what may be installed now.
                 self._journal.failure("asking for {image} again", error, image=install.image_uri)
         document = document or await self._sources.document(install.source, install.image_uri)
-        installed = self._inventory.newest(install.image_uri)
-        if installed and not installed.gone and not _is_later(document, installed):
-            raise DocumentError(
-                f"The store lists a newer version of {install.image_uri}, but what it has signed is"
-                f" still version {document.version} (serial {document.serial}), and version"
-                f" {installed.version} is installed: wait until the store has signed the newer one."
-            )
+        refuse_older(document, self._inventory.newest(install.image_uri))
         return document
 
     async def _drop_others(self, work: Work, document: ImageDocument) -> None:
         """Take out of the cloud what an earlier document asked for and this one does not."""
-        wanted = {
-            part.kind: content_name(part, document.architecture) for part in parts_of(document)
-        }
-        kept = {kind for kind, bundle in work.bundles.items() if wanted.get(kind) == bundle.content}
-        if kept != wanted.keys():
-            # An image is registered with the ids of its kernel and ramdisk: it goes with them.
-            kept.discard(FileKind.IMAGE)
+        kept = still_good(document, work.bundles)
         for kind in reversed(FileKind):
             if kind in work.bundles and kind not in kept:
                 await self._undo.bundle(work, work.bundles[kind])
@@ -254,7 +243,7 @@ class Installer:
         )
 
     async def _complete(self, work: Work, document: ImageDocument) -> Installation:
-        if work.state is State.CANCELLING:
+        if work.state is not State.INSTALLING:
             raise Cancelled  # the click came first, though the task has not heard of it yet
         work.sealed = True
         installation = Installation(
@@ -279,14 +268,6 @@ class Installer:
             # It is installed all the same; the next start sweeps up.
             self._journal.failure("files of {image} stay behind", error, image=document.uri)
         return replace(installation, number=number)
-
-
-def _is_later(document: ImageDocument, installed: Installation) -> bool:
-    """Tell whether a document is of a later publication than what is installed."""
-    if document.serial == installed.serial:
-        # A catalogue that says no date has the serial 0 for ever.
-        return is_newer(document.version, installed.version)
-    return document.serial > installed.serial
 
 
 def _id_of(work: Work, kind: FileKind) -> str:

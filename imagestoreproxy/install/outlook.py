@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from imagestoreproxy.install.inventory import Inventory
+from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.follows import Follow
 from imagestoreproxy.model.images import is_newer
 from imagestoreproxy.model.installs import ACTIVE, Installation, State
@@ -74,12 +75,8 @@ def look_ahead(
     version, at_s, waits, going_on, nothing = "", 0.0, "", "", ""
     is_coming = False
     if work and work.state in ACTIVE:
-        is_coming = work.state in COMING
-        going_on = (
-            f"{work.install.info.version or 'it'} is being installed now"
-            if is_coming
-            else "what a broken-off install left is being removed now"
-        )
+        is_coming = work.state in COMING or work.state is State.PAUSED
+        going_on = _going_on(work)
     else:
         version, nothing = _wanted(uri, installed, sources)
     if version:
@@ -93,6 +90,15 @@ def look_ahead(
     coming = _too_many(inventory.installed.get(uri, ()), follow.keep, is_coming=True)
     later = [one for one in coming if is_coming and one not in excess]
     return Outlook(follow, installed, version, at_s, waits, going_on, nothing, excess, later)
+
+
+def _going_on(work: Work) -> str:
+    version = work.install.info.version or "it"
+    if work.state is State.PAUSED:
+        return f"nothing: the install of {version} is paused until somebody resumes it"
+    if work.state in COMING:
+        return f"{version} is being installed now"
+    return "what a broken-off install left is being removed now"
 
 
 def _wanted(uri: str, installed: Installation | None, sources: Sources) -> tuple[str, str]:

@@ -1,9 +1,10 @@
-"""What the cloud would not run is refused before it is brought there."""
+"""What is refused before its first byte: what the cloud would not run, and what is not newer."""
 
 from __future__ import annotations
 
 from imagestoreproxy.model.errors import DocumentError
-from imagestoreproxy.model.images import FileKind, ImageDocument, Virtualization
+from imagestoreproxy.model.images import FileKind, ImageDocument, Virtualization, is_newer
+from imagestoreproxy.model.installs import Installation
 from imagestoreproxy.model.plan import has_unknown_members, parts_of
 from imagestoreproxy.model.taking import Taking
 
@@ -36,6 +37,27 @@ def refuse(document: ImageDocument, taking: Taking) -> None:
         raise DocumentError(
             f"{what}: it is paravirtual and has no ramdisk, without which this cloud takes none."
         )
+
+
+def refuse_older(document: ImageDocument, installed: Installation | None) -> None:
+    """Refuse a document that is not of a later publication than what is installed.
+
+    Raises:
+        DocumentError: says what was signed, and what is installed.
+    """
+    if installed and not installed.gone and not _is_later(document, installed):
+        raise DocumentError(
+            f"The store lists a newer version of {document.uri}, but what it has signed is"
+            f" still version {document.version} (serial {document.serial}), and version"
+            f" {installed.version} is installed: wait until the store has signed the newer one."
+        )
+
+
+def _is_later(document: ImageDocument, installed: Installation) -> bool:
+    if document.serial == installed.serial:
+        # A catalogue that says no date has the serial 0 for ever.
+        return is_newer(document.version, installed.version)
+    return document.serial > installed.serial
 
 
 def _listed(words: frozenset[str]) -> str:

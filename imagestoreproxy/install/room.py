@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 
 from imagestoreproxy.install.cache import Cache
 from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.errors import DiskError
+from imagestoreproxy.model.images import ImageFile
 from imagestoreproxy.model.plan import Plan, download_name
 from imagestoreproxy.ports import Background, Disk, Stop
 
 # Left free for the database, the log and everybody else.
 SPARE_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Foresight:
+    """What is there for an install that has not begun.
+
+    Args:
+        held_bytes: by name of the download: what is here of it already.
+        needed_bytes: the most that is written at one time.
+        free_bytes: what may be written, when the cache has given up what it can.
+    """
+
+    held_bytes: Mapping[str, int]
+    needed_bytes: int
+    free_bytes: int
 
 
 class Room:
@@ -61,6 +78,30 @@ class Room:
         """Give what may be written now, without what is left for everybody else."""
         return await self._background.run(lambda _stop: self._disk.free_bytes()) - SPARE_BYTES
 
+    async def foresee(self, token: str, plan: Plan) -> Foresight:
+        """Tell what ``take`` would find, and keep nothing.
+
+        Args:
+            token: whose files lie on the disk already; empty: nobody's.
+        """
+        others = {one: other for one, other in self._plans.items() if one != token}
+        return await self._background.run(partial(self._foresee, token, plan, others))
+
+    def _foresee(self, token: str, plan: Plan, others: dict[str, Plan], stop: Stop) -> Foresight:
+        held = {
+            download_name(file): self._held_bytes_of(token, file)
+            for file in plan.fetches
+            if token or self._cache.has(file)
+        }
+        free_bytes, promised = self._look(others, stop)
+        needed = {file.digest for one in (plan, *others.values()) for file in one.fetches}
+        free_bytes += self._cache.spare_bytes(besides=needed)
+        return Foresight(
+            held,
+            max(0, plan.peak_disk_bytes - sum(held.values())),
+            max(0, free_bytes - sum(promised.values()) - SPARE_BYTES),
+        )
+
     def _look(self, plans: dict[str, Plan], _stop: Stop) -> tuple[int, dict[str, int]]:
         still = {
             token: max(0, plan.peak_disk_bytes - self._held_bytes(token, plan))
@@ -75,14 +116,13 @@ class Room:
 
     def _held_bytes(self, token: str, plan: Plan) -> int:
         """Count what is here already; what the cache lends takes no room."""
-        held_bytes = 0
-        for file in plan.fetches:
-            path = self._disk.path(token, download_name(file))
-            if self._cache.has(file):
-                held_bytes += file.size_bytes
-            elif path.exists():
-                held_bytes += path.stat().st_size
-        return held_bytes
+        return sum(self._held_bytes_of(token, file) for file in plan.fetches)
+
+    def _held_bytes_of(self, token: str, file: ImageFile) -> int:
+        if self._cache.has(file):
+            return file.size_bytes
+        path = self._disk.path(token, download_name(file))
+        return path.stat().st_size if path.exists() else 0
 
 
 def _mib(size_bytes: int) -> int:

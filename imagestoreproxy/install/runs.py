@@ -58,31 +58,38 @@ class Runs:
     async def close(self) -> None:
         """Stop all work where it is; the records say how to go on."""
         self._closing = True
-        tasks = [work.task for work in self._inventory.works.values() if work.task]
+        works = list(self._inventory.works.values())
+        tasks = [work.task for work in works if work.task]
         tasks += [self._keeper] if self._keeper else []
         for task in tasks:
             task.cancel()
         for task in tasks:
             await task.ended()
+        for work in works:
+            await work.stopped()
         await self._renew_all()
 
     def install(self, work: Work) -> None:
-        """Run an install as soon as there is a place."""
-        self._queue.append(work)
-        self._fill()
+        """Run an install as soon as there is a place; twice asked for is once."""
+        if work.task is None and work not in self._queue:
+            self._queue.append(work)
+            self._fill()
 
-    def stop(self, work: Work) -> Task | None:
-        """Stop an install, or take it out of the queue; give what is still ending."""
+    def stop(self, work: Work) -> None:
+        """Stop an install, or take it out of the queue."""
         if work in self._queue:
             self._queue.remove(work)
-        stopped, work.task = work.task, None
-        if stopped:
-            stopped.cancel()
-        return stopped
+            self._number()
+        work.stop()
 
-    def take_back(self, work: Work, stopped: Task | None = None) -> None:
-        """Undo an install that was cancelled or has failed, once ``stopped`` has ended."""
-        work.task = self._background.start("undo", self._take_back(work, stopped))
+    def pause(self, work: Work) -> None:
+        """Stop an install, and leave what it did; its place is free when it has ended."""
+        self.stop(work)
+        self._background.start("pause", self._pause(work))
+
+    def take_back(self, work: Work) -> None:
+        """Undo an install that was cancelled or has failed, once what was stopped has ended."""
+        work.task = self._background.start("undo", self._take_back(work))
 
     def remove(self, work: Work) -> None:
         """Take an installed image out of the cloud."""
@@ -91,19 +98,34 @@ class Runs:
     def _fill(self) -> None:
         while self._queue and self._running < self._max_installs and not self._closing:
             work = self._queue.popleft()
+            work.queue_position = 0
             self._running += 1
             work.task = self._background.start("install", self._run(work))
+        self._number()
+
+    def _number(self) -> None:
+        for position, work in enumerate(self._queue, start=1):
+            work.queue_position = position
+
+    async def _pause(self, work: Work) -> None:
+        await work.stopped()
+        self._journal.info("{image} is paused", image=work.install.image_uri)
 
     async def _run(self, work: Work) -> None:
+        stops = work.stops
         try:
+            await work.stopped()
+            if stops:
+                await work.write_again()
             await work.happen(Event.START)
             installation = await self._installer.run(work)
         except Cancelled as error:
-            if work.task is None or self._closing:
+            if work.stops != stops or self._closing:
                 raise
             self._fail(work, error)  # nobody has asked for it
         except Exception as error:
-            self._fail(work, error)
+            if work.stops == stops:
+                self._fail(work, error)
         else:
             self._inventory.add(installation)
             del self._inventory.works[installation.image_uri]
@@ -119,7 +141,7 @@ class Runs:
 
     def _fail(self, work: Work, error: Exception) -> None:
         work.sealed = False
-        if self._closing or work.state is State.CANCELLING:
+        if self._closing:
             return
         self._journal.failure(
             "the install of {image} failed while {step}",
@@ -133,9 +155,8 @@ class Runs:
         work.enter(Event.FAIL, _said(error))
         self.take_back(work)
 
-    async def _take_back(self, work: Work, stopped: Task | None) -> None:
-        if stopped:
-            await stopped.ended()
+    async def _take_back(self, work: Work) -> None:
+        await work.stopped()
 
         async def attempt() -> bool:
             state = work.state
@@ -233,7 +254,9 @@ class Runs:
             if work.state not in ACTIVE or work.sealed:
                 continue
             try:
-                await work.renew()
+                # A pause holds also when it could not be written down.
+                is_lost = work.state is State.PAUSED and work.is_behind
+                await (work.save() if is_lost else work.renew())
             except (OwnStateError, DiskError) as error:
                 self._journal.failure("the state cannot be saved", error)
 

@@ -20,16 +20,18 @@ from imagestoreproxy.model.installs import (
     Action,
     ImageState,
     Installation,
+    Progress,
     Reconciliation,
     State,
     Status,
+    Step,
 )
 from imagestoreproxy.ports import Clock, Offer, Sources
 from imagestoreproxy.shop import Shelf
 
 # States made between two turns of the reactor.
 AT_A_STRETCH = 500
-CANCELLABLE = frozenset({State.WAITING, State.DOWNLOADING, State.INSTALLING})
+CANCELLABLE = frozenset({State.WAITING, State.DOWNLOADING, State.INSTALLING, State.PAUSED})
 
 
 class ImageStore:
@@ -91,6 +93,18 @@ class ImageStore:
         await self._actions.install(image_uri)
         return self._state(image_uri)
 
+    async def retry(self, image_uri: str) -> ImageState:
+        await self._actions.retry(image_uri)
+        return self._state(image_uri)
+
+    async def pause(self, image_uri: str) -> ImageState:
+        await self._actions.pause(image_uri)
+        return self._state(image_uri)
+
+    async def resume(self, image_uri: str) -> ImageState:
+        await self._actions.resume(image_uri)
+        return self._state(image_uri)
+
     async def cancel(self, image_uri: str) -> ImageState:
         await self._actions.cancel(image_uri)
         return self._state(image_uri)
@@ -145,10 +159,6 @@ class ImageStore:
             or self._sources.source_of(uri)
         )
 
-    def _can_install(self, uri: str) -> bool:
-        info = self._sources.info(uri)
-        return bool(self._sources.source_of(uri)) and not (info and info.refused)
-
     def _state(self, uri: str) -> ImageState:
         state = self._unfollowed(uri)
         return replace(state, follows=True) if self._follows.find(uri) else state
@@ -160,7 +170,7 @@ class ImageStore:
             return self._going_on(uri, work, installation)
         error = work.install.error if work else ""
         if installation and installation.gone:
-            return self._gone(uri, installation, error)
+            return self._gone(uri, installation, work)
         clear = (Action.CLEAR_ERROR,) if error else ()
         remove = (Action.UNINSTALL,) if installation else ()
         offered = self._sources.info(uri)
@@ -177,36 +187,48 @@ class ImageStore:
                 error_message=error,
                 updated_at_s=installation.installed_at_s,
             )
-        install = (Action.INSTALL,) if self._can_install(uri) else ()
         return ImageState(
             uri,
             Status.UNINSTALLED,
-            actions=(*install, *clear, *remove),
+            actions=(*self._to_install(uri, work), *clear, *remove),
             is_upgrade=newer,
             installed_version=installation.version if installation else "",
             error_message=error,
             updated_at_s=work.install.updated_at_s if work else 0.0,
         )
 
-    def _gone(self, uri: str, installation: Installation, error: str) -> ImageState:
-        install = (Action.INSTALL,) if self._can_install(uri) else ()
+    def _to_install(self, uri: str, work: Work | None) -> tuple[Action, ...]:
+        info = self._sources.info(uri)
+        if not self._sources.source_of(uri) or (info and info.refused):
+            return ()
+        is_failed = work is not None and work.state is State.FAILED
+        return (Action.INSTALL, Action.RETRY) if is_failed else (Action.INSTALL,)
+
+    def _gone(self, uri: str, installation: Installation, work: Work | None) -> ImageState:
+        error = work.install.error if work else ""
         return ImageState(
             uri,
             Status.UNINSTALLED,
             # The Store tab knows no "forget"; to clear the error is the same.
-            actions=(*install, Action.CLEAR_ERROR, Action.FORGET),
+            actions=(*self._to_install(uri, work), Action.CLEAR_ERROR, Action.FORGET),
             installed_version=installation.version,
             error_message=error or installation.gone,
             updated_at_s=installation.installed_at_s,
         )
 
     def _going_on(self, uri: str, work: Work, installation: Installation | None) -> ImageState:
-        can_stop = work.state in CANCELLABLE and not work.sealed
+        actions = []
+        if work.state in CANCELLABLE and not work.sealed:
+            actions.append(Action.CANCEL)
+        if work.can_pause:
+            actions.append(Action.PAUSE)
+        if work.state is State.PAUSED:
+            actions.append(Action.RESUME)
         return ImageState(
             uri,
             STATUS[work.state],
-            actions=(Action.CANCEL,) if can_stop else (),
-            progress=work.meter.reading(self._clock.monotonic_s()),
+            actions=tuple(actions),
+            progress=self._progress(work),
             is_upgrade=bool(
                 installation and not installation.gone and work.state is not State.REMOVING
             ),
@@ -214,3 +236,9 @@ class ImageStore:
             error_message=" ".join(filter(None, (work.install.error, work.trouble))),
             updated_at_s=work.install.updated_at_s,
         )
+
+    def _progress(self, work: Work) -> Progress:
+        reading = work.meter.reading(self._clock.monotonic_s())
+        if work.state is State.PAUSED:
+            return replace(reading, step=Step.PAUSED, bytes_per_second=0.0, eta_s=None)
+        return replace(reading, queue_position=work.queue_position)

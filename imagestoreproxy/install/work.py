@@ -6,7 +6,15 @@ from dataclasses import replace
 
 from imagestoreproxy.install.meter import Meter
 from imagestoreproxy.model.images import FileKind
-from imagestoreproxy.model.installs import Bundle, Event, Install, State, Step, advance
+from imagestoreproxy.model.installs import (
+    TRANSITIONS,
+    Bundle,
+    Event,
+    Install,
+    State,
+    Step,
+    advance,
+)
 from imagestoreproxy.ports import Clock, Records, Task
 
 
@@ -17,6 +25,9 @@ class Work:
         install: the row as it stands.
         bundles: the ledger: what was, or may have been, put into the cloud.
         task: the coroutine at work, if any.
+        ending: those that were stopped, and may not have ended yet.
+        stops: how often it was stopped; who finds another number than before has no say any more.
+        queue_position: 1 for the next to get a place; 0 when it does not wait for one.
         sealed: nothing can be cancelled any more; the installation is being written down.
         trouble: why it is not taken back yet, while that is so.
         keep_files: whether a failure leaves the downloads for the next try.
@@ -27,15 +38,46 @@ class Work:
         self.bundles: dict[FileKind, Bundle] = {}
         self.meter = Meter(install.progress_percent)
         self.task: Task | None = None
+        self.ending: list[Task] = []
+        self.stops = 0
+        self.queue_position = 0
         self.sealed = False
         self.keep_files = True
         self.trouble = ""
         self._records = records
         self._clock = clock
+        self._saved = install
 
     @property
     def state(self) -> State:
         return self.install.state
+
+    @property
+    def can_pause(self) -> bool:
+        """Tell whether it can stop where it is: not while the cloud is making images of it."""
+        is_registering = self.sealed or self.meter.step is Step.REGISTERING
+        return (self.state, Event.PAUSE) in TRANSITIONS and not is_registering
+
+    @property
+    def is_behind(self) -> bool:
+        """Tell whether the records do not say yet what this says."""
+        return self._saved is not self.install
+
+    def stop(self) -> None:
+        """Stop what is at work; ``stopped`` waits for its end."""
+        self.stops += 1
+        if self.task:
+            self.task.cancel()
+            self.ending.append(self.task)
+        self.task = None
+
+    async def stopped(self) -> None:
+        """Wait until everything that was stopped has ended."""
+        while self.ending:
+            task = self.ending[0]
+            await task.ended()
+            if task in self.ending:  # more than one may wait here
+                self.ending.remove(task)
 
     def enter(self, event: Event, error: str = "") -> None:
         """Enter the state that ``event`` leads to; the records follow with ``save``."""
@@ -67,7 +109,9 @@ class Work:
             progress_percent=self._percent(),
             updated_at_s=self._clock.now_s(),
         )
-        await self._records.save_install(self.install)
+        saved = self.install
+        await self._records.save_install(saved)
+        self._saved = saved
 
     def _percent(self) -> int:
         return self.meter.reading(self._clock.monotonic_s()).percent
@@ -76,6 +120,11 @@ class Work:
         """Write a line of the ledger."""
         self.bundles[bundle.kind] = bundle
         await self._records.save_bundle(bundle)
+
+    async def write_again(self) -> None:
+        """Write all lines of the ledger: one may have been lost when the work was stopped."""
+        for bundle in list(self.bundles.values()):
+            await self.note(bundle)
 
     async def strike(self, bundle: Bundle) -> None:
         """Strike a line of the ledger: nothing of it is left in the cloud."""

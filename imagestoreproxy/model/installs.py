@@ -16,6 +16,7 @@ class State(StrEnum):
     WAITING = "waiting"
     DOWNLOADING = "downloading"
     INSTALLING = "installing"
+    PAUSED = "paused"
     INSTALLED = "installed"
     CANCELLING = "cancelling"
     FAILING = "failing"
@@ -33,6 +34,8 @@ class Event(StrEnum):
     CANCEL = "cancel"
     FAIL = "fail"
     UNDONE = "undone"
+    PAUSE = "pause"
+    RESUME = "resume"
     RESTART = "restart"
     CLEAR = "clear"
     REMOVE = "remove"
@@ -49,10 +52,17 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.DOWNLOADING, Event.DOWNLOADED): State.INSTALLING,
     # The cloud gave the image its id, and was asked whether it is really there.
     (State.INSTALLING, Event.REGISTERED): State.INSTALLED,
+    # It stops where it is, and keeps what came and what was stored; its place goes to the next.
+    (State.WAITING, Event.PAUSE): State.PAUSED,
+    (State.DOWNLOADING, Event.PAUSE): State.PAUSED,
+    (State.INSTALLING, Event.PAUSE): State.PAUSED,
+    # It waits for a place like any other, and goes on from what the ledger says.
+    (State.PAUSED, Event.RESUME): State.WAITING,
     # A cancel takes back what was done so far; also when a failure is being taken back already.
     (State.WAITING, Event.CANCEL): State.CANCELLING,
     (State.DOWNLOADING, Event.CANCEL): State.CANCELLING,
     (State.INSTALLING, Event.CANCEL): State.CANCELLING,
+    (State.PAUSED, Event.CANCEL): State.CANCELLING,
     (State.CANCELLING, Event.CANCEL): State.CANCELLING,
     (State.FAILING, Event.CANCEL): State.CANCELLING,
     # A failure takes back what is in the cloud, and keeps verified files for the next try.
@@ -66,6 +76,8 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.WAITING, Event.RESTART): State.WAITING,
     (State.DOWNLOADING, Event.RESTART): State.WAITING,
     (State.INSTALLING, Event.RESTART): State.WAITING,
+    # What somebody has paused goes on only when somebody says so.
+    (State.PAUSED, Event.RESTART): State.PAUSED,
     (State.CANCELLING, Event.RESTART): State.CANCELLING,
     (State.FAILING, Event.RESTART): State.FAILING,
     # A click on Uninstall; it goes on, over restarts, until nothing of the image is left.
@@ -82,11 +94,13 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.FAILED, Event.CLEAR): State.UNINSTALLED,
 }
 
+# Begun, and not at its end; also while it is paused.
 ACTIVE = frozenset(
     {
         State.WAITING,
         State.DOWNLOADING,
         State.INSTALLING,
+        State.PAUSED,
         State.CANCELLING,
         State.FAILING,
         State.REMOVING,
@@ -120,6 +134,7 @@ STATUS: dict[State, Status] = {
     State.WAITING: Status.DOWNLOADING,
     State.DOWNLOADING: Status.DOWNLOADING,
     State.INSTALLING: Status.INSTALLING,
+    State.PAUSED: Status.DOWNLOADING,
     State.INSTALLED: Status.INSTALLED,
     State.CANCELLING: Status.INSTALLING,
     State.FAILING: Status.INSTALLING,
@@ -132,6 +147,7 @@ class Step(StrEnum):
     """What an install is doing, for people; in order."""
 
     WAITING = "waiting"
+    PAUSED = "paused"
     CHECKING = "checking"
     DOWNLOADING = "downloading"
     UNPACKING = "unpacking"
@@ -145,7 +161,10 @@ class Action(StrEnum):
     """What a user may ask for; the last part of an action URI."""
 
     INSTALL = "install"
+    RETRY = "retry"
     CANCEL = "cancel"
+    PAUSE = "pause"
+    RESUME = "resume"
     CLEAR_ERROR = "clear-error"
     UNINSTALL = "uninstall"
     FORGET = "forget"
@@ -248,7 +267,11 @@ class Reconciliation:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far an install is; bytes are those of the step it is in, as downloaded."""
+    """How far an install is; bytes are those of the step it is in, as downloaded.
+
+    Args:
+        queue_position: 1 for the next to get a place; 0 for what does not wait for one.
+    """
 
     step: Step
     percent: int
@@ -256,6 +279,7 @@ class Progress:
     bytes_total: int = 0
     bytes_per_second: float = 0.0
     eta_s: float | None = None
+    queue_position: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from imagestoreproxy.model.digests import algorithm_of
@@ -16,6 +16,7 @@ from imagestoreproxy.model.images import (
     ImageDocument,
     ImageFile,
 )
+from imagestoreproxy.model.installs import Bundle
 from imagestoreproxy.model.masking import masked
 
 # A qcow2 is unpacked on the disk; its clusters are usually deflated to a third or less.
@@ -67,19 +68,23 @@ class Plan:
                     }
                     for file in self.fetches
                 ],
-                "convert": [
-                    *(_conversion(part) for part in self.parts),
-                    *(
-                        f"members of {_steps(file)}: found once it is here"
-                        for file in self.fetches
-                        if has_unknown_members(file)
-                    ),
-                ],
+                "convert": self.conversions(),
                 "register": [part.kind.value for part in self.parts],
                 "fetch-bytes": self.fetch_bytes,
                 "peak-disk-bytes": self.peak_disk_bytes,
             }
         )
+
+    def conversions(self) -> list[str]:
+        """Say what is done with what was downloaded, short."""
+        return [
+            *(_conversion(part) for part in self.parts),
+            *(
+                f"members of {_steps(file)}: found once it is here"
+                for file in self.fetches
+                if has_unknown_members(file)
+            ),
+        ]
 
 
 def make_plan(
@@ -171,6 +176,16 @@ def bucket_name(token: str, kind: FileKind) -> str:
     One bucket for each bundle and no prefix: Eucalyptus 1.6 to 2.0 takes only ``BUCKET/KEY``.
     """
     return f"image-store-{token}-{kind}"
+
+
+def still_good(document: ImageDocument, bundles: Mapping[FileKind, Bundle]) -> set[FileKind]:
+    """Name what an earlier try has brought, or begun, that this document asks for as well."""
+    wanted = {part.kind: content_name(part, document.architecture) for part in parts_of(document)}
+    kept = {kind for kind, bundle in bundles.items() if wanted.get(kind) == bundle.content}
+    if kept != wanted.keys():
+        # An image is registered with the ids of its kernel and ramdisk: it goes with them.
+        kept.discard(FileKind.IMAGE)
+    return kept
 
 
 # A manifest whose name begins so becomes a kernel or a ramdisk in every version of Eucalyptus,

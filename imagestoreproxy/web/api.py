@@ -14,7 +14,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from imagestoreproxy.model.errors import CallerError
 from imagestoreproxy.model.installs import Action, ImageState
-from imagestoreproxy.shop import Checks, Following, Shelf, Shop, Store
+from imagestoreproxy.shop import Checks, Shelf, Shop, Store
 from imagestoreproxy.web.answers import (
     Answer,
     JsonResource,
@@ -26,6 +26,8 @@ from imagestoreproxy.web.apidocument import ApiDocument
 from imagestoreproxy.web.auth import host_of
 from imagestoreproxy.web.carrying import CARRYING, SharedCache
 from imagestoreproxy.web.following import FollowsPage, follow_page
+from imagestoreproxy.web.logbook import LogPage
+from imagestoreproxy.web.planning import PlanPage
 from imagestoreproxy.web.present import (
     NO_BASE,
     base_url,
@@ -130,21 +132,21 @@ class Events(StorePage):
 class Image(StorePage):
     """``GET /api/images/ID``, and below it the actions."""
 
-    def __init__(
-        self, store: Store, external_url: str, name: bytes, following: Following | None
-    ) -> None:
-        super().__init__(store, external_url)
+    def __init__(self, shop: Shop, external_url: str, name: bytes) -> None:
+        super().__init__(shop.store, external_url)
         self._name = name
-        self._following = following
+        self._shop = shop
 
     def getChild(self, path: bytes, request: IRequest) -> JsonResource:
         """Give the action of this name."""
         if path in CARRYING:
             return CARRYING[path](self.store, self._name)
+        if path == b"plan" and self._shop.planning is not None:
+            return PlanPage(self._shop.planning, self._name)
         try:
             action = Action(path.decode("ascii", "replace"))
         except ValueError:
-            return follow_page(self._following, self._name, path)
+            return follow_page(self._shop.following, self._name, path)
         return ImageAction(self.store, self.external_url, self._name, action)
 
     async def answer(self, request: StoreRequest) -> Json:
@@ -176,6 +178,9 @@ class ImageAction(StorePage):
         self._name = name
         self._act: Act = {
             Action.INSTALL: store.install,
+            Action.RETRY: store.retry,
+            Action.PAUSE: store.pause,
+            Action.RESUME: store.resume,
             Action.CANCEL: store.cancel,
             Action.CLEAR_ERROR: store.clear_error,
             Action.UNINSTALL: store.uninstall,
@@ -192,14 +197,13 @@ class Images(Nowhere):
 
     isLeaf = False
 
-    def __init__(self, store: Store, external_url: str, following: Following | None) -> None:
+    def __init__(self, shop: Shop, external_url: str) -> None:
         super().__init__()
-        self._store = store
+        self._shop = shop
         self._external_url = external_url
-        self._following = following
 
     def getChild(self, path: bytes, request: IRequest) -> JsonResource:
-        return Image(self._store, self._external_url, path, self._following)
+        return Image(self._shop, self._external_url, path)
 
 
 class Reconcile(StorePage):
@@ -261,7 +265,7 @@ def make_tree(
         search=Search(store, external_url),
         states=States(store, external_url, ready),
         events=Events(store, external_url, streams),
-        images=Images(store, external_url, shop.following),
+        images=Images(shop, external_url),
         reconcile=Reconcile(store, external_url),
         **({"cache": cache} if cache else {}),
     )
@@ -273,5 +277,7 @@ def make_tree(
         api.putChild(b"bandwidth", cast(IResource, BandwidthPage(shop.supply)))
     if shop.following is not None:
         api.putChild(b"follows", cast(IResource, FollowsPage(shop.following)))
+    if shop.logbook is not None:
+        api.putChild(b"log", cast(IResource, LogPage(shop.logbook)))
     shared = {"cache": shared_cache} if shared_cache else {}
     return Folder(api=api, healthz=Health(), readyz=Ready(shop.checks), **shared)

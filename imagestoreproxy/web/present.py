@@ -7,7 +7,6 @@ import binascii
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
@@ -20,6 +19,8 @@ from imagestoreproxy.model.follows import Followed
 from imagestoreproxy.model.images import ImageInfo, Section
 from imagestoreproxy.model.installs import ImageState, Progress, Reconciliation, Status
 from imagestoreproxy.model.upstreams import SourceStatus
+from imagestoreproxy.web.plain import iso as _iso
+from imagestoreproxy.web.plain import text as _text
 
 URI_CHARS = 2000
 TITLE_CHARS = 500
@@ -193,12 +194,6 @@ def source_json(status: SourceStatus) -> Json:
     return content
 
 
-def _iso(at_s: float) -> str:
-    # A store may say any time at all; years of more than four digits are none of these.
-    bounded_s = min(max(int(at_s), 0), 253_402_300_799)
-    return datetime.fromtimestamp(bounded_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def followed_json(followed: Followed) -> Json:
     """Give one object of ``follows``; what is not known is left out."""
     follow = followed.follow
@@ -300,6 +295,8 @@ def progress_json(progress: Progress | None) -> Mapping[str, Any]:
         "bytes-total": progress.bytes_total,
         "bytes-per-second": _whole(progress.bytes_per_second),
     }
+    if progress.queue_position:
+        content["queue-position"] = progress.queue_position
     if progress.eta_s is not None and math.isfinite(progress.eta_s):
         content["eta-seconds"] = _whole(progress.eta_s)
     return content
@@ -307,13 +304,6 @@ def progress_json(progress: Progress | None) -> Mapping[str, Any]:
 
 def _whole(number: float) -> int:
     return max(0, round(number)) if math.isfinite(number) else 0
-
-
-def _text(text: str, limit_chars: int) -> str:
-    """Cut, and take out what is no character: strict readers of JSON refuse lone surrogates."""
-    if len(text) > limit_chars:
-        text = text[: limit_chars - 1] + "…"
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _is_link(uri: str) -> bool:

@@ -68,7 +68,7 @@ def test_an_install_goes_on_over_a_jump_of_the_clock(tmp_path: Path, jump_s: flo
         journal=journal,
     )
     inside = Inside(outside, InstallLimits())
-    result(inside.actions.resume())
+    result(inside.actions.take_up())
     (image,) = (file for file in document.files if file.kind is FileKind.IMAGE)
     body = world.fetcher.pages[image.url]
     world.fetcher.pages[image.url] = FetchError(f"{image.url} is away")

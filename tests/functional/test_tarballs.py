@@ -110,7 +110,7 @@ class Ground:
             journal=journal,
         )
         inside = Inside(outside, replace(memory.LIMITS, keep_downloads=keep_downloads))
-        memory.result(inside.actions.resume())
+        memory.result(inside.actions.take_up())
         memory.result(inside.store.install(memory.URI))
         assert not self._disk.tokens()
         return inside.store.states([memory.URI]).states[0]

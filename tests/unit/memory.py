@@ -561,6 +561,7 @@ class Daemon:
         self.store = inside.store
         self.reconciler = inside.reconciler
         self.follower = inside.follower
+        self.previews = inside.previews
         self.clock = clock
         self.journal = journal
 

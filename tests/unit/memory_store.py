@@ -33,7 +33,8 @@ from imagestoreproxy.model.installs import (
 )
 from imagestoreproxy.model.signing import Pair, signed_pairs
 from imagestoreproxy.model.upstreams import SourceStatus
-from imagestoreproxy.shop import Lending, Shelf, Shop
+from imagestoreproxy.outside.logbook import Ring
+from imagestoreproxy.shop import Lending, Planning, Shelf, Shop
 from imagestoreproxy.web.site import Limits, StoreChannel, StoreSite, make_site
 
 NOW_S = 1_795_000_000.0
@@ -157,6 +158,21 @@ class MemoryStore:
             image_uri,
             ImageState(image_uri, Status.DOWNLOADING, (Action.CANCEL,), progress),
         )
+
+    def retry(self, image_uri: str) -> Awaitable[ImageState]:
+        progress = Progress(Step.WAITING, 40, queue_position=2)
+        state = ImageState(image_uri, Status.DOWNLOADING, (Action.CANCEL, Action.PAUSE), progress)
+        return self._act("retry", image_uri, state)
+
+    def pause(self, image_uri: str) -> Awaitable[ImageState]:
+        progress = Progress(Step.PAUSED, 40, 40, 100)
+        state = ImageState(image_uri, Status.DOWNLOADING, (Action.CANCEL, Action.RESUME), progress)
+        return self._act("pause", image_uri, state)
+
+    def resume(self, image_uri: str) -> Awaitable[ImageState]:
+        progress = Progress(Step.WAITING, 40, queue_position=1)
+        state = ImageState(image_uri, Status.DOWNLOADING, (Action.CANCEL, Action.PAUSE), progress)
+        return self._act("resume", image_uri, state)
 
     def cancel(self, image_uri: str) -> Awaitable[ImageState]:
         return self._act(
@@ -347,11 +363,13 @@ class MemorySite:
         findings: Sequence[Finding] = (),
         clock: FixedClock | None = None,
         lending: Lending | None = None,
+        planning: Planning | None = None,
         share_cache: bool = False,
     ) -> None:
         self.store = store or MemoryStore()
         self.supply = MemorySupply()
         self.following = MemoryFollowing()
+        self.logbook = Ring()
         self.keys = MemoryKeys({CLIENT: SECRET})
         self.clock = clock or FixedClock()
         self.reactor = ReactorClock()
@@ -363,6 +381,8 @@ class MemorySite:
                 supply=self.supply,
                 following=self.following,
                 lending=lending,
+                logbook=self.logbook,
+                planning=planning,
             ),
             self.clock,
             reactor=cast(IReactorTime, self.reactor),

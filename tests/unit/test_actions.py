@@ -37,7 +37,7 @@ def world(tmp_path: Path) -> World:
 
 def started(world: World, **options: Any) -> Daemon:
     daemon = boot(world, **options)
-    result(daemon.actions.resume())
+    result(daemon.actions.take_up())
     return daemon
 
 
@@ -116,7 +116,7 @@ def test_a_second_click_joins_the_first(world: World) -> None:
     first = result(daemon.store.install(URI))
     second = result(daemon.store.install(URI))
     assert first.status is second.status is Status.DOWNLOADING
-    assert second.actions == (Action.CANCEL,)
+    assert second.actions == (Action.CANCEL, Action.PAUSE)
     assert len(held.waiting) == 3, "one download for each file"
 
 
@@ -214,7 +214,7 @@ def test_h10_s3_and_ec2_are_checked_before_the_first_byte_is_downloaded(world: W
     failed = state(daemon)
     assert failed.status is Status.UNINSTALLED
     assert failed.error_message == "S3 at http://cloud cannot be reached."
-    assert failed.actions == (Action.INSTALL, Action.CLEAR_ERROR)
+    assert failed.actions == (Action.INSTALL, Action.RETRY, Action.CLEAR_ERROR)
     assert not world.fetcher.asked
 
 

@@ -152,7 +152,7 @@ def test_three_files_at_a_time_are_stored_so_that_memory_is_bounded(world: World
 def test_no_more_than_so_many_downloads_run_at_a_time(world: World, most: int) -> None:
     held = hold(world, "fetcher", "download")
     daemon = boot(world, limits=InstallLimits(max_downloads=most))
-    result(daemon.actions.resume())
+    result(daemon.actions.take_up())
     uris = [f"{URI}{number}" for number in range(2)]
     for number, uri in enumerate(uris):
         fetcher = held.__dict__["_port"]

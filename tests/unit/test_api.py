@@ -101,6 +101,31 @@ def test_an_action_uri_of_a_state_works_and_gives_the_new_state() -> None:
     assert site.store.acted == [("install", LUCID), ("cancel", LUCID), ("clear-error", LUCID)]
 
 
+def test_a_paused_image_is_downloading_to_the_store_tab_and_says_its_stage() -> None:
+    site = MemorySite()
+    paused = site.post(action_path(LUCID, "pause")).json["state"]
+    assert (paused["status"], paused["stage"]) == ("downloading", "paused")
+    assert paused["progress-percentage"] == 40
+    base = "http://localhost:52780"
+    assert paused["actions"] == {
+        action: base + action_path(LUCID, action) for action in ("cancel", "resume")
+    }
+    assert "queue-position" not in paused
+    polled = site.post("/api/states").json
+    assert [image["uri"] for image in polled["images"]] == [LUCID], "it is under way to all others"
+    waiting = site.post(action_path(LUCID, "resume")).json["state"]
+    assert (waiting["stage"], waiting["queue-position"]) == ("waiting", 1)
+    assert site.post(action_path(LUCID, "retry")).json["state"]["queue-position"] == 2
+    assert [name for name, _ in site.store.acted] == ["pause", "resume", "retry"]
+
+
+@pytest.mark.parametrize("action", ["pause", "resume", "retry"])
+def test_the_ways_to_pause_and_resume_are_only_for_post(action: str) -> None:
+    site = MemorySite()
+    assert site.get(action_path(LUCID, action)).status == 405
+    assert not site.store.acted
+
+
 def test_one_image_has_its_own_page() -> None:
     content = MemorySite().get(action_path(LUCID)).json
     assert content["image"]["title"] == "Ubuntu 10.04"

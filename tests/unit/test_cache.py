@@ -264,7 +264,7 @@ def test_a_broken_fetch_goes_on_from_the_bytes_that_are_there_after_a_restart(
     token = "fetch-" + sha256(URI.encode())[:16]
     world.disk.files[token] = {f"image-{image.digest[:16]}": page[:3000]}
     daemon = boot(world)
-    result(daemon.actions.resume())
+    result(daemon.actions.take_up())
     assert not isinstance(fetched(daemon), str)
     assert (image.url, 3000) in world.fetcher.asked
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from imagestoreproxy.client.catalogue import find_image
-from imagestoreproxy.client.cli import parser
-from imagestoreproxy.client.commands import Command
+from imagestoreproxy.client.command import Command
 from imagestoreproxy.client.login import Login
+from imagestoreproxy.client.parsing import parser
 from imagestoreproxy.client.requests import (
     ATTEMPTS,
     FAILED,
@@ -89,7 +89,7 @@ def run(site: MemorySite) -> Callable[..., None]:
     def run(*arguments: str, secret: str = SECRET, sleep: Callable[[float], None] = never) -> None:
         options = parser().parse_args(arguments)
         connection = MemoryConnection(site, secret)
-        options.command(Command(options, connection, LOGIN, sleep=sleep))
+        options.entry.load()(Command(options, connection, LOGIN, sleep=sleep))
 
     return run
 
@@ -338,11 +338,11 @@ def test_h8_a_check_shows_each_finding_and_fails_if_one_is_a_problem(capsys: Cap
     fine = Finding("disk", note="5 GiB are free")
     site = MemorySite(findings=[fine])
     options = parser().parse_args(["check"])
-    options.command(Command(options, MemoryConnection(site), LOGIN))
+    options.entry.load()(Command(options, MemoryConnection(site), LOGIN))
     assert capsys.readouterr().out == "ok       disk: 5 GiB are free\n"
     site = MemorySite(findings=[fine, Finding("cloud", "S3_URL is\x1b[2J missing.")])
     with pytest.raises(ClientError) as caught:
-        options.command(Command(options, MemoryConnection(site), LOGIN))
+        options.entry.load()(Command(options, MemoryConnection(site), LOGIN))
     assert (caught.value.message, caught.value.exit_status) == ("", FAILED)
     assert capsys.readouterr().out.splitlines()[1] == "PROBLEM  cloud: S3_URL is[2J missing."
 
@@ -358,7 +358,7 @@ def test_a_proxy_asked_by_an_ipv6_address_says_why_nothing_can_be_done(site: Mem
     ).encode()
     options = parser().parse_args(["install", "lucid"])
     with pytest.raises(ClientError, match="--external-url"):
-        options.command(Command(options, connection, LOGIN))
+        options.entry.load()(Command(options, connection, LOGIN))
 
 
 def test_h3_a_refusal_is_passed_on_in_the_words_of_the_proxy(run: Run) -> None:
@@ -480,6 +480,22 @@ def test_p10_progress_in_a_pipe_is_a_line_for_whatever_is_new(site: MemorySite) 
     ]
     assert lines[1].endswith("42.0 MiB of 100.0 MiB  12.3 MiB/s  1:05 left")
     assert "\r" not in stream.getvalue()
+
+
+def test_an_install_that_somebody_pauses_is_waited_for_and_says_so(site: MemorySite) -> None:
+    stream = io.StringIO()
+    paused = replace(BUSY, progress=Progress(Step.PAUSED, 11), actions=(Action.RESUME,))
+    states = [*stages()[:2], *[paused] * 300, *stages()[2:], DONE]
+    assert followed(site, MemoryConnection(site), states, Lines(stream))["emi"]
+    lines = [line.split("  ")[:2] for line in map(str.strip, stream.getvalue().splitlines())]
+    assert lines.count(["11 %", "paused"]) == 1
+    assert lines[-1] == ["75 %", "uploading"]
+
+
+def test_an_install_of_what_is_paused_lets_it_go_on(run: Run, site: MemorySite) -> None:
+    site.store.state_of[LUCID] = replace(BUSY, image_uri=LUCID, actions=(Action.RESUME,))
+    run("install", "lucid", "--no-wait")
+    assert site.store.acted == [("resume", LUCID)]
 
 
 def test_p10_progress_on_a_terminal_is_one_line_drawn_again(

@@ -31,6 +31,7 @@ from tests.unit.memory import (
     result,
     trio,
 )
+from tests.unit.test_actions import hold
 
 OTHER = "http://store.example/api/images/2"
 LATER_S = 2 * 3600
@@ -52,7 +53,7 @@ def publish(world: World, number: int, uri: str = URI) -> None:
 
 def started(world: World, window: str = "", **options: Any) -> Daemon:
     daemon = boot(world, **options)
-    result(daemon.actions.resume())
+    result(daemon.actions.take_up())
     daemon.follower.window = window_of(window, UTC)
     return daemon
 
@@ -612,3 +613,59 @@ def test_one_more_than_can_be_followed_is_refused_before_anything_is_installed(
         result(daemon.follower.follow(URI, keep=0, even_if_used=False))
     assert not versions(daemon)
     assert URI not in daemon.inventory.works
+
+
+def test_an_update_that_somebody_has_paused_is_not_resumed_by_itself(world: World) -> None:
+    daemon = followed(world)
+    publish(world, 2)
+    held = hold(world, "cloud", "store")
+    daemon = started(world)
+    pass_s(daemon, EVERY_S)
+    result(daemon.store.pause(URI))
+    held._call = ""
+    for _ in range(3):
+        pass_s(daemon, 86400.0)
+    assert versions(daemon) == ["1.0"]
+    assert told(daemon).will == ("nothing: the install of 2.0 is paused until somebody resumes it",)
+    result(daemon.follower.follow(URI, keep=1, even_if_used=False))
+    assert versions(daemon) == ["1.0"], "to follow it is no click on Resume"
+    later = started(world)
+    pass_s(later, EVERY_S)
+    assert versions(later) == ["1.0"]
+    result(later.store.resume(URI))
+    assert versions(later) == ["1.0", "2.0"]
+
+
+def test_a_paused_update_does_not_keep_other_images_from_theirs(world: World) -> None:
+    publish(world, 1, OTHER)
+    daemon = followed(world)
+    result(daemon.follower.follow(OTHER, keep=0, even_if_used=False))
+    publish(world, 2)
+    held = hold(world, "cloud", "store")
+    daemon = started(world)
+    pass_s(daemon, EVERY_S)
+    result(daemon.store.pause(URI))
+    held._call = ""
+    publish(world, 2, OTHER)
+    pass_s(daemon, EVERY_S)
+    assert versions(daemon) == ["1.0"]
+    assert versions(daemon, OTHER) == ["1.0", "2.0"]
+
+
+def test_a_pause_between_the_decision_and_the_install_holds(world: World) -> None:
+    daemon = followed(world)
+    publish(world, 2)
+    noting = hold(world, "records", "follow")
+    storing = hold(world, "cloud", "store")
+    daemon = started(world)
+    turn = Deferred.fromCoroutine(_once(daemon))
+    result(daemon.store.install(URI))
+    result(daemon.store.pause(URI))
+    noting.waiting[0].callback(None)
+    storing._call = ""
+    assert turn.called
+    assert versions(daemon) == ["1.0"]
+
+
+async def _once(daemon: Daemon) -> None:
+    await daemon.follower.once()

@@ -1,7 +1,5 @@
 """The commands about what comes in: the sources, and how fast it may."""
 
-# ruff: noqa: T201 - printing is its purpose
-
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -10,7 +8,7 @@ from typing import Any
 
 from imagestoreproxy.client import text
 from imagestoreproxy.client.catalogue import objects
-from imagestoreproxy.client.commands import Command, print_json
+from imagestoreproxy.client.command import Command, print_json
 
 LIMIT = "limit-mb-per-s"
 

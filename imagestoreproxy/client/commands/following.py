@@ -1,50 +1,18 @@
 """The commands about images that are kept up to date."""
 
-# ruff: noqa: T201 - printing is its purpose
-
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from imagestoreproxy.client import text
 from imagestoreproxy.client.catalogue import find_image, objects
-from imagestoreproxy.client.commands import Command, print_json
+from imagestoreproxy.client.command import Command, print_json
+from imagestoreproxy.client.commands.supply import local_time
 from imagestoreproxy.client.requests import MISUSED, ClientError
-from imagestoreproxy.client.supply import local_time
-from imagestoreproxy.model.follows import KEEP_MOST
 from imagestoreproxy.web.present import image_id
 
 Json = Mapping[str, Any]
-
-
-def add_commands(
-    add: Callable[[str, str, Callable[[Command], None]], argparse.ArgumentParser], image: str
-) -> None:
-    """Add the commands ``follow`` and ``unfollow``.
-
-    Args:
-        add: gives the parser of a command, by its name, its help and what it does.
-        image: the help for an image.
-    """
-    following = add("follow", "keep an image up to date, or show those that are", follow)
-    following.add_argument("image", nargs="?", help=image + "; without it: show all")
-    following.add_argument(
-        "--keep", type=_keep, metavar="N", help="remove all but its N newest installations"
-    )
-    following.add_argument(
-        "--even-if-used", action="store_true", help="also those that an instance was started from"
-    )
-    add("unfollow", "keep an image up to date no longer", unfollow).add_argument(
-        "image", help=image
-    )
-
-
-def _keep(value: str) -> int:
-    if not (value.isdecimal() and 1 <= int(value) <= KEEP_MOST):
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {KEEP_MOST}")
-    return int(value)
 
 
 def follow(command: Command) -> None:

@@ -3,7 +3,7 @@
 What they do is imported when it is wanted, as in ``local.py``.
 """
 
-# ruff: noqa: PLC0415, T201 - other commands begin sooner; printing is its purpose
+# ruff: noqa: PLC0415 - other commands begin sooner
 
 from __future__ import annotations
 
@@ -11,55 +11,23 @@ import argparse
 import codecs
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from imagestoreproxy.client import text
 from imagestoreproxy.client.catalogue import find_image
-from imagestoreproxy.client.commands import Command, print_json
+from imagestoreproxy.client.command import Command, print_json
 from imagestoreproxy.client.requests import MISUSED, ClientError, Connection
+from imagestoreproxy.client.table import DEFAULT_CONFIG
 from imagestoreproxy.client.watch import Bar, Display, Lines, Silent
 from imagestoreproxy.model.carrying import FILES, image_json
 from imagestoreproxy.model.errors import SettingsError
 from imagestoreproxy.web.present import image_id
 
-DATA_DIR = "/var/lib/image-store-proxy"
 STREAM = "-"
-# As in config/file.py, which takes its time to be imported.
-DEFAULT_CONFIG = "/etc/image-store-proxy/config.toml"
-
-Add = Callable[[str, str, Any], argparse.ArgumentParser]
-
-
-def add_commands(add: Add, image: str) -> None:
-    """Add both commands.
-
-    Args:
-        add: takes name, description and what to call, and gives the command's parser.
-        image: how to name one.
-    """
-    export = add("export", "write images and their signatures into an archive", export_images)
-    export.add_argument("images", nargs="+", metavar="image", help=image)
-    export.add_argument("file", help=f"the archive; '{STREAM}': standard output")
-    imported = add("import", "verify an archive, and offer its images here", None)
-    imported.add_argument("file", help=f"what export wrote; '{STREAM}': standard input")
-    imported.add_argument(
-        "--data-dir", default=DATA_DIR, metavar="DIR",
-        help=f"of the proxy; whoever may write there may import (default: {DATA_DIR})",
-    )  # fmt: skip
-    imported.add_argument(
-        "--keyring", default="", metavar="FILE",
-        help="as the proxy's own option (without it: DIR/keyring.gpg)",
-    )  # fmt: skip
-    imported.add_argument(
-        "--config", default="", metavar="FILE",
-        help="as the proxy's own option: sources in it say whose keys hold for their images"
-        f" (without it: {DEFAULT_CONFIG}, if there is one)",
-    )  # fmt: skip
-    imported.set_defaults(local=import_images)  # it asks no proxy
 
 
 def export_images(command: Command) -> None:

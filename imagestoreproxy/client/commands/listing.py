@@ -1,0 +1,87 @@
+"""The commands that show images: all, those that match, and one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from imagestoreproxy.client import text
+from imagestoreproxy.client.catalogue import find_image, objects, state_of, versions_of
+from imagestoreproxy.client.command import Command, print_json, status_line
+
+Json = Mapping[str, Any]
+
+
+def show_all(command: Command) -> None:
+    """Show all that is offered."""
+    _show_listing(command, command.connection.get("/api/dashboard"))
+
+
+def search(command: Command) -> None:
+    """Show what matches."""
+    _show_listing(command, command.connection.get("/api/search", [("q", command.options.text)]))
+
+
+def _show_listing(command: Command, content: Json) -> None:
+    if command.options.json:
+        print_json(content)
+        return
+    if message := content.get("error-message"):
+        print(f"image-store: {text.plain(message)}", file=sys.stderr)
+    rows = [
+        [
+            str(image.get("title", "")),
+            str(image.get("version", "")),
+            f"{text.number(image.get('size-in-mb')):.0f} MB",
+            status_line(state_of(content, str(image.get("uri")))),
+            str(image.get("uri", "")),
+        ]
+        for image in objects(content, "images")
+    ]
+    if rows:
+        print(text.table(["TITLE", "VERSION", "SIZE", "STATUS", "URI"], rows))
+    else:
+        print("No image found.")
+
+
+def show(command: Command) -> None:
+    """Show all about one image."""
+    found = find_image(command.connection, command.options.image)
+    versions = versions_of(command.connection, found)
+    if command.options.json:
+        print_json(
+            {"image": found.info or None, "state": found.state or None, "versions": versions}
+        )
+        return
+    info, state = found.info, found.state
+    provider = info.get("provider")
+    described: dict[str, object] = {
+        "URI": found.uri,
+        "Title": info.get("title"),
+        "Summary": info.get("summary"),
+        "Version": info.get("version"),
+        "Versions": ", ".join(str(one.get("version", "")) for one in versions),
+        "Machine": info.get("architecture"),
+        "Support to": info.get("support-ends"),
+        "Size": f"{text.number(info['size-in-mb']):.0f} MB" if "size-in-mb" in info else "",
+        "Tags": ", ".join(str(tag) for tag in info.get("tags") or ()),
+        "Provider": provider.get("title") if isinstance(provider, dict) else "",
+        "Description": text.without_tags(str(info.get("description-html") or "")),
+        "Status": status_line(state),
+        "Installed": state.get("installed-version"),
+        "Followed": "yes" if state.get("follows") else "",
+        "Kernel": state.get("eki"),
+        "Ramdisk": state.get("eri"),
+        "Error": state.get("error-message"),
+    }
+    for name, value in described.items():
+        if value:
+            print(f"{name + ':':<13}{text.plain(value)}")
+    print_run(command, state)
+
+
+def print_run(command: Command, state: Json) -> None:
+    """Show how an instance of an installed image is started."""
+    if emi := state.get("emi"):
+        print(f"To run it:\n  {command.login.run_line(text.plain(emi))}")
