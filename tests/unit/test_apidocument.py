@@ -76,7 +76,7 @@ def address(path: str) -> str:
         (method, path)
         for path, item in PATHS.items()
         for method in ("get", "post")
-        if method in item and "cache/" not in path
+        if method in item and "cache/" not in path and path != "/api/events"
     ],
 )
 def test_every_described_page_is_there_and_needs_what_is_described(method: str, path: str) -> None:
@@ -89,7 +89,7 @@ def test_every_described_page_is_there_and_needs_what_is_described(method: str, 
     else:
         assert reply.status == 401
     signed = getattr(MemorySite(), method)(address(path))
-    assert signed.status not in {404, 405} or "address" not in signed.error
+    assert signed.status not in {404, 405} or "nothing at this address" not in signed.error
 
 
 def test_the_reference_in_docs_is_made_from_it() -> None:
