@@ -111,6 +111,8 @@ class Image:
     serial: int
     virtualization: str
     kinds: tuple[str, ...]
+    login_user: str = "admin"
+    ports: tuple[int, ...] = (22,)
 
 
 TRIO = ("kernel", "ramdisk", "image")
@@ -127,9 +129,11 @@ CATALOGUE = {
         Image("9a02", "Example Server, bootable disk", "One disk that boots by itself.",
               "Servers", ("server", "hvm"), "2.1", 3, "hvm", ("image",)),
         Image("b5d8", "Example Web Server", "Serves pages from its first boot on.",
-              "Appliances", ("web", "appliance"), "1.4.2", 12, "paravirtual", TRIO),
+              "Appliances", ("web", "appliance"), "1.4.2", 12, "paravirtual", TRIO,
+              ports=(22, 80)),
         Image("e310", "Example Database", "A database, empty and ready.",
-              "Appliances", ("database", "appliance"), "1.9", 4, "paravirtual", TRIO),
+              "Appliances", ("database", "appliance"), "1.9", 4, "paravirtual", TRIO,
+              ports=(22, 5432)),
     )
 }
 # fmt: on
@@ -337,6 +341,8 @@ class Store:
             "size-in-mb": max(1, round(size_bytes / 1e6)),
             "icon-uri": f"{base}/icons/{image.id}.svg",
             "tags": list(image.tags),
+            "login-user": image.login_user,
+            "ports": list(image.ports),
             "provider": {"title": "The fake store", "uri": base.removesuffix("/api") + "/"},
         }
 

@@ -28,8 +28,9 @@ from demo.processes import StartError, free_port, running
 from demo.stores import STORES, Store
 from demo.words import say, short
 from imagestoreproxy.client.catalogue import find_image
+from imagestoreproxy.client.display import Bar, Display, Lines
 from imagestoreproxy.client.requests import ClientError, Connection
-from imagestoreproxy.client.watch import Bar, Display, Lines, follow
+from imagestoreproxy.client.watch import follow
 from imagestoreproxy.model.signing import LIFETIME_S, signed_pairs
 
 ROOT = Path(__file__).parents[1]

@@ -11,6 +11,7 @@ from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.clouds.ec2 import Ec2Cloud
 from imagestoreproxy.clouds.fake import FakeCloud
 from imagestoreproxy.config.settings import Settings
+from imagestoreproxy.model.running import Place
 from imagestoreproxy.ports import Background, Cloud
 
 
@@ -48,6 +49,18 @@ def find_credentials(settings: Settings, environ: Mapping[str, str]) -> Credenti
     else:
         found = sources_of_credentials.from_environment(environ)
     return found.with_urls(settings.ec2_url, settings.s3_url)
+
+
+def place_of(settings: Settings, credentials: Credentials | None) -> Place:
+    """Tell where installed images are run, and where the credentials for that are."""
+    directory = settings.credentials_dir
+    return Place(
+        ec2_url=credentials.ec2_url if credentials else "",
+        region=settings.region,
+        eucarc=str(Path(directory).absolute() / "eucarc") if directory else "",
+        profile=settings.profile,
+        is_fake=credentials is None,
+    )
 
 
 def make_cloud(

@@ -22,7 +22,13 @@ from twisted.web.server import Site
 from imagestoreproxy.carriage import Carriage
 from imagestoreproxy.checks import Parts, make_preflight
 from imagestoreproxy.clouds.credentials import Credentials
-from imagestoreproxy.cloudside import AnyClient, OneClient, find_credentials, make_cloud
+from imagestoreproxy.cloudside import (
+    AnyClient,
+    OneClient,
+    find_credentials,
+    make_cloud,
+    place_of,
+)
 from imagestoreproxy.config.settings import Settings, reread
 from imagestoreproxy.install.inside import Inside, InstallLimits, Outside
 from imagestoreproxy.model.errors import OwnStateError, SettingsError, StoreProxyError
@@ -39,6 +45,7 @@ from imagestoreproxy.shop import Keys, Shop
 from imagestoreproxy.sources.catalogue import Catalogue
 from imagestoreproxy.storage.database import Database
 from imagestoreproxy.upstreams import Accesses, Supply, Upstreams
+from imagestoreproxy.web.sessions import Sessions
 from imagestoreproxy.web.site import Limits, make_site
 
 STOP_S = 4.0
@@ -63,6 +70,7 @@ class Proxy(Service):
         for warning in cloud_keys.warnings() if cloud_keys else ():
             self._journal.info("{warning}", warning=warning)
         self._keys: Keys = OneClient(cloud_keys) if cloud_keys else AnyClient(settings.fake_secret)
+        self._place = place_of(settings, cloud_keys)
         self._disk = DataDirectory(settings.data_dir)
         self._disk.lock()
         self._threads = Threads(reactor)
@@ -76,12 +84,13 @@ class Proxy(Service):
             self._journal,
             owner=_identity(settings.data_dir),
         )
+        self._sessions = Sessions(self._records, self._keys, self._clock)
         self._fetcher = CurlFetcher(
             reactor, http_proxy=settings.http_proxy, ca_bundle=settings.ca_bundle
         )
         homes = settings.data_dir / "gnupg"
         shutil.rmtree(homes, ignore_errors=True)
-        accesses = Accesses(self._fetcher, self._threads, homes)
+        self._accesses = accesses = Accesses(self._fetcher, self._threads, homes)
         self._carriage = Carriage(
             settings.data_dir,
             verifiers=accesses.for_carried(settings.keyring),
@@ -145,6 +154,7 @@ class Proxy(Service):
         """
         await self._follow(self._settings)
         await self._inside.actions.take_up()
+        await self._sessions.load()
         _settle()
         self._catalogue.start()
         # So that the first page has something to show, and a wrong HTTP proxy is in the log.
@@ -208,6 +218,8 @@ class Proxy(Service):
             supply=Supply(self._catalogue, self._fetcher),
             following=self._inside.follower,
             lending=self._carriage.lending,
+            signers=self._accesses,
+            place=self._place,
             logbook=self._logbook,
             planning=self._inside.previews,
         )
@@ -218,6 +230,7 @@ class Proxy(Service):
             external_url=self._settings.external_url,
             limits=Limits.within(_open_files()),
             share_cache=self._settings.share_cache,
+            sessions=self._sessions,
         )
         for description in self._settings.listen:
             self._ports.append(await self._listen_at(description, site))

@@ -11,9 +11,10 @@ from imagestoreproxy.model.carrying import Fetch
 from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.model.follows import Followed
 from imagestoreproxy.model.images import ImageInfo, Listing
-from imagestoreproxy.model.installs import ImageState, Reconciliation
+from imagestoreproxy.model.installs import ImageState, Installation, Reconciliation
 from imagestoreproxy.model.logbook import Entry, Level
 from imagestoreproxy.model.previews import Preview
+from imagestoreproxy.model.running import Place
 from imagestoreproxy.model.upstreams import SourceStatus
 
 
@@ -39,6 +40,15 @@ class Store(Protocol):
     def installed(self) -> Collection[str]:
         """Name the images that are installed, also those that are gone from the cloud."""
 
+    def installed_newest_first(self) -> Sequence[str]:
+        """Name the same images, that which was installed last at first."""
+
+    def offered(self, text: str | None) -> Awaitable[Shelf]:
+        """Everything on offer, or what matches a text, without states.
+
+        Its sections are those of everything on offer in any case.
+        """
+
     def dashboard(self) -> Awaitable[Shelf]:
         """Everything on offer, and everything in progress."""
 
@@ -56,6 +66,9 @@ class Store(Protocol):
 
     def versions(self, image_uri: str) -> Sequence[ImageInfo]:
         """Give the versions of an image that can be installed by name, newest first."""
+
+    def installation(self, image_uri: str) -> Installation | None:
+        """Give what the cloud has of an image; None if that is nothing, or is being removed."""
 
     def install(self, image_uri: str) -> Awaitable[ImageState]:
         """Start an install, or join the one that is going on; one that is paused goes on."""
@@ -156,6 +169,13 @@ class Keys(Protocol):
         """Give the secret key that goes with a query id, or None."""
 
 
+class Signers(Protocol):
+    """Whose keys are believed."""
+
+    def name_of(self, fingerprint: str) -> str:
+        """Give the name in a key, or empty. In memory: never waits."""
+
+
 class Checks(Protocol):
     """Whether all is there that an install needs."""
 
@@ -185,6 +205,7 @@ class Shop:
     Args:
         checks: what ``/readyz`` tells; without any it is always ready.
         lending: the cache of verified files.
+        place: where installed images are run.
     """
 
     store: Store
@@ -193,5 +214,7 @@ class Shop:
     supply: Supply | None = None
     following: Following | None = None
     lending: Lending | None = None
+    signers: Signers | None = None
+    place: Place | None = None
     logbook: Logbook | None = None
     planning: Planning | None = None

@@ -73,6 +73,11 @@ class Accesses:
         verifiers = {one.kind: self._verifier_for(one) for one in settings}
         return {kind: verifier for kind, verifier in verifiers.items() if verifier}
 
+    def name_of(self, fingerprint: str) -> str:
+        """Give the name in a key of any of the keyrings; see ``shop.Signers``."""
+        names = (verifier.name_of(fingerprint) for verifier in self._verifiers.values())
+        return next(filter(None, names), "")
+
     def _fetcher_for(self, settings: SourceSettings) -> CurlFetcher:
         key = (settings.http_proxy, settings.ca_bundle)
         if key not in self._fetchers:

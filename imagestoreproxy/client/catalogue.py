@@ -22,40 +22,73 @@ class Found:
 
     Args:
         problem: what the proxy said beside it; may be why there is nothing to do.
+        called: what it was called by.
     """
 
     uri: str
     info: Json
     state: Json
     problem: str = ""
+    called: str = ""
+
+    @property
+    def title(self) -> str:
+        """Its title, or its URI where that is not known."""
+        return plain(self.info.get("title") or self.uri)
+
+
+class Finder:
+    """Finds images by what people call them; asks for all that is offered at most once."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._dashboard: Json | None = None
+
+    def find(self, name: str) -> Found:
+        """Find an image by its URI, or by a part of its title or URI that only it has.
+
+        Raises:
+            ClientError: none or several are meant; the near ones are listed.
+        """
+        content = self._all()
+        matches = _matches(content, name)
+        if not matches and "://" in name:
+            known = self._connection.post("/api/states", [("image-uri", name)])
+            return Found(name, {}, state_of(known, name), _problem(known), name)
+        if not matches:
+            content = self._connection.get("/api/search", [("q", name)])
+            matches = _matches(content, name)
+        if len(matches) == 1:
+            uri = str(matches[0]["uri"])
+            return Found(uri, matches[0], state_of(content, uri), _problem(content), name)
+        if matches:
+            raise ClientError(
+                f"'{plain(name)}' may mean {len(matches)} images; name one by its URI:\n"
+                + _listed(matches),
+                MISUSED,
+            )
+        near = _near(self._all(), name)
+        said = f"No image has '{plain(name)}' in its title or URI."
+        if near:
+            raise ClientError(f"{said} Did you mean:\n{_listed(near)}", FAILED)
+        raise ClientError(said, FAILED, hints=["image-store list"])
+
+    def _all(self) -> Json:
+        if self._dashboard is None:
+            self._dashboard = self._connection.get("/api/dashboard")
+        return self._dashboard
 
 
 def find_image(connection: Connection, name: str) -> Found:
-    """Find an image by its URI, or by a part of its title or URI that only it has.
+    """Find one image; see ``Finder.find``."""
+    return Finder(connection).find(name)
 
-    Raises:
-        ClientError: none or several are meant; the near ones are listed.
-    """
-    content = connection.get("/api/dashboard")
-    matches = _matches(content, name)
-    if not matches and "://" in name:
-        known = connection.post("/api/states", [("image-uri", name)])
-        return Found(name, {}, state_of(known, name), _problem(known))
-    if not matches:
-        content = connection.get("/api/search", [("q", name)])
-        matches = _matches(content, name)
-    if len(matches) == 1:
-        uri = str(matches[0]["uri"])
-        return Found(uri, matches[0], state_of(content, uri), _problem(content))
-    if matches:
-        raise ClientError(
-            f"'{plain(name)}' may mean {len(matches)} images; name one by its URI:\n"
-            + _listed(matches),
-            MISUSED,
-        )
-    near = _near(connection.get("/api/dashboard"), name)
-    hint = "Did you mean:\n" + _listed(near) if near else "See: image-store list"
-    raise ClientError(f"No image has '{plain(name)}' in its title or URI. {hint}", FAILED)
+
+def find_images(connection: Connection, names: Iterable[str]) -> list[Found]:
+    """Find several images, each once; see ``Finder.find``."""
+    finder = Finder(connection)
+    found = {one.uri: one for one in map(finder.find, names)}
+    return list(found.values())
 
 
 def versions_of(connection: Connection, found: Found) -> list[dict[str, Any]]:
@@ -79,7 +112,7 @@ def in_version(connection: Connection, found: Found, version: str) -> Found:
         there = ", ".join(names or [plain(found.info.get("version") or "none that has a name")])
         raise ClientError(f"{found.uri} has no version '{plain(version)}'. There are: {there}.")
     known = connection.post("/api/states", [("image-uri", uris[0])])
-    return Found(uris[0], found.info, state_of(known, uris[0]), _problem(known))
+    return Found(uris[0], found.info, state_of(known, uris[0]), _problem(known), uris[0])
 
 
 def state_of(content: Json, uri: str) -> Json:
@@ -117,9 +150,14 @@ def _matches(content: Json, name: str) -> list[dict[str, Any]]:
 
 
 def _near(content: Json, name: str) -> list[dict[str, Any]]:
+    """Give images with a title, or a word of one, that is spelt nearly so."""
     by_title = {str(image.get("title", "")).casefold(): image for image in _images(content)}
-    titles = difflib.get_close_matches(name.casefold(), by_title, NEAR_MATCHES, 0.5)
-    return [by_title[title] for title in titles]
+    wanted = name.casefold()
+    titles = difflib.get_close_matches(wanted, by_title, NEAR_MATCHES, 0.5)
+    words = {word for title in by_title for word in title.split()}
+    near_words = set(difflib.get_close_matches(wanted, words, NEAR_MATCHES, 0.75))
+    titles += [t for t in by_title if t not in titles and not near_words.isdisjoint(t.split())]
+    return [by_title[title] for title in titles[:NEAR_MATCHES]]
 
 
 def _listed(images: Iterable[Json]) -> str:

@@ -85,6 +85,7 @@ def _run(options: argparse.Namespace, said_before: Sequence[str]) -> None:
         login.secret,
         ca_bundle=options.ca_bundle,
         timeout_s=options.timeout,
+        origin=login.origin,
     )
     paint = paint_for(sys.stdout, options.color, os.environ)
     entry.load()(Command(options, connection, login, paint=paint, said=said_before))

@@ -13,12 +13,16 @@ from urllib.parse import urlsplit
 
 from imagestoreproxy.client import text
 from imagestoreproxy.client.catalogue import Found
+from imagestoreproxy.client.display import Display, Silent, display_for
+from imagestoreproxy.client.failure import FAILED, ClientError
 from imagestoreproxy.client.login import Login
 from imagestoreproxy.client.paint import PLAIN, Paint
-from imagestoreproxy.client.requests import ClientError, Connection
-from imagestoreproxy.client.watch import REMOVING, Bar, Display, Lines, Silent, follow, is_working
+from imagestoreproxy.client.requests import Connection
+from imagestoreproxy.client.watch import PAUSED, REMOVING, follow, is_working
 
 Json = Mapping[str, Any]
+Cell = tuple[str, str]
+Row = Sequence[str | Cell]
 
 
 class Command:
@@ -58,43 +62,43 @@ class Command:
         state = answer.get("state")
         return state if isinstance(state, dict) else {}
 
-    def tell(self, state: Json, done: str, found: Found) -> None:
-        """Say what was done with an image."""
-        if self.options.json:
-            print_json({"state": state})
-        else:
-            print(f"{done} {text.plain(found.info.get('title') or '')} ({text.plain(found.uri)}).")
+    def impossible(self, found: Found, why: str, *next_words: str) -> ClientError:
+        """Say why something cannot be done with an image, and what can."""
+        message = " ".join([f"{found.uri} {why}", found.problem]).strip()
+        name = found.called or found.uri
+        return ClientError(message, FAILED, hints=[self.again(word, name) for word in next_words])
 
     def follow(self, found: Found, state: Json, what: str) -> Json:
-        """Wait for the end of an install, or another piece of work, and show how far it is."""
-        display: Display
-        if self.options.json:
-            display = Silent()
-        else:
-            display = Bar(sys.stdout) if sys.stdout.isatty() else Lines(sys.stdout)
+        """Wait for the end of a piece of work, and show how far it is."""
+        display: Display = Silent() if self.options.json else display_for(sys.stdout, self.paint)
         try:
-            return follow(self.connection, found.uri, state, display, sleep=self.sleep)
+            return follow(
+                self.connection,
+                found.uri,
+                state,
+                display,
+                sleep=self.sleep,
+                monotonic=self.monotonic,
+            )
         except KeyboardInterrupt:
-            uri = text.plain(found.uri)
-            again = f"The {what} goes on in the proxy. To follow it again"
-            if what == "install":
-                said = f"{again}, or to stop it:\n  image-store install '{uri}'\n"
-                said += f"  image-store cancel '{uri}'"
-            else:
-                said = f"{again}:\n  image-store {what} '{uri}'"
-            print(said, file=sys.stderr)
+            words = (what, "pause", "cancel") if what == "install" else (what,)
+            print(f"The {what} goes on in the proxy. To follow it again:", file=sys.stderr)
+            for word in words:
+                before = "" if word == what else f"to {word} it:  "
+                print(f"  {before}{self.again(word, found.uri)}", file=sys.stderr)
             raise
+
+    def table(
+        self, head: Sequence[str], rows: Sequence[Sequence[str | Cell]], widest: int = 40
+    ) -> str:
+        """Line up columns; a cell may have a style of its own, as ``(style, text)``."""
+        return text.table(head, rows, widest=widest, paint=self.paint)
 
 
 def actions(state: Json) -> dict[str, Any]:
     """Give what a state offers, by name."""
     found = state.get("actions")
     return found if isinstance(found, dict) else {}
-
-
-def impossible(found: Found, why: str) -> ClientError:
-    """Say why something cannot be done with an image."""
-    return ClientError(" ".join([f"{found.uri} {why}", found.problem]).strip())
 
 
 def is_removing(state: Json) -> bool:
@@ -106,7 +110,9 @@ def status_line(state: Json) -> str:
     """Give a state in a few words."""
     if is_working(state):
         percent = text.number(state.get("progress-percentage"))
-        return f"{text.plain(state.get('stage') or state['status'])} {percent:.0f} %"
+        place = text.number(state.get("queue-position"))
+        queued = f" (place {place:.0f} in the queue)" if place else ""
+        return f"{text.plain(state.get('stage') or state['status'])} {percent:.0f} %{queued}"
     parts = [str(state.get("status") or "unknown"), str(state.get("emi") or "")]
     if state.get("is-upgrade"):
         parts.append("(newer version offered)")
@@ -114,9 +120,25 @@ def status_line(state: Json) -> str:
         parts[0] = "gone from the cloud"
     elif state.get("error-message"):
         parts[0] = "failed"
-    return text.plain(" ".join(parts))
+    return text.plain(" ".join(filter(None, parts)))
+
+
+def status_cell(state: Json) -> Cell:
+    """Give a state in a few words, and their style."""
+    if is_working(state):
+        style = "warn" if state.get("stage") == PAUSED else "busy"
+    elif state.get("error-message"):
+        style = "bad"
+    else:
+        style = "good" if state.get("status") == "installed" else ""
+    return style, status_line(state)
 
 
 def print_json(content: Json) -> None:
     """Write one object."""
     print(json.dumps(content, indent=2))
+
+
+def print_json_line(content: Json) -> None:
+    """Write one object in one line, where more will come."""
+    print(json.dumps(content), flush=True)

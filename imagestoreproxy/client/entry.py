@@ -7,6 +7,23 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, cast
 
+LOOK, WORK, PROXY, CARRY, OWN, TERMINAL = (
+    "Look",
+    "Install and remove",
+    "The proxy",
+    "Carry images elsewhere",
+    "A store of one's own",
+    "The terminal",
+)
+FAMILIES = {
+    LOOK: "What there is, and what is going on.",
+    WORK: "What changes the cloud. Each waits for its end, unless it is told not to.",
+    PROXY: "Where images come from, and how the proxy is.",
+    CARRY: "Images for sites without internet.",
+    OWN: "These need no proxy and no credentials.",
+    TERMINAL: "For the shell.",
+}
+
 FILE = "file"
 DIRECTORY = "directory"
 

@@ -11,8 +11,9 @@ from contextlib import closing
 from typing import BinaryIO, cast
 
 from imagestoreproxy.client import text
+from imagestoreproxy.client.display import Display
 from imagestoreproxy.client.requests import UNREACHABLE, ClientError, Connection
-from imagestoreproxy.client.watch import AWAY_S, POLL_S, Display
+from imagestoreproxy.client.watch import AWAY_S, POLL_S
 from imagestoreproxy.model.carrying import (
     DOCUMENT_LIMIT_BYTES,
     DOCUMENTS,

@@ -27,11 +27,13 @@ class Login:
 
     Args:
         run: a shell line that starts an instance, with ``{emi}`` in it.
+        origin: where the secret comes from; names alone.
     """
 
     client_id: str
     secret: str = field(repr=False)
     run: str
+    origin: str = ""
 
     def run_line(self, emi: str) -> str:
         """Give the shell line that starts an instance of an image."""
@@ -63,11 +65,14 @@ def find_login(
             return _login(found, client_id, _profile_line(found, where, profile, environ))
         if secret := environ.get("IMAGE_STORE_SECRET", ""):
             name = client_id or environ.get("IMAGE_STORE_CLIENT_ID") or _first(environ, ACCESS_KEYS)
-            return Login(name or "admin", secret, _environment_line(environ))
+            return Login(name or "admin", secret, _environment_line(environ), "IMAGE_STORE_SECRET")
         if _first(environ, SECRET_KEYS):
             # The certificates that the variables may name are not needed here.
             keys = {n: v for n, v in environ.items() if n in {*ACCESS_KEYS, *SECRET_KEYS}}
-            return _login(from_environment(keys), client_id, _environment_line(environ))
+            used = next(name for name in SECRET_KEYS if environ.get(name))
+            found = from_environment(keys)
+            origin = f"{used} of the environment"
+            return _login(found, client_id, _environment_line(environ), origin)
     except SettingsError as error:
         raise ClientError(error.message, MISUSED) from None
     raise ClientError(
@@ -77,8 +82,8 @@ def find_login(
     )
 
 
-def _login(found: Credentials, client_id: str, run: str) -> Login:
-    return Login(client_id or found.access_key, found.secret_key, run)
+def _login(found: Credentials, client_id: str, run: str, origin: str = "") -> Login:
+    return Login(client_id or found.access_key, found.secret_key, run, origin or found.origin)
 
 
 def _first(environ: Mapping[str, str], names: tuple[str, ...]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from imagestoreproxy import __version__
-from imagestoreproxy.client.entry import Argument
+from imagestoreproxy.client.entry import DIRECTORY, FILE, Argument, arg
 from imagestoreproxy.client.failure import MISUSED, TIMEOUT_S, ClientError
 from imagestoreproxy.client.paint import AUTO, WHEN
 from imagestoreproxy.client.table import COMMANDS
@@ -25,6 +25,8 @@ EXIT_STATUSES = {
     130: "ended by Ctrl-C",
 }
 COMMAND = "command"
+
+Adding = argparse.ArgumentParser | argparse._ArgumentGroup
 
 
 class Parser(argparse.ArgumentParser):
@@ -55,8 +57,15 @@ def _seconds(value: str) -> float:
     return seconds
 
 
-def parser(environ: Mapping[str, str] = os.environ) -> Parser:
-    """Build the options and commands."""
+def parser(
+    environ: Mapping[str, str] = os.environ, completions: Mapping[str, object] | None = None
+) -> Parser:
+    """Build the options and commands.
+
+    Args:
+        completions: what shells complete ``FILE`` and ``DIRECTORY`` with.
+    """
+    completions = completions or {}
     everywhere = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     whole = Parser(
         prog="image-store",
@@ -75,7 +84,7 @@ def parser(environ: Mapping[str, str] = os.environ) -> Parser:
             help="when to use colours (default: on a terminal, unless NO_COLOR is set)",
         )
     whole.add_argument("--version", action="version", version=__version__)
-    _add_proxy(whole, environ)
+    _add_proxy(whole, environ, completions)
     commands = whole.add_subparsers(
         title="commands", dest=COMMAND, metavar="COMMAND", required=True, parser_class=Parser
     )
@@ -90,24 +99,33 @@ def parser(environ: Mapping[str, str] = os.environ) -> Parser:
         )
         added.set_defaults(entry=entry)
         for argument in entry.arguments:
-            _add(added, argument)
+            _add(added, argument, completions)
     return whole
 
 
-def _add(to: argparse.ArgumentParser, argument: Argument) -> None:
-    to.add_argument(*argument.names, **argument.settings)
+def _add(to: Adding, argument: Argument, completions: Mapping[str, object]) -> None:
+    added = to.add_argument(*argument.names, **argument.settings)
+    if argument.completes in completions:
+        added.complete = completions[argument.completes]  # type: ignore[attr-defined]
 
 
-def _add_proxy(whole: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+def _add_proxy(
+    whole: argparse.ArgumentParser, environ: Mapping[str, str], completions: Mapping[str, object]
+) -> None:
     group = whole.add_argument_group("the proxy")
     group.add_argument(
         "--url",
         default=environ.get("IMAGE_STORE_URL") or URL,
         help=f"where it listens (default: IMAGE_STORE_URL, else {URL})",
     )
-    group.add_argument(
-        "--ca-bundle", default="", metavar="FILE", help="certificate authorities for https"
+    ca_bundle = arg(
+        "--ca-bundle",
+        default="",
+        metavar="FILE",
+        help="certificate authorities for https",
+        completes=FILE,
     )
+    _add(group, ca_bundle, completions)
     group.add_argument(
         "--timeout",
         type=_seconds,
@@ -120,16 +138,22 @@ def _add_proxy(whole: argparse.ArgumentParser, environ: Mapping[str, str]) -> No
         "The secret key is never an option: it comes from one of these, else from "
         "IMAGE_STORE_SECRET, EC2_ACCESS_KEY and EC2_SECRET_KEY, or the AWS_ variables.",
     )
-    group.add_argument("--client-id", default="", metavar="ID", help="default: the access key")
-    group.add_argument(
-        "--credentials-dir",
-        default="",
-        metavar="DIR",
-        help="an unpacked credentials archive of the cloud (with an eucarc file)",
-    )
-    group.add_argument(
-        "--credentials", default="", metavar="FILE", help="an AWS-style file, or an eucarc"
-    )
-    group.add_argument(
-        "--profile", default="default", metavar="NAME", help="in that file (default: default)"
-    )
+    for argument in (
+        arg("--client-id", default="", metavar="ID", help="default: the access key"),
+        arg(
+            "--credentials-dir",
+            default="",
+            metavar="DIR",
+            help="an unpacked credentials archive of the cloud (with an eucarc file)",
+            completes=DIRECTORY,
+        ),
+        arg(
+            "--credentials",
+            default="",
+            metavar="FILE",
+            help="an AWS-style file, or an eucarc",
+            completes=FILE,
+        ),
+        arg("--profile", default="default", metavar="NAME", help="in that file (default: default)"),
+    ):
+        _add(group, argument, completions)

@@ -8,6 +8,7 @@ import secrets
 import ssl
 import time
 from collections.abc import Collection, Iterator, Sequence
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -16,6 +17,9 @@ from imagestoreproxy.model.signing import Pair, signed_pairs
 
 ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
 ATTEMPTS = 3
+# In the words of web/answers.py, which takes its time to be imported.
+NOWHERE = "There is nothing at this address."
+CLOCKS_DIFFER_S = 3
 
 __all__ = ["FAILED", "MISUSED", "TIMEOUT_S", "UNREACHABLE", "ClientError", "Connection"]
 
@@ -27,6 +31,11 @@ class Connection:
         url: ``http(s)://host[:port]``.
         ca_bundle: a PEM file of certificate authorities for https; else the system's are used.
         timeout_s: how long the proxy may be silent.
+        origin: where the secret comes from, to be told when it is refused.
+
+    Attributes:
+        ahead_s: how far the proxy's clock was ahead of this machine's in its last answer; None
+            where it did not say.
 
     Raises:
         ClientError: the URL is something else, or the file cannot be read.
@@ -40,7 +49,10 @@ class Connection:
         *,
         ca_bundle: str = "",
         timeout_s: float = TIMEOUT_S,
+        origin: str = "",
     ) -> None:
+        self.ahead_s: float | None = None
+        self._origin = origin
         self.url = url
         self._client_id = client_id
         self._secret = secret
@@ -141,8 +153,24 @@ class Connection:
             )
         if status >= 400 and status not in also:
             message = str(content.get("error-message") or f"The proxy answered status {status}.")
-            raise ClientError(message, UNREACHABLE if status in {401, 403} else FAILED)
+            if message == NOWHERE:
+                message = f"The proxy at {self.url} has no page {path}: it is older than this."
+            if status in {401, 403}:
+                raise ClientError("\n".join([message, *self._used()]), UNREACHABLE)
+            raise ClientError(message, FAILED)
         return content
+
+    def _used(self) -> list[str]:
+        """Say what was signed with, and what the clocks said."""
+        lines = [f"It was signed with {self._origin}."] if self._origin else []
+        if self.ahead_s is not None and abs(self.ahead_s) >= CLOCKS_DIFFER_S:
+            side = "behind" if self.ahead_s > 0 else "ahead of"
+            lines.append(
+                f"This machine's clock is {abs(self.ahead_s):.0f} seconds {side} the proxy's."
+            )
+        elif self.ahead_s is not None:
+            lines.append("This machine's clock and the proxy's agree.")
+        return lines
 
     def _send(self, method: str, path: str, form: str) -> tuple[int, bytes]:
         for attempt in range(1, ATTEMPTS + 1):
@@ -173,6 +201,7 @@ class Connection:
                 headers["Content-Type"] = "application/x-www-form-urlencoded; charset=UTF-8"
                 connection.request(method, path, body=form, headers=headers)
             response = connection.getresponse()
+            self.ahead_s = _ahead_s(response.getheader("Date"))
             body = response.read(ANSWER_LIMIT_BYTES + 1)
         finally:
             connection.close()
@@ -197,9 +226,17 @@ class Connection:
             cause = str(error) or type(error).__name__
         return ClientError(
             f"The proxy at {self.url} cannot be reached: {cause}. "
-            "Is it running, and is --url right?",
+            "Is it running, and is --url (or IMAGE_STORE_URL) right?",
             UNREACHABLE,
+            hints=["systemctl start image-store-proxy", "image-store-proxy --help"],
         )
+
+
+def _ahead_s(date: str | None) -> float | None:
+    try:
+        return parsedate_to_datetime(date or "").timestamp() - time.time()
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def _characters(text: str) -> str:

@@ -18,6 +18,7 @@ from imagestoreproxy.config.lines import key_lines
 from imagestoreproxy.config.tables import Problems, Table, is_http_url
 from imagestoreproxy.model.errors import SettingsError
 from imagestoreproxy.model.images import Architecture, Provider, Virtualization
+from imagestoreproxy.model.running import LOGIN_USER, PORTS, ports_of
 from imagestoreproxy.sources.publishing.names import architecture_named
 from imagestoreproxy.sources.publishing.words import (
     CONTENT_ID,
@@ -122,11 +123,12 @@ class _Words(Table):
 
     def ports(self, key: str) -> tuple[int, ...]:
         values = self.values.get(key, [])
-        is_list = isinstance(values, list) and len(values) <= 50
-        if not is_list or not all(type(one) is int and 0 < one < 65536 for one in values):
-            self.wrong(key, "must be a list of at most 50 whole numbers from 1 to 65535")
+        found = ports_of(values)
+        if not isinstance(values, list) or len(found) != len(values):
+            what = "different whole numbers from 1 to 65535"
+            self.wrong(key, f"must be a list of at most {PORTS} {what}")
             return ()
-        return tuple(values)
+        return found
 
     def tables_of(self, key: str, limit: int) -> list[_Words]:
         values = self.values.get(key, [])
@@ -178,7 +180,7 @@ def _image(table: _Words) -> ImageWords:
         architecture=_architecture(table),
         virtualization=table.word("virtualization", Virtualization),
         tags=tuple(table.texts("tags", 50)),
-        login_user=table.matching("login-user", _WORD, "one word of plain characters", 64),
+        login_user=table.matching("login-user", LOGIN_USER, "a user's name like 'ubuntu'", 64),
         ports=table.ports("ports"),
         icon=_icon(table),
         provider=_provider(table),

@@ -7,42 +7,26 @@ made from this. Nothing heavy is imported here: what runs a command is, when it 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from imagestoreproxy.client.entry import DIRECTORY, FILE, Entry, arg
+from imagestoreproxy.client.entry import CARRY, FILE, LOOK, PROXY, WORK, Entry, arg
+from imagestoreproxy.client.offline import OFFLINE
 from imagestoreproxy.model.follows import KEEP_MOST
-from imagestoreproxy.sources.publishing.words import (
-    EXPIRES_DAYS,
-    PORT,
-    STORE,
-    STORE_FILE,
-    STREAMS,
-)
 
-LOOK, WORK, PROXY, CARRY, OWN = (
-    "Look",
-    "Install and remove",
-    "The proxy",
-    "Carry images elsewhere",
-    "A store of one's own",
-)
-FAMILIES = {
-    LOOK: "What there is, and what is going on.",
-    WORK: "What changes the cloud. Each waits for its end, unless it is told not to.",
-    PROXY: "Where images come from, and how the proxy is.",
-    CARRY: "Images for sites without internet.",
-    OWN: "These need no proxy and no credentials.",
-}
-
-DATA_DIR = "/var/lib/image-store-proxy"
-# As in config/file.py, which takes its time to be imported.
-DEFAULT_CONFIG = "/etc/image-store-proxy/config.toml"
-DEFAULT_LISTEN = f"tcp:{PORT}"
+COUNT_MOST = 500
 
 NAMED = "its URI, or a part of its title or URI that no other has"
 IMAGE = arg("image", help=NAMED)
 IMAGES = arg("images", nargs="+", metavar="image", help=NAMED)
 NO_WAIT = arg("--no-wait", action="store_true", help="return once it has begun")
+
+
+VERSION = arg("--version", default="", metavar="V", help="this one of its versions (see: show)")
+
+
+def _count(value: str) -> int:
+    if not (value.isdecimal() and 1 <= int(value) <= COUNT_MOST):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {COUNT_MOST}")
+    return int(value)
 
 
 def _keep(value: str) -> int:
@@ -69,6 +53,40 @@ LOOKING = (
         "status:status",
         (arg("images", nargs="*", metavar="image", help="these instead: " + NAMED),),
         shape="status",
+        more="Then the queue of installs, and the disk.",
+    ),
+    Entry(
+        LOOK,
+        "plan",
+        "show what an install would do",
+        "plan:plan",
+        (IMAGE, VERSION),
+        shape="plan",
+        more="Nothing is changed by it. Exit status 1 if the install would fail now.",
+    ),
+    Entry(
+        LOOK,
+        "watch",
+        "show all that goes on as it happens",
+        "status:watch",
+        (
+            arg("images", nargs="*", metavar="image", help="these alone: " + NAMED),
+            arg("--forever", action="store_true", help="also when nothing goes on any more"),
+        ),
+        shape="watch",
+        more="It ends when nothing goes on any more; exit status 1 if anything failed meanwhile. "
+        "A proxy that is restarted is waited for.",
+    ),
+    Entry(
+        LOOK,
+        "history",
+        "show what was done with an image, or with all",
+        "timeline:history",
+        (
+            arg("image", nargs="?", help=NAMED + "; without it: the runs of all"),
+            arg("--count", type=_count, default=20, metavar="N", help="so many runs (default: 20)"),
+        ),
+        shape="history",
     ),
 )
 
@@ -76,16 +94,38 @@ WORKING = (
     Entry(
         WORK,
         "install",
-        "install an image and wait for it",
+        "install images and wait for them",
         "installs:install",
-        (
-            IMAGE,
-            arg("--version", default="", metavar="V", help="this one of its versions (see: show)"),
-            NO_WAIT,
-        ),
+        (IMAGES, VERSION, NO_WAIT),
+        shape="install",
+        more="What goes on already is joined.",
+    ),
+    Entry(WORK, "cancel", "stop installs", "installs:cancel", (IMAGES,), shape="states"),
+    Entry(
+        WORK,
+        "pause",
+        "hold installs up",
+        "installs:pause",
+        (IMAGES,),
+        shape="states",
+        more="What was fetched and uploaded is kept, also over a restart of the proxy.",
+    ),
+    Entry(
+        WORK,
+        "resume",
+        "let paused installs go on",
+        "installs:resume",
+        (IMAGES, NO_WAIT),
         shape="install",
     ),
-    Entry(WORK, "cancel", "stop an install", "installs:cancel", (IMAGE,), shape="state"),
+    Entry(
+        WORK,
+        "retry",
+        "try failed installs again from what is kept",
+        "installs:retry",
+        (IMAGES, NO_WAIT),
+        shape="install",
+    ),
     Entry(
         WORK,
         "uninstall",
@@ -105,10 +145,11 @@ WORKING = (
     Entry(
         WORK,
         "clear-error",
-        "forget why an install failed",
+        "forget why installs failed",
         "installs:clear_error",
-        (IMAGE,),
-        shape="state",
+        (IMAGES,),
+        shape="states",
+        more="The files that were kept for another try are given up.",
     ),
     Entry(
         WORK,
@@ -176,6 +217,30 @@ KEEPING = (
         "upkeep:check",
         shape="check",
     ),
+    Entry(
+        PROXY,
+        "logs",
+        "show what the proxy logs",
+        "logs:logs",
+        (
+            arg("-f", "--follow", action="store_true", help="also what comes, until Ctrl-C"),
+            arg(
+                "--level",
+                choices=("debug", "info", "warn", "error"),
+                default="",
+                help="what matters as much as this, or more",
+            ),
+            arg(
+                "-n",
+                "--count",
+                type=_count,
+                default=100,
+                metavar="N",
+                help="so many of the newest (default: 100)",
+            ),
+        ),
+        shape="logs",
+    ),
 )
 
 CARRYING = (
@@ -190,127 +255,6 @@ CARRYING = (
         ),
         shape="export",
     ),
-    Entry(
-        CARRY,
-        "import",
-        "verify an archive, and offer its images here",
-        "carrying:import_images",
-        (
-            arg("file", help="what export wrote; '-': standard input", completes=FILE),
-            arg(
-                "--data-dir",
-                default=DATA_DIR,
-                metavar="DIR",
-                help=f"of the proxy; whoever may write there may import (default: {DATA_DIR})",
-                completes=DIRECTORY,
-            ),
-            arg(
-                "--keyring",
-                default="",
-                metavar="FILE",
-                help="as the proxy's own option (without it: DIR/keyring.gpg)",
-                completes=FILE,
-            ),
-            arg(
-                "--config",
-                default="",
-                metavar="FILE",
-                help="as the proxy's own option: sources in it say whose keys hold for their images"
-                f" (without it: {DEFAULT_CONFIG}, if there is one)",
-                completes=FILE,
-            ),
-        ),
-        shape="import",
-        asks_proxy=False,
-    ),
 )
 
-PUBLISHING = (
-    Entry(
-        OWN,
-        "publish",
-        "make a signed image store of a directory of images",
-        "local:publish",
-        (
-            arg(
-                "directory",
-                type=Path,
-                metavar="DIR",
-                help="with the images",
-                completes=DIRECTORY,
-            ),
-            arg(
-                "--key",
-                required=True,
-                metavar="KEYID",
-                help="to sign with, as gpg --local-user takes it",
-            ),
-            arg("--title", default="", help="of the store"),
-            arg(
-                "--from",
-                dest="store_file",
-                type=Path,
-                metavar="FILE",
-                help=f"what to say about the images (default: {STORE_FILE} in DIR, if there is "
-                "one)",
-                completes=FILE,
-            ),
-            arg(
-                "--url",
-                dest="public_url",
-                default="",
-                metavar="URL",
-                help="where DIR/public will be reached (default: http://this host's name:"
-                + f"{PORT})",
-            ),
-            arg(
-                "--format",
-                dest="form",
-                choices=(STORE, STREAMS),
-                default=STORE,
-                help=f"an Image Store API, or a mirror like Ubuntu's (default: {STORE})",
-            ),
-            arg(
-                "--expires-days",
-                type=int,
-                metavar="N",
-                help="how long proxies believe it without another publication "
-                f"(default: {EXPIRES_DAYS})",
-            ),
-            arg(
-                "--gnupg-home",
-                default="",
-                metavar="DIR",
-                help="where the key is (default: gpg's own)",
-                completes=DIRECTORY,
-            ),
-        ),
-        shape="publish",
-        asks_proxy=False,
-    ),
-    Entry(
-        OWN,
-        "serve",
-        "serve a published directory over HTTP",
-        "local:serve",
-        (
-            arg(
-                "directory",
-                type=Path,
-                metavar="DIR",
-                help="that was published",
-                completes=DIRECTORY,
-            ),
-            arg(
-                "--listen",
-                default=DEFAULT_LISTEN,
-                metavar="ENDPOINT",
-                help=f"as Twisted describes endpoints (default: {DEFAULT_LISTEN})",
-            ),
-            arg("--debug", action="store_true", help="tell of each request"),
-        ),
-        asks_proxy=False,
-    ),
-)
-
-COMMANDS: tuple[Entry, ...] = (*LOOKING, *WORKING, *KEEPING, *CARRYING, *PUBLISHING)
+COMMANDS: tuple[Entry, ...] = (*LOOKING, *WORKING, *KEEPING, *CARRYING, *OFFLINE)

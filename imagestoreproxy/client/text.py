@@ -8,6 +8,8 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from imagestoreproxy.client.paint import PLAIN, Paint
+
 BAR_COLUMNS = 20
 LEAST_BAR_COLUMNS = 4
 
@@ -44,19 +46,37 @@ def cut(text: str, columns: int) -> str:
     return text + "…"
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, widest: int = 40) -> str:
-    """Line up columns; all but the last are cut at ``widest``, so that the last can be copied."""
+def table(
+    head: Sequence[str],
+    rows: Sequence[Sequence[str | tuple[str, str]]],
+    *,
+    widest: int = 40,
+    paint: Paint = PLAIN,
+) -> str:
+    """Line up columns; all but the last are cut at ``widest``, so that the last can be copied.
+
+    Args:
+        rows: of cells; a cell is text, or a style and text.
+    """
+    cells = [[("head", title) for title in head]]
+    cells += [[cell if isinstance(cell, tuple) else ("", cell) for cell in row] for row in rows]
     lines = [
-        [*(cut(plain(cell), widest) for cell in row[:-1]), plain(row[-1])] for row in (head, *rows)
+        [*((style, cut(plain(cell), widest)) for style, cell in row[:-1]), _plain_cell(row[-1])]
+        for row in cells
     ]
-    widths = [max(columns_of(line[n]) for line in lines) for n in range(len(head))]
+    widths = [max(columns_of(line[n][1]) for line in lines) for n in range(len(head))]
+    widths[-1] = 0
     return "\n".join(
         "  ".join(
-            cell + " " * (width - columns_of(cell))
-            for cell, width in zip(line, widths, strict=True)
+            paint(style, cell) + " " * (width - columns_of(cell))
+            for (style, cell), width in zip(line, widths, strict=True)
         ).rstrip()
         for line in lines
     )
+
+
+def _plain_cell(cell: tuple[str, str]) -> tuple[str, str]:
+    return cell[0], plain(cell[1])
 
 
 def size(size_bytes: float) -> str:
@@ -95,6 +115,8 @@ def _parts(state: Mapping[str, Any]) -> dict[str, str]:
         parts["bytes"] = f"{size(number(state.get('bytes-done')))} of {size(total)}"
     if rate := number(state.get("bytes-per-second")):
         parts["rate"] = f"{size(rate)}/s"
+    if place := number(state.get("queue-position")):
+        parts["place"] = f"place {place:.0f} in the queue"
     if "eta-seconds" in state:
         parts["left"] = f"{duration(number(state['eta-seconds']))} left"
     return parts

@@ -1,102 +1,56 @@
-"""Following an install to its end."""
+"""Following work to its end."""
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TextIO
+from typing import Any
 
-from imagestoreproxy.client import text
 from imagestoreproxy.client.catalogue import state_of
-from imagestoreproxy.client.requests import UNREACHABLE, ClientError, Connection
+from imagestoreproxy.client.display import Board, Display
+from imagestoreproxy.client.failure import UNREACHABLE, ClientError
+from imagestoreproxy.client.requests import Connection
 
 POLL_S = 1.0
 AWAY_S = 60.0
-PLAIN_STEP_PERCENT = 10
 REMOVING = "removing"
+PAUSED = "paused"
 
 Json = Mapping[str, Any]
 
 
-class Display(Protocol):
-    """Shows how far an install is."""
-
-    def show(self, state: Json) -> None:
-        """Show a state in progress."""
-
-    def tell(self, message: str) -> None:
-        """Show what hinders it."""
-
-    def end(self) -> None:
-        """Leave the terminal as other output needs it."""
-
-
-class Bar:
-    """One line of a terminal, drawn again and again."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._drawn = False
-
-    def show(self, state: Json) -> None:
-        """Draw the line."""
-        columns = shutil.get_terminal_size().columns
-        self._stream.write(f"\r{text.bar(state, columns)}\x1b[K")
-        self._stream.flush()
-        self._drawn = True
-
-    def tell(self, message: str) -> None:
-        """Write a line above it."""
-        self._stream.write(f"\r{text.plain(message)}\x1b[K\n")
-
-    def end(self) -> None:
-        """Go on below it."""
-        if self._drawn:
-            self._stream.write("\n")
-            self._stream.flush()
-
-
-class Lines:
-    """A line for each stage and every few percent, for files and pipes."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._last: tuple[object, int] | None = None
-
-    def show(self, state: Json) -> None:
-        """Write a line, when there is something new."""
-        percent = int(text.number(state.get("progress-percentage")))
-        here = (state.get("stage"), percent // PLAIN_STEP_PERCENT)
-        if here != self._last:
-            self._stream.write(text.progress(state) + "\n")
-            self._stream.flush()
-        self._last = here
-
-    def tell(self, message: str) -> None:
-        """Write it."""
-        self._stream.write(text.plain(message) + "\n")
-
-    def end(self) -> None:
-        """Do nothing: every line is complete."""
-
-
-class Silent:
-    """Shows nothing, for ``--json``."""
-
-    def show(self, state: Json) -> None:
-        """Show nothing."""
-
-    def tell(self, message: str) -> None:
-        """Show nothing."""
-
-    def end(self) -> None:
-        """Show nothing."""
-
-
 def is_working(state: Json) -> bool:
-    """Tell whether work on the image goes on."""
+    """Tell whether work on the image goes on, or is paused."""
     return state.get("status") in {"downloading", "installing"}
+
+
+def goes_on(state: Json) -> bool:
+    """Tell whether work on the image will come further by itself."""
+    return is_working(state) and state.get("stage") != PAUSED
+
+
+class Patience:
+    """Waits for a proxy that is away, as while it is restarted, for up to ``AWAY_S``."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._heard_at_s = monotonic()
+
+    def ask(self, question: Callable[[], Json]) -> Json | None:
+        """Ask, and give the answer; None while the proxy is away.
+
+        Raises:
+            ClientError: the proxy refuses, or stays away.
+        """
+        try:
+            answer = question()
+        except ClientError as error:
+            away_s = self._monotonic() - self._heard_at_s
+            if error.exit_status != UNREACHABLE or away_s > AWAY_S:
+                raise
+            return None
+        self._heard_at_s = self._monotonic()
+        return answer
 
 
 def follow(
@@ -111,12 +65,12 @@ def follow(
     """Wait until no work on the image goes on, and give its last state.
 
     What hinders removing is told, each time it is something else: that is tried again without end.
-    A proxy that is away, as while it is restarted, is waited for up to ``AWAY_S``.
+    What is paused meanwhile is waited for too.
 
     Raises:
         ClientError: the proxy refuses, or stays away.
     """
-    heard_at_s = monotonic()
+    patience = Patience(monotonic)
     told: object = None
     try:
         while is_working(state):
@@ -126,12 +80,49 @@ def follow(
             told = hindrance
             display.show(state)
             sleep(POLL_S)
-            try:
-                state = state_of(connection.post("/api/states", [("image-uri", uri)]), uri)
-                heard_at_s = monotonic()
-            except ClientError as error:
-                if error.exit_status != UNREACHABLE or monotonic() - heard_at_s > AWAY_S:
-                    raise
+            answer = patience.ask(lambda: connection.post("/api/states", [("image-uri", uri)]))
+            if answer is not None:
+                state = state_of(answer, uri)
     finally:
         display.end()
     return state
+
+
+def follow_all(
+    connection: Connection,
+    states: Mapping[str, Json],
+    names: Mapping[str, str],
+    board: Board,
+    *,
+    ended: Callable[[str, Json], None],
+    sleep: Callable[[float], None] = time.sleep,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> dict[str, Json]:
+    """Wait until no work on any of the images goes on, and give their last states.
+
+    Args:
+        states: the present ones, by URI.
+        names: how each image is called.
+        ended: is called once for each, with its last state, as it ends.
+
+    Raises:
+        ClientError: the proxy refuses, or stays away.
+    """
+    patience = Patience(monotonic)
+    last = dict(states)
+    going = dict(states)
+    try:
+        while True:
+            for uri in [uri for uri in going if not is_working(last[uri])]:
+                del going[uri]
+                ended(uri, last[uri])
+            if not going:
+                return last
+            board.show([(names.get(uri, uri), last[uri]) for uri in going])
+            sleep(POLL_S)
+            pairs = [("image-uri", uri) for uri in going]
+            answer = patience.ask(lambda pairs=pairs: connection.post("/api/states", pairs))  # type: ignore[misc]
+            if answer is not None:
+                last.update({uri: state_of(answer, uri) for uri in going})
+    finally:
+        board.end()

@@ -67,6 +67,16 @@ class ImageStore:
     def installed(self) -> Collection[str]:
         return self._inventory.installed.keys()
 
+    def installed_newest_first(self) -> Sequence[str]:
+        found = self._inventory.installed
+        return sorted(found, key=lambda uri: found[uri][-1].installed_at_s, reverse=True)
+
+    async def offered(self, text: str | None) -> Shelf:
+        whole = await self._sources.dashboard()
+        found = whole if text is None else await self._sources.search(text)
+        listing = Listing(found.listing.images, whole.listing.sections)
+        return Shelf(listing, (), found.problem)
+
     async def dashboard(self) -> Shelf:
         return await self._shelf(await self._sources.dashboard())
 
@@ -88,6 +98,12 @@ class ImageStore:
 
     def versions(self, image_uri: str) -> Sequence[ImageInfo]:
         return self._sources.versions(image_uri)
+
+    def installation(self, image_uri: str) -> Installation | None:
+        work = self._inventory.works.get(image_uri)
+        installation = self._inventory.newest(image_uri)
+        is_there = installation and not installation.gone
+        return installation if is_there and not (work and work.state is State.REMOVING) else None
 
     async def install(self, image_uri: str) -> ImageState:
         await self._actions.install(image_uri)
@@ -146,11 +162,13 @@ class ImageStore:
     def _info(self, uri: str) -> ImageInfo:
         work = self._inventory.works.get(uri)
         installation = self._inventory.newest(uri)
-        return (
-            self._sources.info(uri)
-            or (work.install.info if work else None)
-            or (installation.info if installation else ImageInfo(uri=uri))
-        )
+        if offered := self._sources.info(uri):
+            return offered
+        if work:
+            return replace(work.install.info, source=work.install.source)
+        if installation:
+            return replace(installation.info, source=installation.source)
+        return ImageInfo(uri=uri)
 
     def _is_known(self, uri: str) -> bool:
         return bool(

@@ -12,12 +12,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from imagestoreproxy.model.errors import DocumentError
 from imagestoreproxy.model.images import ImageDocument, ImageInfo, Provider
 from imagestoreproxy.model.installs import Progress
+from imagestoreproxy.model.running import login_user_of, ports_of
 
 FORMAT = "carried:1"
 INDEX, DOCUMENTS, FILES = "images.json", "documents", "files"
@@ -105,7 +106,7 @@ def carried_image(document: ImageDocument, message_sha256: str) -> CarriedImage:
     """
     reference = referred(document.signed_text)
     return CarriedImage(
-        info=document.info,
+        info=replace(document.info, source=""),
         kind=SIMPLESTREAMS if reference else STORE,
         root=str(reference.get("root", "")) if reference else _api_of(document.uri),
         documents=_documents(reference) if reference else (message_sha256,),
@@ -158,6 +159,8 @@ def image_json(image: CarriedImage) -> dict[str, Any]:
         "architecture": info.architecture[:WORD_CHARS],
         "releases": [word[:WORD_CHARS] for word in info.releases[:WORDS]],
         "support-ends": info.support_ends[:WORD_CHARS],
+        "login-user": info.login_user,
+        "ports": list(info.ports),
         "documents": list(image.documents),
         "files": [{"digest": one.digest, "size-in-bytes": one.size_bytes} for one in image.files],
         "reference": image.reference,
@@ -236,6 +239,8 @@ def _info(entry: Json) -> ImageInfo:
         architecture=_text(entry, "architecture", WORD_CHARS),
         releases=_texts(entry, "releases"),
         support_ends=_text(entry, "support-ends", WORD_CHARS),
+        login_user=login_user_of(entry.get("login-user")),
+        ports=ports_of(entry.get("ports")),
     )
 
 

@@ -69,6 +69,9 @@ class ImageInfo:
         support_ends: a day, ``2029-05-31``; empty where the source does not say.
         refused: why it cannot be installed into this cloud, one plain sentence; empty if it can.
         is_unsigned: nobody vouches for its bytes; only of sources that are configured so.
+        login_user, ports: as whom to log in, and the TCP ports that it serves; ``model/running.py``
+            tells what they may be. Empty where the source does not say.
+        source: the name of the source that lists it; may be empty.
     """
 
     uri: str
@@ -85,6 +88,9 @@ class ImageInfo:
     support_ends: str = ""
     refused: str = ""
     is_unsigned: bool = False
+    login_user: str = ""
+    ports: tuple[int, ...] = ()
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

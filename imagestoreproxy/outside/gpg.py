@@ -52,6 +52,14 @@ class GpgVerifier:
         self._turn = threading.Lock()  # one gpg at a time; also over what follows
         self._read: tuple[int, int, int] | None = None
         self._fingerprints: tuple[str, ...] = ()
+        self._names: dict[str, str] = {}
+
+    def name_of(self, fingerprint: str) -> str:
+        """Give the first name (user id) of a primary key, as the keyring was last read; or empty.
+
+        In memory: never waits.
+        """
+        return self._names.get(fingerprint, "")
 
     async def verify(self, message: bytes) -> ports.Signed:
         """Check an OpenPGP clear-signed message; see ``ports.Verifier``.
@@ -175,4 +183,5 @@ class GpgVerifier:
                 "store's key into it."
             )
         self._fingerprints = tuple(key["fingerprint"] for key in keys)
+        self._names = {key["fingerprint"]: next(iter(key["uids"]), "") for key in keys}
         self._read = now

@@ -37,6 +37,7 @@ from imagestoreproxy.ports.remembering import FollowRecords as FollowRecords
 from imagestoreproxy.ports.remembering import Kept as Kept
 from imagestoreproxy.ports.remembering import Records as Records
 from imagestoreproxy.ports.remembering import Remembered as Remembered
+from imagestoreproxy.ports.remembering import SessionRecords as SessionRecords
 
 T = TypeVar("T")
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from imagestoreproxy.model.follows import Follow
 from imagestoreproxy.model.installs import Bundle, Install, Installation
+from imagestoreproxy.model.sessions import Session
 
 
 class FollowRecords(Protocol):
@@ -21,6 +22,19 @@ class FollowRecords(Protocol):
 
     def unfollow(self, image_uri: str) -> Awaitable[None]:
         """Remove a row; none is fine."""
+
+
+class SessionRecords(Protocol):
+    """One row for each browser that has logged in."""
+
+    def sessions(self) -> Awaitable[Sequence[Session]]:
+        """Give all of them, those that were begun first at first."""
+
+    def begin_session(self, session: Session, ended: Collection[str]) -> Awaitable[None]:
+        """Add a row, and remove those of these digests; all or none."""
+
+    def end_sessions(self, digests: Collection[str]) -> Awaitable[None]:
+        """Remove rows; those that are not there are fine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +61,7 @@ class Kept:
     fetched_at_s: float
 
 
-class Records(FollowRecords, Protocol):
+class Records(FollowRecords, SessionRecords, Protocol):
     """What is remembered. Each call is one short transaction, on disk when it returns.
 
     An install's row has an owner and a lease that ends by itself unless it is renewed.

@@ -127,6 +127,7 @@ class Carried:
             self._show(images)
 
     def _show(self, images: tuple[CarriedImage, ...]) -> None:
+        images = tuple(replace(one, info=replace(one.info, source=self.name)) for one in images)
         if list(self._images.values()) == list(images):
             return
         self._images = {image.uri: image for image in images}

@@ -349,7 +349,8 @@ def _best(shown: dict[Source, Listing], away: set[str]) -> dict[str, tuple[str, 
             is_own = source.kind == CARRIED or source.owns(info.uri)
             owner = None if is_own else next((r for r in rivals if r.owns(info.uri)), None)
             if owner:
-                shown_by_others.setdefault(info.uri, (owner.name, info))
+                theirs = replace(info, source=owner.name)
+                shown_by_others.setdefault(info.uri, (owner.name, theirs))
                 continue
             known = best.get(info.uri)
             if known is None or _is_better((source.name, info), known, away, carriers):

@@ -22,6 +22,7 @@ from imagestoreproxy.model.images import (
     Provider,
     Virtualization,
 )
+from imagestoreproxy.model.running import login_user_of, ports_of
 from imagestoreproxy.ports import Signed
 from imagestoreproxy.sources import fields
 from imagestoreproxy.sources.fields import Json
@@ -112,13 +113,17 @@ class Same:
         return seen
 
 
-def read_info(source: Json, image_uri: str, size_mb: int, same: Same | None = None) -> ImageInfo:
+def read_info(
+    source: Json, image_uri: str, size_mb: int, same: Same | None = None, *, name: str = ""
+) -> ImageInfo:
     """Read the fields for people; the same in documents and in listings.
 
-    ``icon-uri`` and the provider's ``uri`` are dropped when they are not plain http(s).
+    ``icon-uri`` and the provider's ``uri`` are dropped when they are not plain http(s), and
+    ``login-user`` and ``ports`` when they cannot be what they are said to be.
 
     Args:
         same: of the listing that it is an entry of.
+        name: of the source that has listed it.
     """
     same = same or Same()
     provider = fields.mapping(source, "provider")
@@ -137,7 +142,16 @@ def read_info(source: Json, image_uri: str, size_mb: int, same: Same | None = No
                 uri=_uri_or_nothing(provider, "uri"),
             )
         ),
+        architecture=same(_architecture(source)),
+        login_user=same(login_user_of(source.get("login-user"))),
+        ports=same(ports_of(source.get("ports"))),
+        source=name,
     )
+
+
+def _architecture(source: Json) -> str:
+    value = source.get("architecture")
+    return value if isinstance(value, str) and value in set(Architecture) else ""
 
 
 def _uri_or_nothing(source: Json, name: str) -> str:

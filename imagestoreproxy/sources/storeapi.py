@@ -131,7 +131,7 @@ class StoreApi:
         """Take a dashboard up; tell whether it says anything else than before."""
         digest, listing = self._digest, self.listing
         self._digest, self.listing = await self._background.run(
-            lambda _stop: _read_again(body, digest, listing)
+            lambda _stop: _read_again(body, digest, listing, self.name)
         )
         return listing is not self.listing
 
@@ -143,7 +143,7 @@ class StoreApi:
         fetched = await self.fetcher.get(url, limit_bytes=SEARCH.size_bytes, allow_local=True)
         self._local = fetched.from_local
         found, self._is_static = await _as_store(
-            self._background.run(lambda _stop: read_search(fetched.body)), url
+            self._background.run(lambda _stop: read_search(fetched.body, self.name)), url
         )
         return None if self._is_static else found
 
@@ -196,29 +196,32 @@ def _origin(url: str) -> tuple[str, str]:
     return parts.scheme, parts.netloc.lower()
 
 
-def _read_again(body: bytes, digest: bytes, listing: Listing) -> tuple[bytes, Listing]:
+def _read_again(body: bytes, digest: bytes, listing: Listing, name: str) -> tuple[bytes, Listing]:
     """Read what has another digest than ``listing``; most dashboards are what they were before."""
     new = hashlib.sha256(body).digest()
-    return new, listing if new == digest else read_listing(body)
+    return new, listing if new == digest else read_listing(body, name=name)
 
 
-def read_listing(body: bytes, bounds: Bounds = DASHBOARD) -> Listing:
+def read_listing(body: bytes, bounds: Bounds = DASHBOARD, *, name: str = "") -> Listing:
     """Read a dashboard or a search result; entries that make no sense are left out.
+
+    Args:
+        name: of the source.
 
     Raises:
         DocumentError: the whole is not a listing.
     """
-    return _listing(_parsed(body, bounds), bounds)
+    return _listing(_parsed(body, bounds), bounds, name)
 
 
-def read_search(body: bytes) -> tuple[Listing, bool]:
+def read_search(body: bytes, name: str = "") -> tuple[Listing, bool]:
     """Read a search result, and tell whether it is a file that lists everything.
 
     A store of static files cannot search: it says ``search-index`` in what it gives instead.
     """
     source = _parsed(body, SEARCH)
     is_index = source.get("search-index") is True
-    return (Listing() if is_index else _listing(source, SEARCH)), is_index
+    return (Listing() if is_index else _listing(source, SEARCH, name)), is_index
 
 
 def _parsed(body: bytes, bounds: Bounds) -> Json:
@@ -227,10 +230,10 @@ def _parsed(body: bytes, bounds: Bounds) -> Json:
     )
 
 
-def _listing(source: Json, bounds: Bounds) -> Listing:
+def _listing(source: Json, bounds: Bounds, name: str) -> Listing:
     images, same = {}, Same()
     for entry in fields.objects(source, "images", limit=bounds.images):
-        info = _info(entry, same)
+        info = _info(entry, same, name)
         if info is not None:
             images[info.uri] = info
     sections = [
@@ -239,11 +242,11 @@ def _listing(source: Json, bounds: Bounds) -> Listing:
     return Listing(tuple(images.values()), tuple(one for one in sections if one is not None))
 
 
-def _info(entry: Json, same: Same) -> ImageInfo | None:
+def _info(entry: Json, same: Same, name: str) -> ImageInfo | None:
     try:
         image_uri = fields.uri(entry.get("uri"), "uri")
         size_mb = round(fields.number(entry, "size-in-mb", highest=2**40))
-        return read_info(entry, image_uri, size_mb, same)
+        return read_info(entry, image_uri, size_mb, same, name=name)
     except DocumentError:
         # One bad entry must not hide a whole store; nothing of it is ever acted on.
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -14,8 +14,9 @@ from imagestoreproxy.model.errors import DiskError, OwnStateError
 from imagestoreproxy.model.follows import Follow
 from imagestoreproxy.model.images import FileKind, ImageInfo, Provider
 from imagestoreproxy.model.installs import Bundle, Install, Installation, State
+from imagestoreproxy.model.sessions import Session
 from imagestoreproxy.ports import Background, Clock, Journal, Kept, Remembered
-from imagestoreproxy.storage import answers
+from imagestoreproxy.storage import answers, logins
 from imagestoreproxy.storage.rescue import connect_sound, keep_copy
 from imagestoreproxy.storage.schema import upgrade
 
@@ -253,6 +254,15 @@ class Database:
 
         return self._run(work)
 
+    def sessions(self) -> Awaitable[Sequence[Session]]:
+        return self._run(logins.load)
+
+    def begin_session(self, session: Session, ended: Collection[str]) -> Awaitable[None]:
+        return self._run(lambda db: logins.begin(db, session, ended))
+
+    def end_sessions(self, digests: Collection[str]) -> Awaitable[None]:
+        return self._run(lambda db: logins.end(db, digests))
+
 
 @contextmanager
 def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
@@ -301,6 +311,7 @@ def _info(text: str) -> ImageInfo:
             **fields,
             "tags": tuple(fields["tags"]),
             "releases": tuple(fields.get("releases", ())),
+            "ports": tuple(fields.get("ports", ())),
             "provider": Provider(**fields["provider"]),
         }
     )

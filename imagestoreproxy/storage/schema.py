@@ -111,6 +111,16 @@ STEPS: Sequence[str] = (
         problem TEXT NOT NULL
     );
     """,
+    # Browsers that have logged in.
+    """
+    CREATE TABLE sessions (
+        digest TEXT PRIMARY KEY,
+        client_id TEXT NOT NULL,
+        begun_at_s INTEGER NOT NULL,
+        expires_at_s INTEGER NOT NULL,
+        proof TEXT NOT NULL
+    );
+    """,
 )
 
 

@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import Any, Protocol, cast
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import datetimeToString
+from twisted.web.http import NOT_MODIFIED, datetimeToString
 from twisted.web.iweb import IRequest
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from imagestoreproxy.model.errors import CallerError, Cancelled, InstallError, StoreProxyError
+from imagestoreproxy.model.sessions import Session
 from imagestoreproxy.model.signing import Pair
 from imagestoreproxy.ports import Clock
+from imagestoreproxy.web.packing import FROM_BYTES, names_gzip, packed
 
 log = Logger()
 
@@ -30,18 +32,22 @@ _encoded = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status and a JSON object.
+    """A status and a JSON object, or whatever ``headers`` say that it is.
 
     Args:
         body: ASCII only: the Store tab decodes it in pieces of 1024 bytes.
         acted: something was done for it, so that asking again must not do it again.
         allow: for 405: the methods that are possible.
+        headers: beside or instead of the usual ones; by their names in lower case.
+        packed: the same body as gzip, for who takes that; or empty.
     """
 
     status: int
     body: bytes
     acted: bool = False
     allow: str = ""
+    headers: Mapping[bytes, bytes] = field(default_factory=dict)
+    packed: bytes = b""
 
 
 def encode(content: Mapping[str, Any]) -> bytes:
@@ -52,6 +58,10 @@ def encode(content: Mapping[str, Any]) -> bytes:
 def refusal(status: int, message: str, *, acted: bool = False, allow: str = "") -> Answer:
     """Make the answer that says in plain words why there is no other."""
     return Answer(status, encode({"error-message": message}), acted, allow)
+
+
+def _always() -> bool:
+    return True
 
 
 class Home(Protocol):
@@ -68,7 +78,10 @@ class StoreRequest(Request):
         raw_path, raw_query, body: as they came.
         pairs: the decoded parameters, once the signature was found right; else empty.
         on_answer: called with the answer before it is sent, also when the client has gone.
-        signed: its signature was found right.
+        signed: its signature was found right, or it is of a session.
+        client_id: who has signed it, or has logged in; else empty.
+        session: of the browser that sent it, unless it was signed.
+        may_go_on: tells whether a stream that was begun for it may go on.
         expires_s: until when it is signed; Unix seconds.
         is_sending: a file is being sent, and is all of the answer.
     """
@@ -80,12 +93,15 @@ class StoreRequest(Request):
     pairs: list[Pair] = []  # noqa: RUF012 - replaced as a whole, never changed
     on_answer: Callable[[Answer], None] | None = None
     signed = False
+    client_id = ""
+    session: Session | None = None
+    may_go_on: Callable[[], bool] = staticmethod(_always)
     expires_s = 0
     gone = False
     is_sending = False
 
     def was_signed(self) -> None:
-        """Note that the signature is right, and keep the connection until this is answered."""
+        """Note that it may be answered, and keep the connection until it is."""
         self.signed = True
         cast(Any, self.channel).is_busy()
 
@@ -124,13 +140,19 @@ class StoreRequest(Request):
             return
         on_answer, self.on_answer = self.on_answer, None
         if on_answer is not None:
-            on_answer(answer)
+            # Who repeats the request may not take the packed one.
+            on_answer(replace(answer, packed=b""))
         if self.gone:
             return
         self.setResponseCode(answer.status)
         headers = self.responseHeaders
+        body = answer.packed or answer.body
         headers.setRawHeaders(b"content-type", [b"application/json"])
-        headers.setRawHeaders(b"content-length", [b"%d" % len(answer.body)])
+        if answer.status != NOT_MODIFIED:
+            headers.setRawHeaders(b"content-length", [b"%d" % len(body)])
+        if answer.packed:
+            headers.setRawHeaders(b"content-encoding", [b"gzip"])
+            headers.setRawHeaders(b"vary", [b"accept-encoding"])
         headers.setRawHeaders(b"cache-control", [b"no-store"])
         headers.setRawHeaders(b"x-content-type-options", [b"nosniff"])
         if not self.signed:
@@ -139,8 +161,14 @@ class StoreRequest(Request):
             cast(Any, self.channel).persistent = False
         if answer.allow:
             headers.setRawHeaders(b"allow", [answer.allow.encode("ascii")])
-        self.write(answer.body)
+        for name, value in answer.headers.items():
+            headers.setRawHeaders(name, [value])
+        self.write(body)
         self.finish()
+
+    def takes_gzip(self) -> bool:
+        """Tell whether the other side has said that it can read gzip."""
+        return names_gzip(self.requestHeaders.getRawHeaders(b"accept-encoding", []))
 
     def begin_stream(self, content_type: bytes, buffer_bytes: int) -> None:
         """Begin an answer without an end: what is written follows its head as it is.
@@ -232,7 +260,7 @@ class JsonResource(Resource):
             asked.respond(refusal(405, message, allow=self.method))
             return NOT_DONE_YET
         # The only place where a coroutine becomes a Deferred.
-        Deferred.fromCoroutine(self.whole(asked)).addErrback(self._refused, asked).addCallback(
+        Deferred.fromCoroutine(self._shortened(asked)).addErrback(self._refused, asked).addCallback(
             asked.respond
         ).addErrback(_not_sent)
         return NOT_DONE_YET
@@ -245,6 +273,12 @@ class JsonResource(Resource):
         """Give the answer as it is sent."""
         content = await self.answer(request)
         return Answer(self.status_of(content), encode(content), self.acts)
+
+    async def _shortened(self, request: StoreRequest) -> Answer:
+        answer = await self.whole(request)
+        if len(answer.body) < FROM_BYTES or not request.takes_gzip():
+            return answer
+        return replace(answer, packed=await packed(answer.body, request.site.clock))
 
     def _refused(self, reason: Failure, request: StoreRequest) -> Answer:
         error = reason.value

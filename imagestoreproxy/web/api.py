@@ -15,6 +15,7 @@ from twisted.web.server import NOT_DONE_YET
 from imagestoreproxy.model.errors import CallerError
 from imagestoreproxy.model.installs import Action, ImageState
 from imagestoreproxy.shop import Checks, Shelf, Shop, Store
+from imagestoreproxy.web.about import about_json
 from imagestoreproxy.web.answers import (
     Answer,
     JsonResource,
@@ -24,9 +25,13 @@ from imagestoreproxy.web.answers import (
 )
 from imagestoreproxy.web.apidocument import ApiDocument
 from imagestoreproxy.web.auth import host_of
+from imagestoreproxy.web.browser import Browsers
 from imagestoreproxy.web.carrying import CARRYING, SharedCache
 from imagestoreproxy.web.following import FollowsPage, follow_page
 from imagestoreproxy.web.logbook import LogPage
+from imagestoreproxy.web.login import SessionPage
+from imagestoreproxy.web.pagefiles import INDEX, PageFolder, read_page
+from imagestoreproxy.web.pieces import Piece, installed_body, piece_body, piece_of
 from imagestoreproxy.web.planning import PlanPage
 from imagestoreproxy.web.present import (
     NO_BASE,
@@ -66,22 +71,40 @@ class StorePage(JsonResource):
         """Give the answer that shows a shelf."""
         return Answer(200, await shelf_body(shelf, self.base(request), request.site.clock))
 
+    async def piece(self, text: str | None, piece: Piece, request: StoreRequest) -> Answer:
+        """Give the answer that shows a part of everything on offer, or of what matches a text."""
+        offered = await self.store.offered(text)
+        clock = request.site.clock
+        return Answer(200, await piece_body(offered, piece, self.store, self.base(request), clock))
+
 
 class Dashboard(StorePage):
-    """``GET /api/dashboard``."""
+    """``GET /api/dashboard``, all of it or in pieces."""
 
     async def whole(self, request: StoreRequest) -> Answer:
+        if piece := piece_of(request.pairs):
+            return await self.piece(None, piece, request)
         return await self.shown(await self.store.dashboard(), request)
 
 
 class Search(StorePage):
-    """``GET /api/search?q=TEXT``; no text finds what an empty one does."""
+    """``GET /api/search?q=TEXT``; no text finds what an empty one does; also in pieces."""
 
     async def whole(self, request: StoreRequest) -> Answer:
         text = next((value for name, value in reversed(request.pairs) if name == "q"), "")
         if len(text) > QUERY_CHARS:
             raise CallerError(f"The search text has more than {QUERY_CHARS} characters.")
+        if piece := piece_of(request.pairs):
+            return await self.piece(text, piece, request)
         return await self.shown(await self.store.search(text), request)
+
+
+class Installed(StorePage):
+    """``GET /api/installed?from=&count=``: newest first."""
+
+    async def whole(self, request: StoreRequest) -> Answer:
+        piece = piece_of(request.pairs) or Piece()
+        return Answer(200, installed_body(self.store, piece, self.base(request)))
 
 
 class States(StorePage):
@@ -162,6 +185,7 @@ class Image(StorePage):
         if not content:
             raise CallerError(f"No store offers an image {uri}, and none is installed.", 404)
         content["versions"] = versions_json(self.store.versions(uri))
+        content.update(about_json(self._shop, uri, shelf.listing.images))
         if not self.base(request):
             content["error-message"] = NO_BASE
         return content
@@ -257,8 +281,9 @@ def make_tree(
     *,
     cache: SharedCache | None = None,
     shared_cache: SharedCache | None = None,
+    browsers: Browsers | None = None,
 ) -> Folder:
-    """Build the pages; ``web/auth.py`` puts its guard round all but ``shared_cache``."""
+    """Build the pages; ``web/auth.py`` puts its guard round all of them."""
     store = shop.store
     api = Folder(
         dashboard=Dashboard(store, external_url),
@@ -267,6 +292,7 @@ def make_tree(
         events=Events(store, external_url, streams),
         images=Images(shop, external_url),
         reconcile=Reconcile(store, external_url),
+        installed=Installed(store, external_url),
         **({"cache": cache} if cache else {}),
     )
     api.putChild(b"openapi.json", cast(IResource, ApiDocument()))
@@ -277,7 +303,14 @@ def make_tree(
         api.putChild(b"bandwidth", cast(IResource, BandwidthPage(shop.supply)))
     if shop.following is not None:
         api.putChild(b"follows", cast(IResource, FollowsPage(shop.following)))
+    if browsers is not None:
+        api.putChild(b"session", cast(IResource, SessionPage(browsers)))
+    files = read_page()
     if shop.logbook is not None:
         api.putChild(b"log", cast(IResource, LogPage(shop.logbook)))
     shared = {"cache": shared_cache} if shared_cache else {}
-    return Folder(api=api, healthz=Health(), readyz=Ready(shop.checks), **shared)
+    root = Folder(
+        api=api, healthz=Health(), readyz=Ready(shop.checks), page=PageFolder(files), **shared
+    )
+    root.putChild(b"", cast(IResource, files[INDEX]))
+    return root

@@ -23,8 +23,10 @@ from imagestoreproxy.ports import Clock
 from imagestoreproxy.shop import Keys
 from imagestoreproxy.web import claims, form
 from imagestoreproxy.web.answers import StoreRequest, refusal
+from imagestoreproxy.web.browser import Browsers
 from imagestoreproxy.web.form import Beginning, Beginnings
 from imagestoreproxy.web.nonces import Nonces, Seen
+from imagestoreproxy.web.pagefiles import UNSIGNED_PAGE
 
 # Signed all the same, they may tell more.
 UNSIGNED_PATHS = frozenset({b"/healthz", b"/readyz", b"/api/openapi.json"})
@@ -39,10 +41,13 @@ _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::([1-9]
 class SignedTree(Resource):
     """Lets through to ``tree`` what is signed as the Store tab signs, and answers all else.
 
+    A request without a signature may instead be of a browser that has logged in.
+
     Args:
         tree: what is being guarded.
         max_parameters: of one request.
         nonces: what was used before; one for each site.
+        browsers: that have logged in; None: none can.
 
     Attributes:
         beginnings: of the forms that came, decoded.
@@ -51,7 +56,14 @@ class SignedTree(Resource):
     isLeaf = True
 
     def __init__(
-        self, tree: Resource, keys: Keys, clock: Clock, nonces: Nonces, *, max_parameters: int
+        self,
+        tree: Resource,
+        keys: Keys,
+        clock: Clock,
+        nonces: Nonces,
+        *,
+        max_parameters: int,
+        browsers: Browsers | None = None,
     ) -> None:
         super().__init__()
         self._tree = tree
@@ -59,6 +71,7 @@ class SignedTree(Resource):
         self._clock = clock
         self._nonces = nonces
         self._max_parameters = max_parameters
+        self._browsers = browsers
         self.beginnings = Beginnings(claims.OF_SIGNING)
         self._started_at_s = int(clock.now_s())
         self._all_new_at_s = clock.monotonic_s() + signing.LIFETIME_S
@@ -66,7 +79,7 @@ class SignedTree(Resource):
     def render(self, request: IRequest) -> int:
         """Answer the request, or hand it on to the tree."""
         asked = cast(StoreRequest, request)
-        if asked.method not in {b"GET", b"POST"}:
+        if asked.method not in {b"GET", b"POST"} and not _is_head_of_page(asked):
             message = "Only GET and POST are possible here."
             asked.respond(refusal(405, message, allow="GET, POST"))
             return NOT_DONE_YET
@@ -75,8 +88,10 @@ class SignedTree(Resource):
             if not asked.raw_path.startswith(b"/"):
                 raise CallerError("The request line must name a path that starts with '/'.")
             seen = None
-            if not _is_open(asked.raw_path) or b"Signature=" in asked.raw_query:
+            if _is_signed(asked):
                 seen = self._admit(asked, host)
+            elif not self._is_of_session(asked, host) and not _is_open(asked.raw_path):
+                raise SignatureError("The request is not signed: Signature is missing.")
         except CallerError as error:
             asked.respond(refusal(error.status, error.message))
             return NOT_DONE_YET
@@ -92,11 +107,40 @@ class SignedTree(Resource):
             asked.on_answer = partial(self._nonces.settle, seen)
         return self._inside(asked)
 
+    def _is_of_session(self, request: StoreRequest, host: str) -> bool:
+        """Let through what is of a browser that has logged in.
+
+        What everybody may see is never refused, but answered as to a stranger.
+
+        Raises:
+            CallerError: it claims to be, but must not be let through.
+        """
+        browsers = self._browsers
+        if browsers is None or not browsers.has_cookie(request, host):
+            return False
+        try:
+            session = browsers.admit(request, host)
+            raw = request.body if request.method == b"POST" else request.raw_query
+            form.check_count(raw, self._max_parameters)
+            charset = _charsets(request)[0]
+            pairs = [(p.name, p.value) for p in form.parse(raw, charset)]
+        except CallerError:
+            if _is_open(request.raw_path):
+                return False
+            raise
+        request.pairs = pairs
+        request.session = session
+        request.client_id = session.client_id
+        request.may_go_on = partial(browsers.sessions.goes_on, session)
+        request.was_signed()
+        return True
+
     def _inside(self, request: StoreRequest) -> int:
         request.prepath = []
         request.postpath = [unquote_to_bytes(part) for part in request.raw_path[1:].split(b"/")]
         page = getChildForRequest(self._tree, request)
-        if getattr(page, "acts", False) and self._may_be_from_before(request):
+        acts = getattr(page, "acts", False) and request.session is None
+        if acts and self._may_be_from_before(request):
             message = (
                 "This was signed before the proxy was started, so it may have been done already. "
                 "Look at the image's state, and ask again if it is not what you want."
@@ -142,6 +186,7 @@ class SignedTree(Resource):
             )
         now_s = self._clock.now_s()
         request.expires_s = claims.check_expiry(added["Expires"], now_s)
+        request.client_id = added["ClientId"]
         request.pairs = [*beginning.pairs, *((p.name, p.value) for p in parameters)]
         return self._nonces.admit(
             # Of a name that stands there twice the order is not signed: take all of them.
@@ -177,11 +222,21 @@ class SignedTree(Resource):
 
 
 def _is_open(raw_path: bytes) -> bool:
-    return raw_path in UNSIGNED_PATHS or UNSIGNED_CACHE.fullmatch(raw_path) is not None
+    matches = (UNSIGNED_CACHE.fullmatch(raw_path), UNSIGNED_PAGE.fullmatch(raw_path))
+    return raw_path in UNSIGNED_PATHS or any(matches)
+
+
+def _is_head_of_page(request: StoreRequest) -> bool:
+    return request.method == b"HEAD" and UNSIGNED_PAGE.fullmatch(request.raw_path) is not None
+
+
+def _is_signed(request: StoreRequest) -> bool:
+    raw = request.body if request.method == b"POST" else request.raw_query
+    return b"&Signature=" in b"&" + raw
 
 
 def _charsets(request: StoreRequest) -> Sequence[str]:
-    if request.method == b"GET":
+    if request.method != b"POST":
         return ["utf-8"]
     # As bytes: Twisted would decode it as UTF-8, which it may not be.
     came = request.requestHeaders.getRawHeaders(b"content-type", [b""])

@@ -125,13 +125,13 @@ def problems_json(error_message: str, base: str) -> Json:
     return {"error-message": _text(" ".join(problems), SUMMARY_CHARS)} if problems else {}
 
 
-def image_json(info: ImageInfo) -> Json:
-    """Give one object of ``images``."""
+def image_json(info: ImageInfo, *, is_brief: bool = False) -> Json:
+    """Give one object of ``images``; a brief one has no description."""
     content: Json = {
         "uri": info.uri,
         "title": _text(info.title, TITLE_CHARS),
         "summary": _text(_summary(info), SUMMARY_CHARS),
-        "description-html": sanitised(_text(info.description_html, DESCRIPTION_CHARS)),
+        **({} if is_brief else _description_json(info)),
         "version": _text(info.version, TAG_CHARS),
         "size-in-mb": info.size_mb,
         "tags": [_text(tag, TAG_CHARS) for tag in info.tags[:TAGS]],
@@ -151,7 +151,17 @@ def image_json(info: ImageInfo) -> Json:
         content["refused"] = _text(info.refused, SUMMARY_CHARS)
     if info.is_unsigned:
         content["unsigned"] = True
+    if info.source:
+        content["source"] = _text(info.source, TITLE_CHARS)
+    if info.login_user:
+        content["login-user"] = info.login_user
+    if info.ports:
+        content["ports"] = list(info.ports)
     return content
+
+
+def _description_json(info: ImageInfo) -> Json:
+    return {"description-html": sanitised(_text(info.description_html, DESCRIPTION_CHARS))}
 
 
 def _summary(info: ImageInfo) -> str:

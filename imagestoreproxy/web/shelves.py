@@ -34,7 +34,7 @@ async def shelf_body(shelf: Shelf, base: str, clock: Clock) -> bytes:
         base: of action URIs, as ``base_url`` gives it.
         clock: whose turns let others have theirs.
     """
-    writer = _Writer(clock)
+    writer = Writer(clock)
     images = (info for info in shelf.listing.images if is_image_uri(info.uri))
     await writer.put(b'{"images":[', images, lambda info: encode(image_json(info)))
     states = (state for state in shelf.states if is_image_uri(state.image_uri))
@@ -44,7 +44,9 @@ async def shelf_body(shelf: Shelf, base: str, clock: Clock) -> bytes:
     return writer.content(b"]," + encode(rest)[1:] if rest else b"]}")
 
 
-class _Writer:
+class Writer:
+    """Writes a JSON object, and lets others have their turn now and then."""
+
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         # Gives out what was written without a copy of it, unlike a bytearray.

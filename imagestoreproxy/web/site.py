@@ -23,12 +23,14 @@ from imagestoreproxy.shop import Shop
 from imagestoreproxy.web.answers import StoreRequest, refusal
 from imagestoreproxy.web.api import STATES_AT_ONCE, make_tree
 from imagestoreproxy.web.auth import SignedTree
+from imagestoreproxy.web.browser import Browsers
 from imagestoreproxy.web.carrying import SharedCache
 from imagestoreproxy.web.connections import Connections, client_of
 from imagestoreproxy.web.nonces import Nonces
 from imagestoreproxy.web.present import checked_external_url
 from imagestoreproxy.web.ready import ReadyStates
 from imagestoreproxy.web.sending import Sendings
+from imagestoreproxy.web.sessions import Sessions
 from imagestoreproxy.web.streams import Streams
 
 log = Logger()
@@ -275,6 +277,7 @@ def make_site(
     external_url: str = "",
     limits: Limits | None = None,
     share_cache: bool = False,
+    sessions: Sessions | None = None,
 ) -> StoreSite:
     """Build the whole server, to be given to a listening endpoint.
 
@@ -282,6 +285,7 @@ def make_site(
         external_url: ``http(s)://host[:port]`` as clients reach this proxy, when that is not what
             their ``Host`` header says; action URIs begin with it.
         share_cache: give it to everybody who asks, unsigned, below ``/cache/``.
+        sessions: of browsers; None: nobody can log in.
 
     Raises:
         SettingsError: ``external_url`` is something else.
@@ -295,7 +299,10 @@ def make_site(
         for is_there in (True, share_cache)
     )
     url = checked_external_url(external_url)
-    tree = make_tree(shop, url, ready, streams, cache=cache, shared_cache=shared)
+    browsers = Browsers(sessions, url) if sessions is not None else None
+    tree = make_tree(shop, url, ready, streams, cache=cache, shared_cache=shared, browsers=browsers)
     nonces = Nonces(max_entries=bounds.remembered_requests, max_bytes=bounds.remembered_bytes)
-    guard = SignedTree(tree, shop.keys, clock, nonces, max_parameters=bounds.parameters)
+    guard = SignedTree(
+        tree, shop.keys, clock, nonces, max_parameters=bounds.parameters, browsers=browsers
+    )
     return StoreSite(guard, clock, reactor, bounds, streams)

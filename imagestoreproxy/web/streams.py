@@ -75,6 +75,10 @@ class Stream:
         self._request.unregisterProducer()
         self._request.finish()
 
+    def is_over(self) -> bool:
+        """Tell whether the session that it was begun in has ended."""
+        return not self._request.may_go_on()
+
     def pauseProducing(self) -> None:
         self.is_slow = True
 
@@ -160,6 +164,9 @@ class Streams:
     def _look(self) -> None:
         self._next_look = self._reactor.callLater(LOOK_S, self._look)
         self._looks += 1
+        for stream in list(self._open):
+            if stream.is_over():
+                stream.end()
         try:
             changed = self._changes.since(progress=self._looks % LOOKS_FOR_PROGRESS == 0)
         except Exception:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from imagestoreproxy.model.errors import OwnStateError
 from imagestoreproxy.model.follows import Follow
 from imagestoreproxy.model.images import FileKind, ImageInfo, Provider
 from imagestoreproxy.model.installs import Bundle, Install, Installation, State
+from imagestoreproxy.model.sessions import Session
 from imagestoreproxy.ports import Kept, Records
 from imagestoreproxy.storage import schema
 from imagestoreproxy.storage.answers import EVIDENCE_S
@@ -36,7 +38,11 @@ INFO = ImageInfo(
     size_mb=12,
     tags=("a", "b"),
     provider=Provider("somebody", "http://store.example/"),
+    login_user="ubuntu",
+    ports=(22, 443),
+    source="store",
 )
+NEW = {"login_user", "ports", "source"}
 INSTALL = Install(
     image_uri=URI,
     source="store",
@@ -250,6 +256,21 @@ def test_every_old_version_is_upgraded(tmp_path: Path, version: int) -> None:
     assert list(result(database.load()).installs) == [INSTALL]
 
 
+def test_display_data_that_an_earlier_version_has_written_is_read(tmp_path: Path) -> None:
+    """It lacks what was not known then."""
+    path = tmp_path / "state.db"
+    database = open_database(path)
+    result(database.save_install(INSTALL))
+    connection = sqlite3.connect(path, isolation_level=None)
+    (text,) = connection.execute("SELECT info FROM installs").fetchone()
+    earlier = {name: value for name, value in json.loads(text).items() if name not in NEW}
+    connection.execute("UPDATE installs SET info = ?", (json.dumps(earlier),))
+    connection.close()
+    (install,) = result(database.load()).installs
+    assert install.info == replace(INFO, login_user="", ports=(), source="")
+    assert len(earlier) == len(json.loads(text)) - len(NEW)
+
+
 def test_an_upgrade_keeps_the_rows_and_a_copy_of_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     database = open_database(path)
@@ -352,4 +373,43 @@ def test_what_is_followed_survives_a_restart(tmp_path: Path) -> None:
     database.close()
     again = open_database(tmp_path / "state.db")
     assert list(result(again.follows())) == [FOLLOW]
+    again.close()
+
+
+SESSION = Session("a" * 64, "client \u00fc", int(NOW_S), int(NOW_S) + 43_200, "b" * 64)
+
+
+def later(number: int) -> Session:
+    return replace(SESSION, digest=f"{number}" * 64, begun_at_s=SESSION.begun_at_s + number)
+
+
+def test_sessions_are_given_as_they_were_begun_the_oldest_first(records: Records) -> None:
+    assert list(result(records.sessions())) == []
+    for session in (later(2), SESSION, later(1)):
+        result(records.begin_session(session, []))
+    assert list(result(records.sessions())) == [SESSION, later(1), later(2)]
+
+
+def test_a_session_that_begins_takes_the_place_of_others_known_or_not(records: Records) -> None:
+    for session in (SESSION, later(1), later(2)):
+        result(records.begin_session(session, []))
+    result(records.begin_session(later(3), [SESSION.digest, later(2).digest, "unknown"]))
+    assert list(result(records.sessions())) == [later(1), later(3)]
+
+
+def test_sessions_end_once_or_twice_and_others_stay(records: Records) -> None:
+    for session in (SESSION, later(1), later(2)):
+        result(records.begin_session(session, []))
+    for _ in range(2):
+        result(records.end_sessions([SESSION.digest, later(1).digest]))
+    result(records.end_sessions([]))
+    assert list(result(records.sessions())) == [later(2)]
+
+
+def test_sessions_survive_a_restart(tmp_path: Path) -> None:
+    database = open_database(tmp_path / "state.db")
+    result(database.begin_session(SESSION, []))
+    database.close()
+    again = open_database(tmp_path / "state.db")
+    assert list(result(again.sessions())) == [SESSION]
     again.close()

@@ -25,6 +25,7 @@ import pytest
 from imagestoreproxy.client.requests import ClientError, Connection
 from imagestoreproxy.install.runs import KEEP_S
 from imagestoreproxy.install.tail import TAIL_BYTES
+from imagestoreproxy.web.present import image_id
 from tests.functional.interceptor import Answer, Request, interceptor
 from tests.functional.rig import (
     CLIENT_ID,
@@ -69,6 +70,26 @@ def test_a_click_on_install_ends_in_an_emi(rig: Rig) -> None:
     assert re.fullmatch("eri-[0-9a-f]{8}", done["eri"])
     assert "progress-percentage" not in done
     assert not rig.daemon.files()
+
+
+def test_h13_h14_an_installed_image_says_who_signed_it_and_how_to_run_it(rig: Rig) -> None:
+    uri = rig.image(TRIO)
+    page = f"/api/images/{image_id(uri)}"
+    before = rig.daemon.proxy.get(page)
+    assert before["image"]["login-user"] == "admin"
+    (source,) = rig.daemon.proxy.get("/api/sources")["sources"]
+    assert before["image"]["source"] == source["name"]
+    assert not {"run", "signed-by"} & before.keys()
+    rig.daemon.act(uri, "install")
+    done = rig.daemon.wait(uri, "installed")
+    content = rig.daemon.proxy.get(page)
+    assert re.fullmatch("[0-9A-F]{40}", content["signed-by"]["fingerprint"])
+    assert "test key" in content["signed-by"]["name"]
+    for way in content["run"]["ways"]:
+        assert any(done["emi"] in line for line in way["commands"])
+        assert way["commands"][0] == ". ~/.euca/eucarc"
+        assert way["commands"][-1].startswith("ssh -i ~/image-store.pem admin@")
+    assert "does not exist" in content["run"]["notes"][0]
 
 
 def test_a_newer_version_is_an_upgrade_and_what_is_installed_stays_known(rig: Rig) -> None:

@@ -60,6 +60,19 @@ def test_a_good_signature_gives_the_signed_bytes_and_the_primary_key(
     assert signed.fingerprint == keys.fingerprint("good")
 
 
+def test_the_name_in_a_key_of_the_keyring_is_known_once_it_was_read(
+    verifier: GpgVerifier, keyring: Path, keys: Signer
+) -> None:
+    good, other = keys.fingerprint("good"), keys.fingerprint("other")
+    assert verifier.name_of(good) == ""
+    in_reactor(verifier.fingerprints)
+    assert "good" in verifier.name_of(good)
+    assert verifier.name_of(other) == ""
+    keyring.write_bytes(keys.export("other"))
+    in_reactor(verifier.fingerprints)
+    assert (verifier.name_of(good), "other" in verifier.name_of(other)) == ("", True)
+
+
 @pytest.mark.parametrize("kind", ["armored", "keybox"])
 def test_a_keyring_may_be_armored_or_a_keybox(
     verifier: GpgVerifier, keyring: Path, keys: Signer, kind: str

@@ -102,6 +102,7 @@ def server() -> Iterator[Server]:
 
 def environment(server: Server | None, **more: str) -> dict[str, str]:
     kept = {n: os.environ[n] for n in ("PATH", "HOME", "LANG") if n in os.environ}
+    kept |= {"TERM": "xterm", "NO_COLOR": "1"}
     url = {"IMAGE_STORE_URL": server.url} if server else {}
     keys = {"EC2_ACCESS_KEY": "AK", "EC2_SECRET_KEY": "SK", "EC2_URL": "http://10.0.0.1:8773/"}
     return {**kept, "PYTHONPATH": str(ROOT), **url, **keys, **more}
@@ -150,9 +151,9 @@ def test_every_command_answers_in_json(server: Server) -> None:
         ("sources",): {"sources"},
         ("bandwidth",): {"limit-mb-per-s"},
         ("status",): {"states"},
-        ("install", "karmic", "--no-wait"): {"state"},
-        ("cancel", "karmic"): {"state"},
-        ("install", "lucid"): {"state", "run-command"},
+        ("install", "karmic", "--no-wait"): {"state", "installs"},
+        ("cancel", "karmic"): {"state", "states"},
+        ("install", "lucid"): {"state", "run-command", "installs"},
         ("reconcile",): {"reconciliation"},
         ("check",): {"ready", "findings"},
     }

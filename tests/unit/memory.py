@@ -40,6 +40,7 @@ from imagestoreproxy.model.images import (
     Virtualization,
 )
 from imagestoreproxy.model.installs import Bundle, Install, Installation
+from imagestoreproxy.model.sessions import Session
 from imagestoreproxy.model.taking import Taking
 from imagestoreproxy.model.upstreams import SourceStatus
 from imagestoreproxy.outside.depot import DepotDirectory
@@ -273,6 +274,7 @@ class MemoryRecords:
         self.answers: dict[tuple[str, str], Kept] = {}
         self.messages: dict[str, bytes] = {}
         self.followed: dict[str, Follow] = {}
+        self.logins: dict[str, Session] = {}
         self._number = 0
 
     def load(self) -> Deferred[Remembered]:
@@ -376,6 +378,18 @@ class MemoryRecords:
 
     def unfollow(self, image_uri: str) -> Deferred[None]:
         self.followed.pop(image_uri, None)
+        return succeed(None)
+
+    def sessions(self) -> Deferred[Sequence[Session]]:
+        return succeed(sorted(self.logins.values(), key=lambda one: one.begun_at_s))
+
+    def begin_session(self, session: Session, ended: Collection[str]) -> Deferred[None]:
+        self.logins[session.digest] = session
+        return self.end_sessions(ended)
+
+    def end_sessions(self, digests: Collection[str]) -> Deferred[None]:
+        for digest in digests:
+            self.logins.pop(digest, None)
         return succeed(None)
 
 

@@ -26,16 +26,20 @@ from imagestoreproxy.model.images import ImageInfo, Listing, Provider, Section
 from imagestoreproxy.model.installs import (
     Action,
     ImageState,
+    Installation,
     Progress,
     Reconciliation,
     Status,
     Step,
 )
+from imagestoreproxy.model.running import Place
 from imagestoreproxy.model.signing import Pair, signed_pairs
 from imagestoreproxy.model.upstreams import SourceStatus
 from imagestoreproxy.outside.logbook import Ring
 from imagestoreproxy.shop import Lending, Planning, Shelf, Shop
+from imagestoreproxy.web.sessions import Sessions
 from imagestoreproxy.web.site import Limits, StoreChannel, StoreSite, make_site
+from tests.unit.memory import MemoryRecords, result
 
 NOW_S = 1_795_000_000.0
 SECRET = "Wbh3dvZwRiqYiX6VtOeBycxGjJhShWORy6r0ng"
@@ -77,7 +81,9 @@ class MemoryStore:
         self.trouble: BaseException | None = None
         self.found = Reconciliation(checked=len(self.images))
         self.fetched = Fetch(error="No net.")
+        self.sections: tuple[Section, ...] = ()
         self.older: dict[str, Sequence[ImageInfo]] = {}
+        self.installations: dict[str, Installation] = {}
         self._settled: dict[str, ImageState] = {}
         self._revision = 0
 
@@ -95,6 +101,14 @@ class MemoryStore:
 
     def installed(self) -> Collection[str]:
         return [uri for uri, state in self.state_of.items() if state.status is Status.INSTALLED]
+
+    def installed_newest_first(self) -> Sequence[str]:
+        return sorted(self.installed(), key=lambda uri: -self.state_of[uri].updated_at_s)
+
+    async def offered(self, text: str | None) -> Shelf:
+        whole = await self.dashboard()
+        found = whole if text is None else await self.search(text)
+        return Shelf(Listing(found.listing.images, self.sections or whole.listing.sections), [])
 
     async def _ready(self) -> None:
         if self.gate is not None:
@@ -142,6 +156,9 @@ class MemoryStore:
 
     def versions(self, image_uri: str) -> Sequence[ImageInfo]:
         return self.older.get(image_uri, ())
+
+    def installation(self, image_uri: str) -> Installation | None:
+        return self.installations.get(image_uri)
 
     async def _act(self, name: str, image_uri: str, state: ImageState) -> ImageState:
         self.acted.append((name, image_uri))
@@ -247,6 +264,13 @@ class MemoryChecks(list[Finding]):
 
     async def findings(self) -> Sequence[Finding]:
         return self
+
+
+class MemorySigners(dict[str, str]):
+    """Names of keys, by fingerprint."""
+
+    def name_of(self, fingerprint: str) -> str:
+        return self.get(fingerprint, "")
 
 
 class MemoryKeys(dict[str, str]):
@@ -365,14 +389,20 @@ class MemorySite:
         lending: Lending | None = None,
         planning: Planning | None = None,
         share_cache: bool = False,
+        records: MemoryRecords | None = None,
+        session_limits: dict[str, int] | None = None,
     ) -> None:
         self.store = store or MemoryStore()
         self.supply = MemorySupply()
         self.following = MemoryFollowing()
         self.logbook = Ring()
         self.keys = MemoryKeys({CLIENT: SECRET})
+        self.signers = MemorySigners()
         self.clock = clock or FixedClock()
         self.reactor = ReactorClock()
+        self.records = records or MemoryRecords()
+        self.sessions = Sessions(self.records, self.keys, self.clock, **(session_limits or {}))
+        result(self.sessions.load())
         self.site = make_site(
             Shop(
                 store=self.store,
@@ -381,6 +411,8 @@ class MemorySite:
                 supply=self.supply,
                 following=self.following,
                 lending=lending,
+                signers=self.signers,
+                place=Place(ec2_url="http://cloud.example:8773/services/Eucalyptus"),
                 logbook=self.logbook,
                 planning=planning,
             ),
@@ -389,6 +421,7 @@ class MemorySite:
             external_url=external_url,
             limits=limits,
             share_cache=share_cache,
+            sessions=self.sessions,
         )
         self._nonce = 0
 

@@ -100,6 +100,30 @@ def test_an_install_ends_with_kernel_ramdisk_and_image_registered_together(world
     assert world.records.installations[0].document == b'{"version": "1.0"}'
 
 
+def test_what_the_cloud_has_of_an_image_is_known_until_it_is_removed(world: World) -> None:
+    daemon = started(world)
+    assert daemon.store.installation(URI) is None
+    result(daemon.store.install(URI))
+    installation = daemon.store.installation(URI)
+    assert installation
+    assert installation.emi == state(daemon).emi
+    removing = hold(world, "cloud", "deregister")
+    daemon = started(world)
+    Deferred.fromCoroutine(daemon.store.uninstall(URI))
+    assert removing.waiting
+    assert daemon.store.installation(URI) is None
+
+
+def test_an_image_that_no_source_lists_any_more_still_says_whose_it_was(world: World) -> None:
+    daemon = started(world)
+    result(daemon.store.install(URI))
+    installation = daemon.store.installation(URI)
+    assert installation
+    world.sources.offered.clear()
+    (info,) = daemon.store.image(URI).listing.images
+    assert info.source == installation.source != ""
+
+
 def test_what_is_stored_is_what_was_unpacked(world: World) -> None:
     content = b"a file system" * 5000
     packed = gzip.compress(content)

@@ -16,6 +16,8 @@ from imagestoreproxy.shop import Shop
 from imagestoreproxy.web import form
 from imagestoreproxy.web.api import make_tree
 from imagestoreproxy.web.auth import UNSIGNED_PATHS
+from imagestoreproxy.web.browser import Browsers
+from imagestoreproxy.web.pagefiles import UNSIGNED_PAGE
 from imagestoreproxy.web.ready import ReadyStates
 from imagestoreproxy.web.streams import Streams
 from tests.unit.memory_store import (
@@ -275,11 +277,17 @@ def test_nothing_but_the_written_list_is_reachable_unsigned() -> None:
     site = MemorySite()
     ready = ReadyStates(site.store)
     streams = Streams(site.store, ready, site.reactor, most=1)
-    known = resources(make_tree(Shop(store=site.store, keys=site.keys), "", ready, streams))
+    shop = Shop(store=site.store, keys=site.keys, supply=site.supply, following=site.following)
+    browsers = Browsers(site.sessions, "")
+    known = resources(make_tree(shop, "", ready, streams, browsers=browsers))
+    page = {"/", "/page/index.html"}
+    assert page <= {path for path in known if path == "/" or path.startswith("/page/")}
     assert {
         "/api/dashboard",
         "/api/events",
         "/api/search",
+        "/api/session",
+        "/api/session/end",
         "/api/states",
         "/healthz",
         "/readyz",
@@ -293,6 +301,12 @@ def test_nothing_but_the_written_list_is_reachable_unsigned() -> None:
         "/%68ealthz",
         "*",
         "/readyz/",
+        "/page/x",
+        "/page/index.html/x",
+        "/page/%69ndex.html",
+        "/page/..%2f..%2fauth.py",
+        "/page/.hidden",
+        "//page/index.html",
     ]
     actions = [action_path(KARMIC), action_path(KARMIC, "install"), action_path(KARMIC, "cancel")]
     for path in [*known, *below, *odd, *actions, "/healthz?a=b"]:
@@ -300,7 +314,14 @@ def test_nothing_but_the_written_list_is_reachable_unsigned() -> None:
             for headers in ("", "Content-Length: 3\r\n"):
                 raw = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n"
                 reply = site.ask(raw.encode() + (b"a=b" if headers else b""))
-                if path.partition("?")[0] in {"/healthz", "/readyz"} and method == "GET":
+                is_of_page = UNSIGNED_PAGE.fullmatch(path.encode())
+                if is_of_page and path in known and method in {"GET", "HEAD"}:
+                    assert reply.status == 200
+                    assert reply.headers["content-type"] != "application/json"
+                elif is_of_page:
+                    assert reply.status in {404, 405}, (method, path)
+                    assert method == "HEAD" or reply.json.keys() == {"error-message"}
+                elif path.partition("?")[0] in {"/healthz", "/readyz"} and method == "GET":
                     assert reply.status == 200
                     assert reply.json.keys() <= {"status", "ready", "findings"}
                 else:

@@ -42,6 +42,8 @@ infos = st.builds(
     architecture=plain,
     releases=st.lists(plain, max_size=4).map(tuple),
     support_ends=plain,
+    login_user=st.sampled_from(["", "ubuntu"]),
+    ports=st.sampled_from([(), (22,), tuple(range(1, 21))]),
 )
 images = st.builds(
     CarriedImage,

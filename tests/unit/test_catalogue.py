@@ -374,6 +374,28 @@ def test_markup_and_scripts_in_a_listing_stay_text_and_urls_are_plain() -> None:
     assert (info.icon_uri, info.provider.uri) == ("", "")
 
 
+@pytest.mark.parametrize(
+    ("said", "login_user", "ports"),
+    [
+        ({"login-user": "ubuntu", "ports": [22, 80, 22]}, "ubuntu", (22, 80)),
+        ({"login-user": "x" * 33, "ports": [0]}, "", ()),
+        ({"login-user": "-oProxyCommand=x", "ports": [65536]}, "", ()),
+        ({"login-user": "Root", "ports": [True]}, "", ()),
+        ({"login-user": "a\n", "ports": ["22"]}, "", ()),
+        ({"login-user": ["a"], "ports": [1.0]}, "", ()),
+        ({"login-user": "a;b", "ports": list(range(1, 22))}, "", ()),
+        ({"login-user": None, "ports": {"22": 1}}, "", ()),
+        ({"login-user": "_a-1", "ports": list(range(1, 21))}, "_a-1", tuple(range(1, 21))),
+    ],
+)
+def test_h14_run_notes_are_taken_where_they_can_be_true_and_hide_no_image(
+    said: dict[str, object], login_user: str, ports: tuple[int, ...]
+) -> None:
+    body = json.dumps({"images": [{**IMAGE, **said}]}).encode()
+    (info,) = read_listing(body, name="mine").images
+    assert (info.login_user, info.ports, info.source) == (login_user, ports, "mine")
+
+
 def test_an_odd_section_and_odd_numbers_do_not_hide_a_store() -> None:
     listing = read_listing(
         json.dumps(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 
 from imagestoreproxy.client.catalogue import find_image
 from imagestoreproxy.client.command import Command
+from imagestoreproxy.client.display import Bar, Lines
 from imagestoreproxy.client.login import Login
 from imagestoreproxy.client.parsing import parser
 from imagestoreproxy.client.requests import (
@@ -23,7 +25,7 @@ from imagestoreproxy.client.requests import (
     ClientError,
     Connection,
 )
-from imagestoreproxy.client.watch import AWAY_S, Bar, Lines, follow
+from imagestoreproxy.client.watch import AWAY_S, follow
 from imagestoreproxy.model.errors import FetchError
 from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.model.images import Provider
@@ -168,16 +170,21 @@ def test_status_without_names_shows_what_goes_on(
     run: Run, site: MemorySite, capsys: Captured
 ) -> None:
     run("status")
-    assert capsys.readouterr().out == "No install is going on, and none has failed.\n"
+    shown = capsys.readouterr()
+    assert shown.out.startswith("No install is going on, and none has failed.\n")
     site.store.state_of[LUCID] = BUSY
     site.store.state_of[KARMIC] = ImageState(
         KARMIC, Status.UNINSTALLED, (Action.INSTALL,), error_message="The disk is full."
     )
     run("status")
-    assert capsys.readouterr().out == (
-        f"{KARMIC}  failed\n  The disk is full.\n"
-        f"{LUCID}   40 %  downloading  42.0 MiB of 100.0 MiB  12.3 MiB/s  1:05 left\n"
-    )
+    shown = capsys.readouterr()
+    assert [re.split(" {2,}", line) for line in shown.out.splitlines()[:4]] == [
+        ["TITLE", "STATUS", "URI"],
+        ["Ubuntu 9.10", "failed", KARMIC],
+        ["Ubuntu 10.04", "40 % downloading 42.0 MiB of 100.0 MiB 12.3 MiB/s 1:05 left", LUCID],
+        ["Ubuntu 9.10: The disk is full."],
+    ]
+    assert shown.err == f"  Next: image-store install {KARMIC}\n"
 
 
 @pytest.mark.parametrize(
@@ -205,8 +212,9 @@ def test_a_misspelt_name_lists_the_near_ones(site: MemorySite) -> None:
         find_image(MemoryConnection(site), "Ubunto 10.4")
     assert caught.value.exit_status == FAILED
     assert LUCID in caught.value.message
-    with pytest.raises(ClientError, match="image-store list"):
+    with pytest.raises(ClientError) as caught:
         find_image(MemoryConnection(site), "zzzzzzzz\x1b")
+    assert caught.value.hints == ["image-store list"]
 
 
 def test_a_uri_that_no_store_lists_is_taken_as_it_is(site: MemorySite) -> None:
@@ -298,7 +306,9 @@ def test_h11_what_is_gone_is_said_and_can_be_forgotten_or_its_error_cleared(
     site.store.state_of[LUCID] = GONE
     run("status")
     assert capsys.readouterr().out == (
-        f"{LUCID}  gone from the cloud\n  emi-1234ABCD is no longer registered.\n"
+        "TITLE         STATUS               URI\n"
+        f"Ubuntu 10.04  gone from the cloud  {LUCID}\n"
+        "Ubuntu 10.04: emi-1234ABCD is no longer registered.\n"
     )
     run("clear-error", "lucid")
     assert capsys.readouterr().out == f"Cleared the error of Ubuntu 10.04 ({LUCID}).\n"

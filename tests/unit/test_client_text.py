@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagestoreproxy.client.paint import Paint, paint_for
 from imagestoreproxy.client.text import (
     bar,
     columns_of,
@@ -93,3 +95,36 @@ def test_p10_the_time_left_stays_when_the_terminal_is_narrow(
     assert len(line) < columns
     longest = {**state, "bytes-done": 1023 << 20, "bytes-total": 1023 << 20, "eta-seconds": 90_000}
     assert bar(longest, 80).endswith("25:00:00 left")
+
+
+def test_colours_are_put_round_the_text_and_change_no_column() -> None:
+    paint = Paint(is_on=True)
+    rows: list[list[str | tuple[str, str]]] = [[("good", "a"), "b"], ["long", ("bad", "c")]]
+    assert table(["N", "V"], rows, paint=paint).splitlines() == [
+        "\x1b[1mN\x1b[0m     \x1b[1mV\x1b[0m",
+        "\x1b[32ma\x1b[0m     b",
+        "long  \x1b[31mc\x1b[0m",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("when", "environ", "is_terminal", "painted"),
+    [
+        ("auto", {"TERM": "xterm"}, True, True),
+        ("auto", {"TERM": "xterm"}, False, False),
+        ("auto", {"TERM": "xterm", "NO_COLOR": "1"}, True, False),
+        ("auto", {"TERM": "xterm", "NO_COLOR": ""}, True, True),
+        ("auto", {"TERM": "dumb"}, True, False),
+        ("auto", {}, True, False),
+        ("always", {"NO_COLOR": "1"}, False, True),
+        ("never", {"TERM": "xterm"}, True, False),
+    ],
+)
+def test_colours_are_for_terminals_that_can_and_for_those_who_want_them(
+    when: str, environ: dict[str, str], is_terminal: bool, painted: bool
+) -> None:
+    class Stream(io.StringIO):
+        def isatty(self) -> bool:
+            return is_terminal
+
+    assert paint_for(Stream(), when, environ).is_on is painted

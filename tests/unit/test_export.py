@@ -12,9 +12,10 @@ from typing import Any, cast
 import pytest
 
 from imagestoreproxy.client.arrival import take_in
+from imagestoreproxy.client.display import Lines, Silent
 from imagestoreproxy.client.export import TRIES, fetched, write_archive
 from imagestoreproxy.client.requests import FAILED, UNREACHABLE, ClientError, Connection
-from imagestoreproxy.client.watch import AWAY_S, Lines, Silent
+from imagestoreproxy.client.watch import AWAY_S
 from imagestoreproxy.model.carrying import image_json
 from tests.unit.carrying import Believer, a_document, an_image, contents, sha256
 from tests.unit.memory import URI

@@ -113,6 +113,12 @@ def test_run_notes_are_said_to_programs_and_in_the_description() -> None:
     assert content["ports"] == [22, 443]
     assert "<code>admin</code>" in content["description-html"]
     assert "22, 443" in content["description-html"]
+    text = document(WEB)
+    read = read_document(Signed(text, "F" * 40), text, image_uri(WEB, URL), NOW_S)
+    (listed,) = read_listing(listing([WEB], WORDS, URL, is_index=False), name="ours").images
+    for info in (read.info, listed):
+        assert (info.login_user, info.ports, info.architecture) == ("admin", (22, 443), "x86_64")
+    assert listed.source == "ours"
     assert content["icon-uri"] == f"{URL}/files/dd/web.png"
 
 
@@ -181,6 +187,8 @@ def test_a_product_has_its_versions_and_items() -> None:
         "lts,24.04",
     )
     assert (web["support_eol"], web["version"]) == ("2029-05-31", "2.1")
+    assert (web["login_user"], web["ports"]) == ("admin", "22,443")
+    assert not {"login_user", "ports"} & product.keys()
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,25 @@ def test_a_product_becomes_an_image_of_its_newest_version() -> None:
     assert all(known.build for known in one.versions)
 
 
+@pytest.mark.parametrize(
+    ("tags", "login_user", "ports"),
+    [
+        ({}, "ubuntu", ()),
+        ({"login_user": "admin", "ports": "22, 443"}, "admin", (22, 443)),
+        ({"login_user": "$(x)", "ports": "0"}, "ubuntu", ()),
+        ({"ports": "http"}, "ubuntu", ()),
+        ({"ports": 80}, "ubuntu", (80,)),
+    ],
+)
+def test_h14_run_notes_are_the_products_own_or_those_of_its_system(
+    tags: dict[str, object], login_user: str, ports: tuple[int, ...]
+) -> None:
+    info = only(catalogue({NAME: {**product(), **tags}})).info
+    assert (info.login_user, info.ports) == (login_user, ports)
+    assert f"<code>{login_user}</code>" in info.description_html
+    assert all(str(port) in info.description_html for port in ports)
+
+
 def test_the_newest_that_can_be_installed_is_offered_and_said_so() -> None:
     versions = {"1": version(item()), "2": version(item(sha256=None))}
     one = only(catalogue({NAME: product(versions)}))

@@ -18,11 +18,11 @@ from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 from imagestoreproxy.client import text
-from imagestoreproxy.client.catalogue import find_image
+from imagestoreproxy.client.catalogue import find_images
 from imagestoreproxy.client.command import Command, print_json
+from imagestoreproxy.client.display import Display, Silent, display_for
+from imagestoreproxy.client.offline import DEFAULT_CONFIG
 from imagestoreproxy.client.requests import MISUSED, ClientError, Connection
-from imagestoreproxy.client.table import DEFAULT_CONFIG
-from imagestoreproxy.client.watch import Bar, Display, Lines, Silent
 from imagestoreproxy.model.carrying import FILES, image_json
 from imagestoreproxy.model.errors import SettingsError
 from imagestoreproxy.web.present import image_id
@@ -37,7 +37,7 @@ def export_images(command: Command) -> None:
     options, connection = command.options, command.connection
     if options.file == STREAM and sys.stdout.isatty():
         raise ClientError("The archive is not written to a terminal: name a file.", MISUSED)
-    uris = dict.fromkeys(find_image(connection, name).uri for name in options.images)
+    uris = [found.uri for found in find_images(connection, options.images)]
     if not options.json:
         for uri in uris:
             print(f"Fetching {text.plain(uri)}", file=sys.stderr)
@@ -101,7 +101,7 @@ def _release(connection: Connection, uris: Iterable[str]) -> None:
 def _display(options: argparse.Namespace) -> Display:
     if options.json:
         return Silent()
-    return Bar(sys.stderr) if sys.stderr.isatty() else Lines(sys.stderr)
+    return display_for(sys.stderr)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,6 +56,7 @@ def _show(command: Command) -> None:
     follows = objects(answer, "follows")
     if not follows:
         print("No image is followed.")
+        print(f"Next: {command.again('follow', 'IMAGE')}", file=sys.stderr)
         return
     rows = [
         [
@@ -67,7 +69,7 @@ def _show(command: Command) -> None:
         ]
         for one in follows
     ]
-    print(text.table(["TITLE", "KEEP", "INSTALLED", "OFFERED", "NEXT CHECK", "URI"], rows))
+    print(command.table(["TITLE", "KEEP", "INSTALLED", "OFFERED", "NEXT CHECK", "URI"], rows))
     for one in follows:
         print(f"{text.plain(one.get('title') or one.get('image-uri') or '')}:")
         _show_steps(one)

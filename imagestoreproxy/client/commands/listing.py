@@ -8,7 +8,7 @@ from typing import Any
 
 from imagestoreproxy.client import text
 from imagestoreproxy.client.catalogue import find_image, objects, state_of, versions_of
-from imagestoreproxy.client.command import Command, print_json, status_line
+from imagestoreproxy.client.command import Command, Row, print_json, status_cell, status_line
 
 Json = Mapping[str, Any]
 
@@ -29,20 +29,22 @@ def _show_listing(command: Command, content: Json) -> None:
         return
     if message := content.get("error-message"):
         print(f"image-store: {text.plain(message)}", file=sys.stderr)
-    rows = [
+    rows: list[Row] = [
         [
             str(image.get("title", "")),
             str(image.get("version", "")),
             f"{text.number(image.get('size-in-mb')):.0f} MB",
-            status_line(state_of(content, str(image.get("uri")))),
-            str(image.get("uri", "")),
+            status_cell(state_of(content, str(image.get("uri")))),
+            ("dim", str(image.get("uri", ""))),
         ]
         for image in objects(content, "images")
     ]
     if rows:
-        print(text.table(["TITLE", "VERSION", "SIZE", "STATUS", "URI"], rows))
-    else:
-        print("No image found.")
+        print(command.table(["TITLE", "VERSION", "SIZE", "STATUS", "URI"], rows))
+        return
+    print("No image found.")
+    word = "list" if command.options.entry.name == "search" else "sources"
+    print(f"Next: {command.again(word)}", file=sys.stderr)
 
 
 def show(command: Command) -> None:
@@ -75,9 +77,11 @@ def show(command: Command) -> None:
         "Ramdisk": state.get("eri"),
         "Error": state.get("error-message"),
     }
+    styles = {"Status": status_cell(state)[0], "Error": "bad"}
     for name, value in described.items():
         if value:
-            print(f"{name + ':':<13}{text.plain(value)}")
+            head = command.paint("head", f"{name}:") + " " * (12 - len(name))
+            print(f"{head}{command.paint(styles.get(name, ''), text.plain(value))}")
     print_run(command, state)
 
 

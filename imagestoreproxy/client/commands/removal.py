@@ -8,8 +8,10 @@ from typing import Any
 
 from imagestoreproxy.client import text
 from imagestoreproxy.client.catalogue import Found, find_image
-from imagestoreproxy.client.command import Command, actions, impossible, is_removing
+from imagestoreproxy.client.command import Command, actions, is_removing, print_json
 from imagestoreproxy.client.requests import MISUSED, ClientError
+
+AFTER_A_FAILURE = ("history", "uninstall")
 
 Json = Mapping[str, Any]
 
@@ -21,7 +23,7 @@ def uninstall(command: Command) -> None:
     if not is_removing(state):
         action = next((one for one in ("uninstall", "forget") if one in actions(state)), "")
         if not action:
-            raise impossible(found, "cannot be uninstalled: it is not installed.")
+            raise command.impossible(found, "cannot be uninstalled: it is not installed.", "status")
         if not command.options.yes:
             _confirm(command, found)
         state = command.act(found, action)
@@ -32,7 +34,8 @@ def forget(command: Command) -> None:
     """Forget an image that is gone from the cloud, and remove what is left of it."""
     found = find_image(command.connection, command.options.image)
     if "forget" not in actions(found.state):
-        raise impossible(found, "is not gone from the cloud, so there is nothing to forget.")
+        why = "is not gone from the cloud, so there is nothing to forget."
+        raise command.impossible(found, why, "status")
     _until_removed(command, found, command.act(found, "forget"))
 
 
@@ -50,8 +53,16 @@ def _until_removed(command: Command, found: Found, state: Json) -> None:
         state = command.follow(found, state, "uninstall")
         if {"uninstall", "forget"} & actions(state).keys():
             why = state.get("error-message") or "it is still there."
-            raise ClientError(f"{found.uri} could not be removed: {why}")
+            hints = [command.again(word, found.called or found.uri) for word in AFTER_A_FAILURE]
+            raise ClientError(f"{found.uri} could not be removed: {why}", hints=hints)
         also = " (it is no longer followed)" if found.state.get("follows") else ""
-        command.tell(state, f"Removed{also}", found)
+        _tell(command, state, f"Removed{also}", found)
     else:
-        command.tell(state, "Removing", found)
+        _tell(command, state, "Removing", found)
+
+
+def _tell(command: Command, state: Json, done: str, found: Found) -> None:
+    if command.options.json:
+        print_json({"state": state})
+    else:
+        print(f"{done} {text.plain(found.info.get('title') or '')} ({text.plain(found.uri)}).")

@@ -36,7 +36,7 @@ def show_sources(command: Command) -> None:
         ]
         for one in sources
     ]
-    print(text.table(["NAME", "TYPE", "IMAGES", "REFUSED", "ASKED", "URL"], rows))
+    print(command.table(["NAME", "TYPE", "IMAGES", "REFUSED", "ASKED", "URL"], rows))
     for one in sources:
         for sentence in _sentences(one):
             print(text.plain(sentence))
@@ -58,11 +58,11 @@ def _sentences(one: Json) -> list[str]:
     return said
 
 
-def local_time(told: object) -> str:
+def local_time(told: object, form: str = "%Y-%m-%d %H:%M") -> str:
     """Write an ISO time as one of this machine's; empty where it is none."""
     try:
         at = datetime.strptime(str(told), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-        return at.astimezone().strftime("%Y-%m-%d %H:%M")
+        return at.astimezone().strftime(form)
     except (ValueError, OverflowError):
         return ""
 

@@ -43,7 +43,8 @@ def check(command: Command) -> None:
         print_json(answer)
     else:
         for one in objects(answer, "findings"):
-            print(_finding(one).line())
+            finding = _finding(one)
+            print(command.paint("good" if finding.is_ok else "bad", finding.line()))
     if answer["ready"] is not True:
         raise ClientError("")
 

@@ -111,6 +111,9 @@ def _product(offer: Offer) -> dict[str, Any]:
         "aliases": ",".join(words.aliases or (offer.id,)),
         "supported": words.is_supported,
         "support_eol": words.support_ends,
+        # No other reader knows these two, and none minds.
+        "login_user": words.login_user,
+        "ports": ",".join(map(str, words.ports)),
         "versions": {one.build: _version(offer, one) for one in reversed(offer.versions)},
     }
     return {name: value for name, value in product.items() if value != ""}

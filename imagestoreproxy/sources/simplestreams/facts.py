@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
+from imagestoreproxy.model.running import login_user_of, ports_of
 from imagestoreproxy.sources.simplestreams.stream import Facts
 from imagestoreproxy.sources.simplestreams.tags import Tags, word
 
@@ -72,6 +73,8 @@ def facts_of(
         is_daily="daily" in words,
         is_minimal="minimal" in words,
         is_devel="devel" in words or is_early,
+        login_user=same(login_user_of(word(tags, "login_user"))),
+        ports=same(_ports(word(tags, "ports"))),
     )
 
 
@@ -102,6 +105,12 @@ def _releases(tags: Tags, system: str, variant: str) -> list[str]:
     known = dict.fromkeys(one.lower() for one in found if len(one) > 1 or one.isdigit())
     others = {system, variant.lower()} - {"default"}
     return [one for one in known if one not in others][:RELEASES]
+
+
+def _ports(text: str) -> tuple[int, ...]:
+    """Read ``80,443``: tags are single words in this format."""
+    pieces = [one.strip() for one in text.split(",")]
+    return ports_of([int(one) for one in pieces if one.isascii() and one.isdecimal()])
 
 
 def _day(text: str) -> str:

@@ -79,6 +79,7 @@ def read_products(
     wanted: Wanted | None = None,
     is_unsigned: bool = False,
     source_title: str = "",
+    source_name: str = "",
     only: str = "",
 ) -> Stream:
     """Read a ``products:1.0`` as this cloud sees it.
@@ -94,6 +95,7 @@ def read_products(
         mirrors: further roots that hold the same files.
         is_unsigned: nobody vouches for the payload.
         source_title: the provider's name for people; by default the system's and the mirror's.
+        source_name: of the source.
         only: the name of one product: the others are not looked at, and not counted.
 
     Raises:
@@ -105,7 +107,7 @@ def read_products(
     content_id = outline.tags.get("content_id")
     if not isinstance(content_id, str) or not _is_name(content_id):
         raise DocumentError("'content_id' of the catalogue must be a short text.")
-    origin = Origin(root, mirrors, source_title, is_unsigned)
+    origin = Origin(root, mirrors, source_title, is_unsigned, source_name)
     products = Products(
         outline, content_id, origin, taking=taking, wanted=wanted or Wanted(), now_s=now_s
     )

@@ -138,6 +138,7 @@ class SimpleStreams:
             mirrors=self._mirrors,
             wanted=None if only else self._wanted,
             is_unsigned=self._is_unsigned,
+            source_name=self.name,
             only=only,
         )
 

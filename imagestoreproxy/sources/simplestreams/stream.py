@@ -49,12 +49,14 @@ class Origin:
         mirrors: further roots that hold the same files.
         title: of the source, for people; may be empty.
         is_unsigned: nobody vouches for what it says.
+        name: of the source.
     """
 
     root: str
     mirrors: tuple[str, ...] = ()
     title: str = ""
     is_unsigned: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ class Facts:
         releases: every word by which the release is known, in lower case.
         is_supported: ``None`` where it is not said.
         support_ends: a day, ``2029-05-31``; may be empty.
+        login_user, ports: as in ``ImageInfo``.
     """
 
     system: str
@@ -117,6 +120,8 @@ class Facts:
     is_daily: bool = False
     is_minimal: bool = False
     is_devel: bool = False
+    login_user: str = ""
+    ports: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,9 @@ def image_info(
         support_ends=facts.support_ends,
         refused=refused,
         is_unsigned=origin.is_unsigned,
+        login_user=login_user(facts),
+        ports=facts.ports,
+        source=origin.name,
     )
 
 
@@ -97,6 +100,11 @@ def tags(facts: Facts, origin: Origin, now_s: float) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, words)))
 
 
+def login_user(facts: Facts) -> str:
+    """Say as whom to log in: as the catalogue says, else as all images of the system have it."""
+    return facts.login_user or LOGINS.get(facts.system, "")
+
+
 def provider(facts: Facts, origin: Origin) -> Provider:
     """Say who made it, and which mirror offers it."""
     host = urlsplit(origin.root).hostname or ""
@@ -138,8 +146,10 @@ def description(facts: Facts, version: Version | None, origin: Origin) -> str:
         return ""
     path = build.files[0].url.removeprefix(origin.root)
     notes = []
-    if login := LOGINS.get(facts.system):
+    if login := login_user(facts):
         notes.append(f"Log in as <code>{login}</code>, with the key pair of the instance.")
+    if facts.ports:
+        notes.append(f"It needs these ports open: {', '.join(map(str, facts.ports))}.")
     notes.append(f"The file is <code>{escape(path)}</code> of {escape(origin.root)}.")
     if version.pubname:
         notes.append(f"Published as <code>{escape(version.pubname)}</code>.")

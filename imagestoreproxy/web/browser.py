@@ -1,0 +1,108 @@
+"""What a request of a browser that has logged in must show, in the place of a signature."""
+
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import hmac
+from urllib.parse import urlsplit
+
+from imagestoreproxy.model.errors import SignatureError
+from imagestoreproxy.model.sessions import Session
+from imagestoreproxy.web import cookies
+from imagestoreproxy.web.answers import StoreRequest
+from imagestoreproxy.web.sessions import Sessions
+
+CSRF_HEADER = "X-CSRF-Token"
+
+_PORTS = {"http": 80, "https": 443}
+# Those of the page itself, and those that the user typed.
+_OWN_FETCHES = frozenset({"same-origin", "none"})
+
+
+class Browsers:
+    """Finds the session of a request.
+
+    Args:
+        external_url: of the proxy, where that is not what the ``Host`` header says; or empty.
+    """
+
+    def __init__(self, sessions: Sessions, external_url: str) -> None:
+        self.sessions = sessions
+        self._external_url = external_url
+
+    def cookie_name(self, request: StoreRequest, host: str) -> str:
+        """Give the name of the cookie that goes with this request."""
+        return cookies.cookie_name(host, over_tls=bool(request.isSecure()))
+
+    def only_tls(self, request: StoreRequest) -> bool:
+        """Tell whether the cookie must never be sent in the clear."""
+        return bool(request.isSecure()) or self._external_url.startswith("https:")
+
+    def has_cookie(self, request: StoreRequest, host: str) -> bool:
+        """Tell whether it claims to be of a session."""
+        return self.cookie_name(request, host).encode("ascii") + b"=" in b";".join(
+            _all(request, "Cookie")
+        )
+
+    def admit(self, request: StoreRequest, host: str) -> Session:
+        """Give the session of a request.
+
+        Raises:
+            SignatureError: 401, it has none, or one that has ended; 403, it is not from a page of
+                ours, or does not say so as it must.
+        """
+        token = cookies.token_in(_all(request, "Cookie"), self.cookie_name(request, host))
+        session = self.sessions.find(token) if token is not None else None
+        if session is None:
+            raise SignatureError("Your session has ended. Log in again.")
+        self.check_origin(request, host)
+        if request.method not in {b"GET", b"HEAD"}:
+            self._check_csrf_token(request, session)
+        return session
+
+    def check_origin(self, request: StoreRequest, host: str) -> None:
+        """See that no page of another site has sent it, as far as the browser says.
+
+        Raises:
+            SignatureError: 403.
+        """
+        for came in _all(request, "Sec-Fetch-Site"):
+            if came.decode("iso-8859-1") not in _OWN_FETCHES:
+                raise SignatureError("A page of another site has sent this: it is refused.", 403)
+        own = {_origin(f"{'https' if request.isSecure() else 'http'}://{host}")}
+        if self._external_url:
+            own.add(_origin(self._external_url))
+        for came in _all(request, "Origin"):
+            if _origin(came.decode("iso-8859-1")) not in own:
+                raise SignatureError(
+                    "A page of another address has sent this: it is refused. If it is the proxy's "
+                    "own page, give the proxy --external-url with the address that you see.",
+                    403,
+                )
+
+    def _check_csrf_token(self, request: StoreRequest, session: Session) -> None:
+        came = _all(request, CSRF_HEADER)
+        right = self.sessions.csrf_token(session).encode("ascii")
+        if len(came) != 1 or not hmac.compare_digest(came[0], right):
+            raise SignatureError(
+                f"The header {CSRF_HEADER} is missing or wrong: it must hold the csrf-token of "
+                "this session. Load the page again.",
+                403,
+            )
+
+
+def _all(request: StoreRequest, header: str) -> list[bytes]:
+    return list(request.requestHeaders.getRawHeaders(header.encode("ascii"), []))
+
+
+def _origin(url: str) -> tuple[str, str, int] | None:
+    """Give scheme, host and port; None for what has none."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in _PORTS or not parts.hostname or parts.username is not None:
+        return None
+    return parts.scheme, parts.hostname, port or _PORTS[parts.scheme]
