@@ -74,7 +74,7 @@ class Signed(requests.auth.AuthBase):
 def rig(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Iterator[Rig]:
     """A daemon with an image installed, so that there is something to describe."""
     directory = tmp_path_factory.mktemp("api")
-    with fake_rig(directory, images, "--share-cache", "--cache-size=1") as made:
+    with fake_rig(directory, images, "--share-cache") as made:
         yield made
 
 
@@ -128,3 +128,25 @@ def test_what_is_seen_in_passing_is_described(rig: Rig, known: list[str]) -> Non
     assert seen[-1] == "installed"
     assert len(seen) > 5
     assert_described(proxy.get(f"{path}/history"), "/api/images/{id}/history")
+
+
+PAGES = [
+    (method, path)
+    for path, item in document["paths"].items()
+    for method in ("get", "post")
+    if method in item and path != "/api/events"
+]
+
+
+@pytest.mark.parametrize(("method", "path"), PAGES)
+def test_what_is_described_is_there_and_open_to_whom_it_says(
+    method: str, path: str, rig: Rig, known: list[str]
+) -> None:
+    security = document["paths"][path][method].get("security", document["security"])
+    digest = "0" * 64
+    where = path.replace("{sha256}", digest).replace("{digest}", digest).replace("{id}", "aHR0")
+    url = f"http://127.0.0.1:{rig.daemon.port}{where}"
+    unsigned = requests.request(method, url, timeout=30)
+    assert (unsigned.status_code == 401) == (security != [] and {} not in security)
+    signed = requests.request(method, url, auth=Signed(), timeout=30)
+    assert "nothing at this address" not in signed.text

@@ -8,13 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
-import pytest
 from twisted.web.resource import Resource
 
 from imagestoreproxy import __version__
 from imagestoreproxy.model.installs import Action, Status, Step
 from imagestoreproxy.web.apidocument import api_document
-from tests.unit.memory_store import CLIENT, KARMIC, NOW_S, SECRET, MemorySite, action_path
+from tests.unit.memory_store import CLIENT, NOW_S, SECRET, MemorySite
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = api_document()
@@ -62,34 +61,6 @@ def test_every_page_of_the_api_is_described() -> None:
     pages = {path for path in leaves(tree) if path.startswith(("/api/", "/healthz", "/readyz"))}
     missing = {path for path in pages if path not in PATHS and not path.startswith("/api/cache")}
     assert missing == set()
-
-
-def address(path: str) -> str:
-    """Fill in what stands for an image or a file."""
-    path = path.replace("{sha256}", "0" * 64).replace("{digest}", "0" * 64)
-    return path.replace("/api/images/{id}", action_path(KARMIC))
-
-
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        (method, path)
-        for path, item in PATHS.items()
-        for method in ("get", "post")
-        if method in item and "cache/" not in path and path != "/api/events"
-    ],
-)
-def test_every_described_page_is_there_and_needs_what_is_described(method: str, path: str) -> None:
-    """Unsigned it is refused, unless the document says that nothing has to be signed."""
-    raw = f"{method.upper()} {address(path)} HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    reply = MemorySite().ask(raw.encode())
-    security = PATHS[path][method].get("security", DOCUMENT["security"])
-    if security == [] or {} in security:
-        assert reply.status == 200
-    else:
-        assert reply.status == 401
-    signed = getattr(MemorySite(), method)(address(path))
-    assert signed.status not in {404, 405} or "nothing at this address" not in signed.error
 
 
 def test_the_reference_in_docs_is_made_from_it() -> None:
