@@ -2,7 +2,7 @@ PYTHON ?= python3
 export PYTHON
 BIN = .venv/bin
 
-.PHONY: help setup demo test faults lint bench docs lock clean
+.PHONY: help setup demo test faults lint man bench docs lock clean
 
 help:
 	@echo "make setup   what is needed: system programs and .venv (the others call it)"
@@ -11,6 +11,7 @@ help:
 	@echo "make test    all tests"
 	@echo "make faults  everything that can go wrong, many times over; SEED=1 repeats a run"
 	@echo "make lint    style, types, and who may import whom"
+	@echo "make man     write the manual pages and the tables of docs/command-line.md"
 	@echo "make bench   measure; ONLY=install,link: these parts; SIZE=small or SMOKE=1: shorter"
 	@echo "make docs    write those documents anew that are made from the code"
 	@echo "make lock    write the requirements locks anew"
@@ -33,6 +34,9 @@ lint: setup
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+man: setup
+	@$(BIN)/python tools/make_man.py
 
 bench: setup
 	@$(BIN)/python -m benchmarks.run --size=$(if $(SMOKE),smoke,$(or $(SIZE),full)) \

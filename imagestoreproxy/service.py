@@ -222,6 +222,7 @@ class Proxy(Service):
             place=self._place,
             logbook=self._logbook,
             planning=self._inside.previews,
+            history=self._records,
         )
         site = make_site(
             shop,

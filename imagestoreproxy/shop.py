@@ -10,6 +10,7 @@ from typing import Protocol
 from imagestoreproxy.model.carrying import Fetch
 from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.model.follows import Followed
+from imagestoreproxy.model.history import Run
 from imagestoreproxy.model.images import ImageInfo, Listing
 from imagestoreproxy.model.installs import ImageState, Installation, Reconciliation
 from imagestoreproxy.model.logbook import Entry, Level
@@ -144,6 +145,20 @@ class Planning(Protocol):
         """
 
 
+class History(Protocol):
+    """What has happened to images. All raise ``OwnStateError`` when it cannot be read."""
+
+    def history_of(self, image_uri: str) -> Awaitable[Sequence[Run]]:
+        """Give the runs of one image, newest first; none for one that is not known."""
+
+    def history(self, first: int, count: int) -> Awaitable[tuple[Sequence[Run], int]]:
+        """Give ``count`` runs of all, newest first, without their events; and how many there are.
+
+        Args:
+            first: how many newer ones are left out.
+        """
+
+
 class Supply(Protocol):
     """What comes in from the sources, and how fast it may."""
 
@@ -218,3 +233,4 @@ class Shop:
     place: Place | None = None
     logbook: Logbook | None = None
     planning: Planning | None = None
+    history: History | None = None

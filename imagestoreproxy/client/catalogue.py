@@ -91,9 +91,13 @@ def find_images(connection: Connection, names: Iterable[str]) -> list[Found]:
     return list(found.values())
 
 
-def versions_of(connection: Connection, found: Found) -> list[dict[str, Any]]:
-    """Give the versions of an image that can be installed by name, newest first; may be none."""
-    answer = connection.get(f"/api/images/{image_id(found.uri)}", also={404})
+def about(connection: Connection, found: Found) -> Json:
+    """Give all that the proxy says of one image; may be nothing."""
+    return connection.get(f"/api/images/{image_id(found.uri)}", also={404})
+
+
+def versions_of(answer: Json) -> list[dict[str, Any]]:
+    """Give the versions that can be installed by name, newest first, in what ``about`` gave."""
     return [one for one in objects(answer, "versions") if isinstance(one.get("uri"), str)]
 
 
@@ -103,7 +107,7 @@ def in_version(connection: Connection, found: Found, version: str) -> Found:
     Raises:
         ClientError: there is none of this name; those that there are are listed.
     """
-    versions = versions_of(connection, found)
+    versions = versions_of(about(connection, found))
     uris = [one["uri"] for one in versions if str(one.get("version")) == version]
     if not uris and str(found.info.get("version")) == version:
         return found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 
 from imagestoreproxy.install.fetches import FETCHED
 from imagestoreproxy.install.follows import Follows
@@ -186,7 +187,7 @@ class Actions:
             return
         work.enter(Event.CLEAR)
         del self._inventory.works[image_uri]
-        await self._records.remove_install(image_uri)
+        await work.remove()
         await self._background.run(lambda _stop: self._disk.remove(work.install.token))
 
     async def _try_again_to_undo(self, work: Work) -> None:
@@ -234,7 +235,11 @@ class Actions:
         # Files that a failed try left are found again by the token.
         token = earlier.install.token if earlier else secrets.token_hex(8)
         row = Install(image_uri, source, before, token, info, self._clock.now_s())
-        work = self._inventory.works[image_uri] = Work(row, self._records, self._clock)
+        work = self._inventory.works[image_uri] = Work(
+            row, self._records, self._clock, earlier.story.run if earlier else None
+        )
+        if installation and event is Event.REMOVE:
+            work.story.run = replace(work.story.run, version=installation.version)
         if earlier:  # what could not be taken back of it is still ours to use, or to undo
             work.bundles = earlier.bundles
         try:

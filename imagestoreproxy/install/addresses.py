@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from imagestoreproxy.install.mirrors import Mirrors
 from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.errors import DigestError, FetchError, RangesFailedError
 from imagestoreproxy.model.images import ImageFile
 from imagestoreproxy.model.masking import masked
+from imagestoreproxy.model.plan import download_name
 from imagestoreproxy.ports import WHOLE, Clock, Journal, Sink, Sources, Span
 
 # How long a server may be slow while others are left that may be asked instead.
@@ -33,6 +37,7 @@ class Addresses:
         self._mirrors = mirrors
         self._clock = clock
         self._journal = journal
+        self._name = download_name(file)
         self._urls = list(dict.fromkeys([file.url, *file.mirrors]))
         self._problems: dict[str, FetchError | DigestError] = {}
         self._useless: set[str] = set()
@@ -61,8 +66,9 @@ class Addresses:
             allow_local = await self._sources.may_be_local(source, url)
             fetcher = self._sources.fetcher(source)
             patience_s = 0.0 if is_last else HASTY_S
+            counted = _Counted(sink, partial(self._work.meter.has_received, self._name))
             await fetcher.download(
-                url, sink, allow_local=allow_local, patience_s=patience_s, span=span
+                url, counted, allow_local=allow_local, patience_s=patience_s, span=span
             )
         except FetchError as error:
             if span.end and isinstance(error, RangesFailedError):
@@ -108,3 +114,26 @@ class Addresses:
                 kind=self._file.kind.value,
                 image=self._work.install.image_uri,
             )
+
+
+class _Counted:
+    """A sink, and a count of what is written to it."""
+
+    def __init__(self, sink: Sink, count: Callable[[int], None]) -> None:
+        self._sink = sink
+        self._count = count
+
+    @property
+    def position(self) -> int:
+        return self._sink.position
+
+    @property
+    def validator(self) -> str:
+        return self._sink.validator
+
+    def begin(self, *, resumed: bool, validator: str) -> None:
+        self._sink.begin(resumed=resumed, validator=validator)
+
+    def write(self, block: bytes) -> None:
+        self._sink.write(block)
+        self._count(len(block))

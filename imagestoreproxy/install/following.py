@@ -19,6 +19,7 @@ from imagestoreproxy.model.errors import (
     StoreProxyError,
 )
 from imagestoreproxy.model.follows import KEEP_MOST, Follow, Followed
+from imagestoreproxy.model.history import Happening, What
 from imagestoreproxy.model.installs import ACTIVE, Installation, State
 from imagestoreproxy.model.upstreams import SourceStatus
 from imagestoreproxy.model.windows import Window
@@ -216,7 +217,9 @@ class Follower:
             # No install may use its kernel any more; and a crash leaves something that is removed.
             marked = replace(one, gone=REPLACED)
             self._inventory.replace(one, marked)
-            await self._records.mark_gone(one.number, REPLACED)
+            text = f"Version {one.version} is removed: newer ones are installed."
+            told = Happening(self._clock.now_s(), What.UNINSTALLED, text)
+            await self._records.mark_gone(one.number, REPLACED, told)
             one = marked
         await self._undo.installations([one])
         self._journal.info(

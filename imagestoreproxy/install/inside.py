@@ -155,7 +155,6 @@ class Inside:
             undo=undo,
             disk=disk,
             cache=self.cache,
-            records=records,
             background=background,
             clock=clock,
             journal=journal,

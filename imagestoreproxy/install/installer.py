@@ -19,6 +19,7 @@ from imagestoreproxy.install.undo import Undo
 from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.bundles import Stored, Upload
 from imagestoreproxy.model.errors import Cancelled, DiskError, DocumentError, OwnStateError
+from imagestoreproxy.model.history import What
 from imagestoreproxy.model.images import FileKind, ImageDocument, ImageFile
 from imagestoreproxy.model.installs import Bundle, Event, Installation, State, Step
 from imagestoreproxy.model.plan import (
@@ -33,7 +34,8 @@ from imagestoreproxy.model.plan import (
     parts_of,
     still_good,
 )
-from imagestoreproxy.ports import Background, Clock, Cloud, Disk, Journal, Records, Sources
+from imagestoreproxy.model.previews import listed, size
+from imagestoreproxy.ports import Background, Clock, Cloud, Disk, Journal, Sources
 
 _SECRET = re.compile("[0-9a-f]{64}")
 
@@ -53,7 +55,6 @@ class Installer:
         undo: Undo,
         disk: Disk,
         cache: Cache,
-        records: Records,
         background: Background,
         clock: Clock,
         journal: Journal,
@@ -68,7 +69,6 @@ class Installer:
         self._undo = undo
         self._disk = disk
         self._cache = cache
-        self._records = records
         self._background = background
         self._clock = clock
         self._journal = journal
@@ -83,6 +83,7 @@ class Installer:
         await work.begin(Step.CHECKING)
         document = await self._document(work)
         refuse(document, self._cloud.taking)
+        work.tell(What.CHECKED, _checked(document))
         try:
             if any(has_unknown_members(file) for file in document.files):
                 await self._prepared(work, document)
@@ -92,9 +93,11 @@ class Installer:
             await self._share(work, document)
             plan = await self._prepared(work, document)
             brought = await self._bring(work, document, plan)
+            work.tell(What.UPLOADED, "All of it is in the cloud.", since=[What.UPLOADING])
         finally:
             self._room.give_back(work)
         await self._register_all(work, document, brought)
+        work.tell(What.REGISTERED, _registered(work), since=[What.REGISTERING])
         return await self._complete(work, document)
 
     async def _prepared(self, work: Work, document: ImageDocument) -> Plan:
@@ -102,6 +105,7 @@ class Installer:
         stored = {kind for kind, bundle in work.bundles.items() if bundle.location}
         plan = make_plan(document, without=stored, keep_downloads=self._keep_downloads)
         self._journal.info("plan for {image}: {plan}", image=plan.image_uri, plan=plan.as_text())
+        work.tell(What.PLANNED, _planned(plan), size_bytes=plan.fetch_bytes)
         await work.decided(document.signed_text, plan.as_text())
         work.meter.plan({download_name(file): file.size_bytes for file in plan.fetches})
         await self._room.take(work, plan)
@@ -260,7 +264,7 @@ class Installer:
             installed_at_s=self._clock.now_s(),
             bundles=tuple(work.bundles[kind] for kind in FileKind if kind in work.bundles),
         )
-        number = await self._records.complete(installation)
+        number = await work.complete(installation)
         try:
             await self._cache.keep(work.install.token, document)
             await self._background.run(lambda _stop: self._disk.remove(work.install.token))
@@ -268,6 +272,23 @@ class Installer:
             # It is installed all the same; the next start sweeps up.
             self._journal.failure("files of {image} stay behind", error, image=document.uri)
         return replace(installation, number=number)
+
+
+def _checked(document: ImageDocument) -> str:
+    who = f"signed with the key {document.fingerprint}" if document.fingerprint else "not signed"
+    return f"Version {document.version} can be installed here; it is {who}."
+
+
+def _planned(plan: Plan) -> str:
+    count = len(plan.fetches)
+    files = f"{count} file{'s' if count > 1 else ''} of {size(plan.fetch_bytes)}" if count else ""
+    kinds = [part.kind.value for part in plan.parts]
+    return f"It takes {files or 'no file'}, to be made into {listed(kinds or ['an image'])}."
+
+
+def _registered(work: Work) -> str:
+    ids = [work.bundles[kind].image_id for kind in FileKind if kind in work.bundles]
+    return f"The cloud knows {listed(ids)}."
 
 
 def _id_of(work: Work, kind: FileKind) -> str:

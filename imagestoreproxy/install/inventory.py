@@ -29,8 +29,10 @@ class Inventory:
         """Begin with what an earlier run of the daemon left."""
         for installation in remembered.installations:
             self.add(installation)
+        runs = {run.token: run for run in remembered.runs}
         for install in remembered.installs:
-            self.works[install.image_uri] = Work(install, records, clock)
+            run = runs.get(install.token)
+            self.works[install.image_uri] = Work(install, records, clock, run)
         for bundle in remembered.bundles:
             self.works[bundle.image_uri].bundles[bundle.kind] = bundle
 

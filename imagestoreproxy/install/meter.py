@@ -18,8 +18,8 @@ LAST_PERCENT = 99
 class Meter:
     """Counts the bytes of one install, file by file.
 
-    ``set_done`` may be called from any thread, for each step of a file from one at a time;
-    everything else from the reactor's.
+    ``set_done`` and ``has_received`` may be called from any thread, for each step of a file from
+    one at a time; everything else from the reactor's.
 
     Args:
         floor_percent: what was shown before a restart; less is never shown again.
@@ -31,6 +31,12 @@ class Meter:
         self._done_bytes: dict[Step, dict[str, int]] = {step: {} for step in WEIGHTS}
         self._percent = floor_percent
         self._samples: deque[tuple[float, int]] = deque()
+        self._received_bytes: dict[str, int] = {}
+
+    @property
+    def received_bytes(self) -> int:
+        """Give what came from servers, whatever became of it."""
+        return sum(self._received_bytes.copy().values())
 
     def plan(self, sizes_bytes: Mapping[str, int]) -> None:
         """Say how many bytes each file has, that each step has to go through."""
@@ -46,6 +52,10 @@ class Meter:
     def set_done(self, step: Step, name: str, done_bytes: int) -> None:
         """Say how far a step is with a file; it may go back, the percentage does not."""
         self._done_bytes[step][name] = done_bytes
+
+    def has_received(self, name: str, size_bytes: int) -> None:
+        """Count what has come from a server."""
+        self._received_bytes[name] = self._received_bytes.get(name, 0) + size_bytes
 
     def reading(self, now_s: float) -> Progress:
         """Give the progress at a moment of a monotonic clock, in seconds."""

@@ -15,6 +15,7 @@ from imagestoreproxy.install.listed import Listed, Look, Turns, of_nobody, to_lo
 from imagestoreproxy.install.together import together
 from imagestoreproxy.install.undo import Undo
 from imagestoreproxy.model.errors import Cancelled, InstallError, OwnStateError
+from imagestoreproxy.model.history import Happening, What
 from imagestoreproxy.model.installs import Bundle, Installation, Reconciliation
 from imagestoreproxy.ports import Background, Clock, Cloud, Journal, Records
 
@@ -205,7 +206,9 @@ class Reconciler:
             or one.image_uri in self._inventory.works
         ):
             return
-        await self._records.mark_gone(one.number, why)
+        text = why or "The cloud has it again."
+        told = Happening(self._clock.now_s(), What.GONE if why else What.BACK, text)
+        await self._records.mark_gone(one.number, why, told)
         self._inventory.replace(one, replace(one, gone=why))
         self._journal.info(
             "{image}: {what}", image=one.image_uri, what=why or "it is in the cloud again"

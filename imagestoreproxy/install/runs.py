@@ -79,6 +79,7 @@ class Runs:
         """Stop an install, or take it out of the queue."""
         if work in self._queue:
             self._queue.remove(work)
+            work.queue_position = 0
             self._number()
         work.stop()
 
@@ -232,8 +233,7 @@ class Runs:
             await work.save()
             return True
         work.sealed = True
-        await self._records.remove_install(work.install.image_uri)
-        work.enter(Event.UNDONE)
+        await work.end(Event.UNDONE)
         del self._inventory.works[work.install.image_uri]
         return True
 

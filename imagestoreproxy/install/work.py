@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from imagestoreproxy.install.meter import Meter
+from imagestoreproxy.install.story import Story
+from imagestoreproxy.model.history import Run, What
 from imagestoreproxy.model.images import FileKind
 from imagestoreproxy.model.installs import (
     TRANSITIONS,
     Bundle,
     Event,
     Install,
+    Installation,
     State,
     Step,
     advance,
@@ -31,9 +35,15 @@ class Work:
         sealed: nothing can be cancelled any more; the installation is being written down.
         trouble: why it is not taken back yet, while that is so.
         keep_files: whether a failure leaves the downloads for the next try.
+        story: what has happened; rides along with what is written down.
+
+    Args:
+        run: what is on record of the story; None if nothing is.
     """
 
-    def __init__(self, install: Install, records: Records, clock: Clock) -> None:
+    def __init__(
+        self, install: Install, records: Records, clock: Clock, run: Run | None = None
+    ) -> None:
         self.install = install
         self.bundles: dict[FileKind, Bundle] = {}
         self.meter = Meter(install.progress_percent)
@@ -44,6 +54,7 @@ class Work:
         self.sealed = False
         self.keep_files = True
         self.trouble = ""
+        self.story = Story(install, run, clock.now_s())
         self._records = records
         self._clock = clock
         self._saved = install
@@ -81,7 +92,13 @@ class Work:
 
     def enter(self, event: Event, error: str = "") -> None:
         """Enter the state that ``event`` leads to; the records follow with ``save``."""
-        self.install = replace(self.install, state=advance(self.state, event), error=error)
+        before = self.state
+        self.install = replace(self.install, state=advance(before, event), error=error)
+        self._hear(event, before, self.state, error)
+
+    def _hear(self, event: Event, before: State, after: State, error: str = "") -> None:
+        self.story.has_fetched(self.meter.received_bytes)
+        self.story.heard(event, before, after, error, self._clock.now_s())
 
     async def happen(self, event: Event, error: str = "") -> None:
         """Enter the state that ``event`` leads to, and write it down."""
@@ -91,7 +108,14 @@ class Work:
     async def begin(self, step: Step) -> None:
         """Enter a step, and keep the percentage reached so far."""
         self.meter.begin(step)
+        self.story.begins(step, self._clock.now_s())
         await self.save()
+
+    def tell(
+        self, what: What, text: str, *, since: Sequence[What] = (), size_bytes: int | None = None
+    ) -> None:
+        """Add to the story; the records follow with whatever is saved next."""
+        self.story.tell(what, text, self._clock.now_s(), since=since, size_bytes=size_bytes)
 
     async def decided(self, document: bytes, plan: str) -> None:
         """Keep the signed document and the plan made from it."""
@@ -100,7 +124,31 @@ class Work:
 
     async def renew(self) -> None:
         """Renew the lease, and what is remembered of the progress."""
-        await self._records.renew(self.install.image_uri, self._percent())
+        run = self._unsaved()
+        await self._records.renew(self.install.image_uri, self._percent(), run)
+        self.story.was_saved(run)
+
+    async def complete(self, installation: Installation) -> int:
+        """Write down that it is installed; give the number of the installation."""
+        self.story.has_fetched(self.meter.received_bytes)
+        now_s = self._clock.now_s()
+        run = self.story.installed(installation.emi, installation.version, now_s)
+        return await self._records.complete(installation, run)
+
+    async def end(self, event: Event) -> None:
+        """Remove the row; then enter the state that ``event`` leads to, where nothing is left."""
+        after = advance(self.state, event)
+        self._hear(event, self.state, after)
+        await self.remove()
+        self.install = replace(self.install, state=after, error="")
+
+    async def remove(self) -> None:
+        """Remove the row and the ledger."""
+        await self._records.remove_install(self.install.image_uri, self._unsaved())
+
+    def _unsaved(self) -> Run | None:
+        self.story.has_fetched(self.meter.received_bytes)
+        return self.story.unsaved()
 
     async def save(self) -> None:
         """Write the row; this also renews its lease."""
@@ -109,9 +157,10 @@ class Work:
             progress_percent=self._percent(),
             updated_at_s=self._clock.now_s(),
         )
-        saved = self.install
-        await self._records.save_install(saved)
+        saved, run = self.install, self._unsaved()
+        await self._records.save_install(saved, run)
         self._saved = saved
+        self.story.was_saved(run)
 
     def _percent(self) -> int:
         return self.meter.reading(self._clock.monotonic_s()).percent

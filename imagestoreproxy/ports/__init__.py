@@ -34,6 +34,7 @@ from imagestoreproxy.ports.fetching import Fetcher as Fetcher
 from imagestoreproxy.ports.fetching import Sink as Sink
 from imagestoreproxy.ports.fetching import Span as Span
 from imagestoreproxy.ports.remembering import FollowRecords as FollowRecords
+from imagestoreproxy.ports.remembering import HistoryRecords as HistoryRecords
 from imagestoreproxy.ports.remembering import Kept as Kept
 from imagestoreproxy.ports.remembering import Records as Records
 from imagestoreproxy.ports.remembering import Remembered as Remembered

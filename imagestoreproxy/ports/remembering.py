@@ -7,8 +7,30 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from imagestoreproxy.model.follows import Follow
+from imagestoreproxy.model.history import Happening, Run
 from imagestoreproxy.model.installs import Bundle, Install, Installation
 from imagestoreproxy.model.sessions import Session
+
+RUNS_OF_ONE = 50
+RUNS = 5000
+
+
+class HistoryRecords(Protocol):
+    """One row for each run; they are written by ``Records``, beside the row that has changed.
+
+    A line that cannot be written is lost, and nothing else. Of one image only the newest
+    ``RUNS_OF_ONE`` stay, and ``RUNS`` of all.
+    """
+
+    def history_of(self, image_uri: str) -> Awaitable[Sequence[Run]]:
+        """Give the runs of one image, newest first."""
+
+    def history(self, first: int, count: int) -> Awaitable[tuple[Sequence[Run], int]]:
+        """Give ``count`` runs of all, newest first, without their events; and how many there are.
+
+        Args:
+            first: how many newer ones are left out.
+        """
 
 
 class FollowRecords(Protocol):
@@ -44,6 +66,7 @@ class Remembered:
     installs: Sequence[Install] = ()
     bundles: Sequence[Bundle] = ()
     installations: Sequence[Installation] = ()
+    runs: Sequence[Run] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +84,28 @@ class Kept:
     fetched_at_s: float
 
 
-class Records(FollowRecords, SessionRecords, Protocol):
+class Records(FollowRecords, HistoryRecords, SessionRecords, Protocol):
     """What is remembered. Each call is one short transaction, on disk when it returns.
 
-    An install's row has an owner and a lease that ends by itself unless it is renewed.
+    An install's row has an owner and a lease that ends by itself unless it is renewed. Its history
+    rides along as ``run``, where that has changed.
     """
 
     def load(self) -> Awaitable[Remembered]:
-        """Give what is ours or whose lease has ended; ``installations`` oldest first."""
+        """Give what is ours or whose lease has ended; ``installations`` oldest first.
 
-    def save_install(self, install: Install) -> Awaitable[None]:
+        ``runs`` are those of the installs.
+        """
+
+    def save_install(self, install: Install, run: Run | None = None) -> Awaitable[None]:
         """Insert or replace the row of ``install.image_uri``."""
 
-    def renew(self, image_uri: str, progress_percent: int) -> Awaitable[None]:
+    def renew(
+        self, image_uri: str, progress_percent: int, run: Run | None = None
+    ) -> Awaitable[None]:
         """Renew the lease of an install that goes on, and its progress."""
 
-    def remove_install(self, image_uri: str) -> Awaitable[None]:
+    def remove_install(self, image_uri: str, run: Run | None = None) -> Awaitable[None]:
         """Remove the row and the bundles of an install that was undone."""
 
     def save_bundle(self, bundle: Bundle) -> Awaitable[None]:
@@ -85,14 +114,18 @@ class Records(FollowRecords, SessionRecords, Protocol):
     def remove_bundle(self, bundle: Bundle) -> Awaitable[None]:
         """Remove a ledger row: nothing of it is left in the cloud."""
 
-    def complete(self, installation: Installation) -> Awaitable[int]:
+    def complete(self, installation: Installation, run: Run | None = None) -> Awaitable[int]:
         """Add an installation and end its install, in one transaction; give its number.
 
         The ledger of the install becomes the bundles of the installation.
         """
 
-    def mark_gone(self, number: int, why: str) -> Awaitable[None]:
-        """Say why an installation is no longer in the cloud; empty: it is."""
+    def mark_gone(self, number: int, why: str, told: Happening | None = None) -> Awaitable[None]:
+        """Say why an installation is no longer in the cloud; empty: it is.
+
+        Args:
+            told: is added to the run that has installed it.
+        """
 
     def remove_installation(self, number: int) -> Awaitable[None]:
         """Forget an installation: nothing of it is left in the cloud."""

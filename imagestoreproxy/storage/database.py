@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 
 from imagestoreproxy.model.errors import DiskError, OwnStateError
 from imagestoreproxy.model.follows import Follow
+from imagestoreproxy.model.history import Happening, Run
 from imagestoreproxy.model.images import FileKind, ImageInfo, Provider
 from imagestoreproxy.model.installs import Bundle, Install, Installation, State
 from imagestoreproxy.model.sessions import Session
 from imagestoreproxy.ports import Background, Clock, Journal, Kept, Remembered
-from imagestoreproxy.storage import answers, logins
+from imagestoreproxy.storage import answers, history, logins
 from imagestoreproxy.storage.rescue import connect_sound, keep_copy
 from imagestoreproxy.storage.schema import upgrade
 
@@ -48,6 +49,7 @@ class Database:
         self._path = path
         self._background = background
         self._clock = clock
+        self._journal = journal
         self._owner = owner
         self._copied_at_s = float("-inf")
         self._connection = connect_sound(path, journal)
@@ -77,10 +79,14 @@ class Database:
         except (sqlite3.Error, OSError) as error:
             raise OwnStateError(f"The state database cannot be copied: {error}.") from error
 
-    def _run(self, work: Callable[[sqlite3.Connection], T]) -> Awaitable[T]:
+    def _run(self, work: Callable[[sqlite3.Connection], T], run: Run | None = None) -> Awaitable[T]:
         def transaction(_stop: object) -> T:
             with _transaction(self._connection) as connection:
-                return work(connection)
+                done = work(connection)
+                if run:
+                    with history.beside(connection, self._journal):
+                        history.save(connection, run)
+                return done
 
         return self._background.run(transaction)
 
@@ -93,6 +99,10 @@ class Database:
                 "WHERE owner = ? OR lease_until_s < ?",
                 (self._owner, now_s + LEASE_S, self._owner, now_s),
             )
+            runs: Sequence[Run] = ()
+            with history.beside(db, self._journal):
+                history.end_lost(db, now_s)
+                runs = history.of_installs(db, self._owner)
             installs = db.execute("SELECT * FROM installs WHERE owner = ?", (self._owner,))
             bundles = db.execute(
                 "SELECT bundles.* FROM bundles JOIN installs USING (image_uri) WHERE owner = ?",
@@ -109,11 +119,12 @@ class Database:
                 [_install(row) for row in installs],
                 sorted((_bundle(row) for row in bundles), key=_order),
                 [_installation(row, parts.get(row["id"], [])) for row in installations],
+                runs,
             )
 
         return self._run(work)
 
-    def save_install(self, install: Install) -> Awaitable[None]:
+    def save_install(self, install: Install, run: Run | None = None) -> Awaitable[None]:
         row = {
             "image_uri": install.image_uri,
             "source": install.source,
@@ -128,9 +139,11 @@ class Database:
             "owner": self._owner,
             "lease_until_s": self._clock.now_s() + LEASE_S,
         }
-        return self._run(lambda db: _upsert(db, "installs", row, key=("image_uri",)))
+        return self._run(lambda db: _upsert(db, "installs", row, key=("image_uri",)), run)
 
-    def renew(self, image_uri: str, progress_percent: int) -> Awaitable[None]:
+    def renew(
+        self, image_uri: str, progress_percent: int, run: Run | None = None
+    ) -> Awaitable[None]:
         until_s = self._clock.now_s() + LEASE_S
 
         def work(db: sqlite3.Connection) -> None:
@@ -139,10 +152,10 @@ class Database:
                 (progress_percent, until_s, image_uri),
             )
 
-        return self._run(work)
+        return self._run(work, run)
 
-    def remove_install(self, image_uri: str) -> Awaitable[None]:
-        return self._run(lambda db: _delete_install(db, image_uri))
+    def remove_install(self, image_uri: str, run: Run | None = None) -> Awaitable[None]:
+        return self._run(lambda db: _delete_install(db, image_uri), run)
 
     def save_bundle(self, bundle: Bundle) -> Awaitable[None]:
         row = {**asdict(bundle), "kind": bundle.kind.value}
@@ -157,7 +170,7 @@ class Database:
 
         return self._run(work)
 
-    def complete(self, installation: Installation) -> Awaitable[int]:
+    def complete(self, installation: Installation, run: Run | None = None) -> Awaitable[int]:
         def work(db: sqlite3.Connection) -> int:
             number = db.execute(
                 "INSERT INTO installations (image_uri, source, version, serial, info, emi, eki,"
@@ -186,13 +199,22 @@ class Database:
             _delete_install(db, installation.image_uri)
             return int(number or 0)
 
-        return self._run(work)
+        return self._run(work, run)
 
-    def mark_gone(self, number: int, why: str) -> Awaitable[None]:
+    def mark_gone(self, number: int, why: str, told: Happening | None = None) -> Awaitable[None]:
         def work(db: sqlite3.Connection) -> None:
             db.execute("UPDATE installations SET gone = ? WHERE id = ?", (why, number))
+            if told:
+                with history.beside(db, self._journal):
+                    history.add(db, number, told)
 
         return self._run(work)
+
+    def history_of(self, image_uri: str) -> Awaitable[Sequence[Run]]:
+        return self._run(lambda db: history.of_image(db, image_uri))
+
+    def history(self, first: int, count: int) -> Awaitable[tuple[Sequence[Run], int]]:
+        return self._run(lambda db: history.of_all(db, first, count))
 
     def remove_installation(self, number: int) -> Awaitable[None]:
         def work(db: sqlite3.Connection) -> None:

@@ -121,6 +121,25 @@ STEPS: Sequence[str] = (
         proof TEXT NOT NULL
     );
     """,
+    # What has happened. The numbers only grow, so that they tell which run is newer.
+    """
+    CREATE TABLE runs (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        token TEXT NOT NULL UNIQUE,
+        image_uri TEXT NOT NULL,
+        title TEXT NOT NULL,
+        version TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        outcome TEXT NOT NULL,
+        began_at_s REAL NOT NULL,
+        ended_at_s REAL NOT NULL,
+        error TEXT NOT NULL,
+        emi TEXT NOT NULL,
+        fetched_bytes INTEGER NOT NULL,
+        events BLOB NOT NULL
+    );
+    CREATE INDEX runs_by_image ON runs (image_uri, number);
+    """,
 )
 
 

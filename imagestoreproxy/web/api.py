@@ -28,6 +28,7 @@ from imagestoreproxy.web.auth import host_of
 from imagestoreproxy.web.browser import Browsers
 from imagestoreproxy.web.carrying import CARRYING, SharedCache
 from imagestoreproxy.web.following import FollowsPage, follow_page
+from imagestoreproxy.web.history import HistoryPage, ImageHistoryPage
 from imagestoreproxy.web.logbook import LogPage
 from imagestoreproxy.web.login import SessionPage
 from imagestoreproxy.web.pagefiles import INDEX, PageFolder, read_page
@@ -166,6 +167,8 @@ class Image(StorePage):
             return CARRYING[path](self.store, self._name)
         if path == b"plan" and self._shop.planning is not None:
             return PlanPage(self._shop.planning, self._name)
+        if path == b"history" and self._shop.history is not None:
+            return ImageHistoryPage(self._shop.history, self._name)
         try:
             action = Action(path.decode("ascii", "replace"))
         except ValueError:
@@ -301,6 +304,8 @@ def make_tree(
         sources.putChild(b"refresh", cast(IResource, RefreshPage(shop.supply)))
         api.putChild(b"sources", cast(IResource, sources))
         api.putChild(b"bandwidth", cast(IResource, BandwidthPage(shop.supply)))
+    if shop.history is not None:
+        api.putChild(b"history", cast(IResource, HistoryPage(shop.history)))
     if shop.following is not None:
         api.putChild(b"follows", cast(IResource, FollowsPage(shop.following)))
     if browsers is not None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +14,12 @@ import pytest
 
 from imagestoreproxy.model.errors import OwnStateError
 from imagestoreproxy.model.follows import Follow
+from imagestoreproxy.model.history import Happening, Outcome, Run, RunKind, What
 from imagestoreproxy.model.images import FileKind, ImageInfo, Provider
 from imagestoreproxy.model.installs import Bundle, Install, Installation, State
 from imagestoreproxy.model.sessions import Session
 from imagestoreproxy.ports import Kept, Records
+from imagestoreproxy.ports.remembering import RUNS, RUNS_OF_ONE
 from imagestoreproxy.storage import schema
 from imagestoreproxy.storage.answers import EVIDENCE_S
 from imagestoreproxy.storage.database import LEASE_S, Database
@@ -413,3 +416,175 @@ def test_sessions_survive_a_restart(tmp_path: Path) -> None:
     again = open_database(tmp_path / "state.db")
     assert list(result(again.sessions())) == [SESSION]
     again.close()
+
+
+RUN = Run(
+    token=INSTALL.token,
+    image_uri=URI,
+    title="Ünïcode \U0001f600",
+    version="1.0",
+    kind=RunKind.INSTALL,
+    began_at_s=NOW_S,
+    fetched_bytes=2**40,
+    events=(
+        Happening(NOW_S, What.ACCEPTED, "It was asked for."),
+        Happening(NOW_S + 1.5, What.PLANNED, "3 files: \u00fc", 1.5, 2**40),
+    ),
+)
+ENDED = replace(
+    RUN, outcome=Outcome.INSTALLED, ended_at_s=NOW_S + 9, emi="emi-1", error="It was away."
+)
+
+
+def bare(*runs: Run) -> list[Run]:
+    return [replace(run, events=()) for run in runs]
+
+
+def test_history_rides_along_with_every_row_that_is_written(records: Records) -> None:
+    writes: list[Callable[[Run | None], Awaitable[object]]] = [
+        lambda run: records.save_install(INSTALL, run),
+        lambda run: records.renew(URI, 5, run),
+        lambda run: records.complete(INSTALLATION, run),
+        lambda run: records.remove_install(URI, run),
+    ]
+    for number, write in enumerate(writes):
+        run = replace(RUN, version=f"1.{number}")
+        result(write(run))
+        assert list(result(records.history_of(URI))) == [run]
+        result(write(None))
+        assert list(result(records.history_of(URI))) == [run]
+    result(records.remove_install(URI, ENDED))
+    assert list(result(records.history_of(URI))) == [ENDED]
+    assert list(result(records.history_of(f"{URI}0"))) == []
+
+
+def test_all_of_the_history_is_given_in_pieces_newest_first_and_without_events(
+    records: Records,
+) -> None:
+    assert result(records.history(0, 10)) == ([], 0)
+    runs = [replace(ENDED, token=f"{number}", image_uri=f"{URI}{number}") for number in range(5)]
+    for run in runs:
+        result(records.save_install(INSTALL, run))
+    # A run that changes keeps its place.
+    result(records.save_install(INSTALL, runs[0]))
+    assert result(records.history(0, 2)) == (bare(runs[4], runs[3]), 5)
+    assert result(records.history(4, 2)) == (bare(runs[0]), 5)
+    assert result(records.history(5, 2)) == ([], 5)
+
+
+def test_what_goes_on_is_loaded_with_its_history(records: Records) -> None:
+    result(records.save_install(INSTALL, RUN))
+    result(records.save_install(replace(INSTALL, image_uri=f"{URI}0", token="other")))
+    assert list(result(records.load()).runs) == [RUN]
+
+
+def test_what_is_gone_or_back_is_added_to_the_run_that_brought_it(records: Records) -> None:
+    result(records.save_install(INSTALL, RUN))
+    number = result(records.complete(INSTALLATION, ENDED))
+    retried = replace(ENDED, token="later", emi="emi-2")
+    result(records.complete(replace(INSTALLATION, emi="emi-2"), retried))
+    told = Happening(NOW_S + 60, What.GONE, "It is gone.")
+    result(records.mark_gone(number, "It is gone.", told))
+    result(records.mark_gone(number + 99, "It is gone.", told))
+    result(records.mark_gone(number, ""))
+    later, first = result(records.history_of(URI))
+    assert first == ENDED.with_event(told)
+    assert later == retried
+
+
+def test_an_installation_of_before_there_was_a_history_gets_one_when_something_happens(
+    records: Records,
+) -> None:
+    number = result(records.complete(INSTALLATION))
+    told = Happening(NOW_S + 60, What.GONE, "It is gone.")
+    for _ in range(2):
+        result(records.mark_gone(number, "gone", told))
+    (run,) = result(records.history_of(URI))
+    assert (run.emi, run.version, run.title) == ("emi-1", "1.0", INFO.title)
+    assert (run.outcome, run.began_at_s) == (Outcome.INSTALLED, NOW_S)
+    assert run.events == (told, told)
+
+
+def test_of_one_image_the_oldest_runs_go_first(records: Records) -> None:
+    other = replace(ENDED, token="other", image_uri=f"{URI}0")
+    result(records.save_install(INSTALL, other))
+    for number in range(RUNS_OF_ONE + 2):
+        result(records.save_install(INSTALL, replace(ENDED, token=f"{number}")))
+    kept = result(records.history_of(URI))
+    assert [run.token for run in kept] == [f"{n}" for n in range(RUNS_OF_ONE + 1, 1, -1)]
+    assert list(result(records.history_of(f"{URI}0"))) == [other]
+
+
+def test_nothing_is_told_to_go_on_that_does_not(records: Records) -> None:
+    result(records.save_install(INSTALL, RUN))
+    for outcome in (Outcome.GOING_ON, Outcome.PAUSED):
+        lost = replace(RUN, token=outcome.value, outcome=outcome)
+        result(records.save_install(INSTALL, lost))
+    result(records.load())
+    *lost_runs, going_on = result(records.history_of(URI))
+    assert going_on == RUN
+    assert {run.outcome for run in lost_runs} == {Outcome.FAILED}
+    assert all(run.error and run.ended_at_s for run in lost_runs)
+
+
+def test_of_all_runs_the_oldest_go_first(tmp_path: Path) -> None:
+    database = open_database(tmp_path / "state.db")
+    result(database.save_install(INSTALL, replace(ENDED, token="first")))
+    with sqlite3.connect(tmp_path / "state.db") as connection:
+        names = "image_uri, title, version, kind, outcome, began_at_s, ended_at_s, error, emi, fetched_bytes, events"  # noqa: E501
+        connection.executemany(
+            f"INSERT INTO runs (token, {names}) SELECT ?, {names} FROM runs WHERE token = 'first'",
+            [(f"{number}",) for number in range(RUNS - 1)],
+        )
+    assert result(database.history(0, 1))[1] == RUNS
+    last = replace(ENDED, token="last", image_uri=f"{URI}0")
+    result(database.save_install(INSTALL, last))
+    assert result(database.history(0, 1)) == (bare(last), RUNS)
+    assert [run.token for run in result(database.history(RUNS - 1, 1))[0]] == ["0"]
+
+
+def test_a_line_of_the_history_that_cannot_be_written_is_lost_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    journal = MemoryJournal()
+    database = Database(
+        tmp_path / "state.db", InlineBackground(journal), MemoryClock(), journal, "me"
+    )
+    result(database.save_install(INSTALL, replace(RUN, fetched_bytes=2**70)))
+    assert list(result(database.load()).installs) == [INSTALL]
+    (failure,) = journal.failures
+    assert "history" in failure[0]
+    with sqlite3.connect(tmp_path / "state.db") as connection:
+        connection.execute("DROP TABLE runs")
+    assert result(database.complete(INSTALLATION, RUN))
+    result(database.mark_gone(1, "gone", RUN.events[0]))
+    assert [one.gone for one in result(database.load()).installations] == ["gone"]
+    database.close()
+
+
+def test_an_upgrade_from_before_there_was_a_history_keeps_all_and_tells_from_then_on(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "state.db"
+    before = next(n for n, step in enumerate(schema.STEPS) if "CREATE TABLE runs" in step)
+    database = open_database(path)
+    result(database.save_install(INSTALL))
+    result(database.complete(INSTALLATION))
+    result(database.save_install(INSTALL))
+    result(database.follow(FOLLOW))
+    database.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE runs")
+        for step in schema.STEPS[before + 1 :]:
+            for table in re.findall(r"CREATE TABLE (\w+)", step):
+                connection.execute(f"DROP TABLE {table}")
+        connection.execute(f"PRAGMA user_version = {before}")
+    upgraded = open_database(path)
+    remembered = result(upgraded.load())
+    assert list(remembered.installs) == [INSTALL]
+    assert [one.emi for one in remembered.installations] == ["emi-1"]
+    assert list(result(upgraded.follows())) == [FOLLOW]
+    assert not remembered.runs
+    result(upgraded.save_install(INSTALL, RUN))
+    assert list(result(upgraded.history_of(URI))) == [RUN]
+    upgraded.close()

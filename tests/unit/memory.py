@@ -29,6 +29,7 @@ from imagestoreproxy.install.inside import Inside, InstallLimits, Outside
 from imagestoreproxy.model.bundles import Stored, Upload
 from imagestoreproxy.model.errors import Cancelled, DigestError, FetchError
 from imagestoreproxy.model.follows import Follow
+from imagestoreproxy.model.history import Happening, Outcome, Run, RunKind
 from imagestoreproxy.model.images import (
     Architecture,
     Compression,
@@ -59,6 +60,8 @@ from imagestoreproxy.ports import (
     Task,
 )
 from imagestoreproxy.ports.depots import Depot
+from imagestoreproxy.ports.remembering import RUNS, RUNS_OF_ONE
+from imagestoreproxy.storage.history import LOST
 
 T = TypeVar("T")
 
@@ -275,28 +278,57 @@ class MemoryRecords:
         self.messages: dict[str, bytes] = {}
         self.followed: dict[str, Follow] = {}
         self.logins: dict[str, Session] = {}
+        self.runs: dict[str, Run] = {}
         self._number = 0
 
     def load(self) -> Deferred[Remembered]:
+        tokens = {install.token for install in self.installs.values()}
+        for run in list(self.runs.values()):
+            if run.outcome in (Outcome.GOING_ON, Outcome.PAUSED) and run.token not in tokens:
+                self._tell(replace(run, outcome=Outcome.FAILED, error=LOST, ended_at_s=NOW_S))
         return succeed(
             Remembered(
                 list(self.installs.values()),
                 list(self.bundles.values()),
                 list(self.installations),
+                [run for run in self.runs.values() if run.token in tokens],
             )
         )
 
-    def save_install(self, install: Install) -> Deferred[None]:
+    def _tell(self, run: Run | None) -> None:
+        if run:
+            is_new = run.token not in self.runs
+            self.runs[run.token] = run
+            of_one = [one for one in self.runs.values() if one.image_uri == run.image_uri]
+            for old in of_one[:-RUNS_OF_ONE] if is_new else ():
+                del self.runs[old.token]
+            for token in list(self.runs)[:-RUNS]:
+                del self.runs[token]
+
+    def history_of(self, image_uri: str) -> Deferred[Sequence[Run]]:
+        runs = reversed(self.runs.values())
+        return succeed([run for run in runs if run.image_uri == image_uri])
+
+    def history(self, first: int, count: int) -> Deferred[tuple[Sequence[Run], int]]:
+        runs = [replace(run, events=()) for run in reversed(self.runs.values())]
+        return succeed((runs[first : first + count], len(runs)))
+
+    def save_install(self, install: Install, run: Run | None = None) -> Deferred[None]:
+        self._tell(run)
         self.installs[install.image_uri] = install
         return succeed(None)
 
-    def renew(self, image_uri: str, progress_percent: int) -> Deferred[None]:
+    def renew(
+        self, image_uri: str, progress_percent: int, run: Run | None = None
+    ) -> Deferred[None]:
+        self._tell(run)
         if image_uri in self.installs:
             row = replace(self.installs[image_uri], progress_percent=progress_percent)
             self.installs[image_uri] = row
         return succeed(None)
 
-    def remove_install(self, image_uri: str) -> Deferred[None]:
+    def remove_install(self, image_uri: str, run: Run | None = None) -> Deferred[None]:
+        self._tell(run)
         self.installs.pop(image_uri, None)
         for key in [key for key in self.bundles if key[0] == image_uri]:
             del self.bundles[key]
@@ -310,7 +342,8 @@ class MemoryRecords:
         self.bundles.pop((bundle.image_uri, bundle.kind), None)
         return succeed(None)
 
-    def complete(self, installation: Installation) -> Deferred[int]:
+    def complete(self, installation: Installation, run: Run | None = None) -> Deferred[int]:
+        self._tell(run)
         self._number += 1
         ledger = [
             replace(bundle, secret="", registering=False)
@@ -325,7 +358,20 @@ class MemoryRecords:
         self.remove_install(installation.image_uri)
         return succeed(self._number)
 
-    def mark_gone(self, number: int, why: str) -> Deferred[None]:
+    def mark_gone(self, number: int, why: str, told: Happening | None = None) -> Deferred[None]:
+        for one in self.installations:
+            if told and one.number == number:
+                known = [
+                    run
+                    for run in self.runs.values()
+                    if (run.image_uri, run.emi) == (one.image_uri, one.emi)
+                ]
+                begun = one.installed_at_s
+                new = Run(
+                    f"installation-{number}", one.image_uri, one.info.title, one.version,
+                    RunKind.INSTALL, begun, Outcome.INSTALLED, begun, emi=one.emi,
+                )  # fmt: skip
+                self._tell((known[-1] if known else new).with_event(told))
         self.installations = [
             replace(one, gone=why) if one.number == number else one for one in self.installations
         ]

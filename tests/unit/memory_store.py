@@ -36,7 +36,7 @@ from imagestoreproxy.model.running import Place
 from imagestoreproxy.model.signing import Pair, signed_pairs
 from imagestoreproxy.model.upstreams import SourceStatus
 from imagestoreproxy.outside.logbook import Ring
-from imagestoreproxy.shop import Lending, Planning, Shelf, Shop
+from imagestoreproxy.shop import History, Lending, Planning, Shelf, Shop
 from imagestoreproxy.web.sessions import Sessions
 from imagestoreproxy.web.site import Limits, StoreChannel, StoreSite, make_site
 from tests.unit.memory import MemoryRecords, result
@@ -388,6 +388,7 @@ class MemorySite:
         clock: FixedClock | None = None,
         lending: Lending | None = None,
         planning: Planning | None = None,
+        history: History | None = None,
         share_cache: bool = False,
         records: MemoryRecords | None = None,
         session_limits: dict[str, int] | None = None,
@@ -415,6 +416,7 @@ class MemorySite:
                 place=Place(ec2_url="http://cloud.example:8773/services/Eucalyptus"),
                 logbook=self.logbook,
                 planning=planning,
+                history=history,
             ),
             self.clock,
             reactor=cast(IReactorTime, self.reactor),

@@ -309,7 +309,7 @@ def test_a_click_that_cannot_be_written_down_leaves_everything_as_it_was(
     daemon = started(world)
     result(daemon.store.install(URI))
 
-    def full(install: Any) -> Deferred[None]:
+    def full(install: Any, run: Any) -> Deferred[None]:
         return fail(OwnStateError("locked"))
 
     with monkeypatch.context() as patch:

@@ -172,12 +172,12 @@ def test_its_progress_goes_from_downloading_over_unpacking_to_uploading(world: W
     daemon = started(world)
     save = world.records.save_install
 
-    def noted(install: Any) -> Any:
+    def noted(install: Any, run: Any = None) -> Any:
         work = daemon.inventory.works.get(URI)
         if work and (not steps or steps[-1] is not work.meter.step):
             steps.append(work.meter.step)
         percents.append(install.progress_percent)
-        return save(install)
+        return save(install, run)
 
     world.records.save_install = noted  # type: ignore[method-assign]
     result(daemon.store.install(URI))

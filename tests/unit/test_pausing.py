@@ -301,10 +301,10 @@ class FullDisk:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._records, name)
 
-    def save_install(self, install: Install) -> Any:
+    def save_install(self, install: Install, run: Any = None) -> Any:
         if self.is_full:
             return fail(DiskError("The disk is full."))
-        return self._records.save_install(install)
+        return self._records.save_install(install, run)
 
 
 def test_a_pause_holds_on_a_full_disk_and_is_written_down_once_there_is_room(

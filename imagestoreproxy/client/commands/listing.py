@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from imagestoreproxy.client import text
-from imagestoreproxy.client.catalogue import find_image, objects, state_of, versions_of
+from imagestoreproxy.client.catalogue import about, find_image, objects, state_of, versions_of
 from imagestoreproxy.client.command import Command, Row, print_json, status_cell, status_line
 
 Json = Mapping[str, Any]
@@ -50,11 +50,12 @@ def _show_listing(command: Command, content: Json) -> None:
 def show(command: Command) -> None:
     """Show all about one image."""
     found = find_image(command.connection, command.options.image)
-    versions = versions_of(command.connection, found)
+    answer = about(command.connection, found)
+    versions = versions_of(answer)
     if command.options.json:
-        print_json(
-            {"image": found.info or None, "state": found.state or None, "versions": versions}
-        )
+        beside = {key: answer[key] for key in ("signed-by", "run") if key in answer}
+        known = {"image": found.info or None, "state": found.state or None}
+        print_json({**known, "versions": versions, **beside})
         return
     info, state = found.info, found.state
     provider = info.get("provider")
@@ -69,6 +70,10 @@ def show(command: Command) -> None:
         "Size": f"{text.number(info['size-in-mb']):.0f} MB" if "size-in-mb" in info else "",
         "Tags": ", ".join(str(tag) for tag in info.get("tags") or ()),
         "Provider": provider.get("title") if isinstance(provider, dict) else "",
+        "Source": info.get("source"),
+        "Signed by": " ".join(_signer(answer.get("signed-by"))),
+        "Login": info.get("login-user"),
+        "Ports": ", ".join(str(port) for port in info.get("ports") or ()),
         "Description": text.without_tags(str(info.get("description-html") or "")),
         "Status": status_line(state),
         "Installed": state.get("installed-version"),
@@ -82,7 +87,24 @@ def show(command: Command) -> None:
         if value:
             head = command.paint("head", f"{name}:") + " " * (12 - len(name))
             print(f"{head}{command.paint(styles.get(name, ''), text.plain(value))}")
+    _print_ways(command, answer.get("run"))
     print_run(command, state)
+
+
+def _signer(told: object) -> list[str]:
+    signer = told if isinstance(told, dict) else {}
+    return [str(signer[key]) for key in ("name", "fingerprint") if signer.get(key)]
+
+
+def _print_ways(command: Command, told: object) -> None:
+    """Show, step by step, how to start an instance and log in."""
+    run = told if isinstance(told, dict) else {}
+    for way in objects(run, "ways"):
+        print(command.paint("head", f"With {text.plain(way.get('name') or '')}:"))
+        for line in way.get("commands") or ():
+            print(f"  {text.plain(line)}")
+    for note in run.get("notes") or ():
+        print(text.plain(note))
 
 
 def print_run(command: Command, state: Json) -> None:

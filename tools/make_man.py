@@ -1,0 +1,319 @@
+"""Writes what is made from the command lines' own words: manual pages, and tables of the JSON.
+
+    python tools/make_man.py            writes them
+    python tools/make_man.py --check    exit status 1 if one is not current
+
+The pages are docs/man/image-store.1 and docs/man/image-store-proxy.8; the tables are in
+docs/command-line.md, the same as JSON Schema in docs/command-line.schema.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from imagestoreproxy import __version__
+from imagestoreproxy.client import shapes
+from imagestoreproxy.client.entry import FAMILIES, Entry
+from imagestoreproxy.client.parsing import EXIT_STATUSES, parser
+from imagestoreproxy.client.table import COMMANDS
+from imagestoreproxy.config.settings import _parser as daemon_parser
+
+ROOT = Path(__file__).parents[1]
+# Of the pages: set by hand, for two who make them must get the same.
+DATE = "2026-11-29"
+MANUAL = "Image Store Proxy"
+CLIENT_ENVIRONMENT = {
+    "IMAGE_STORE_URL": "where the proxy listens.",
+    "IMAGE_STORE_SECRET, IMAGE_STORE_CLIENT_ID": "what signs requests, before all other variables.",
+    "EC2_ACCESS_KEY, EC2_SECRET_KEY, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY": "the same, as a "
+    "cloud's credentials set them.",
+    "NO_COLOR": "no colours, unless --color=always says otherwise.",
+    "TERM": "no colours and no bars on one that is dumb.",
+    "COLUMNS, LINES": "the size of the terminal, where it does not tell.",
+}
+CLIENT_EXAMPLES = {
+    "image-store search server": "what is there?",
+    "image-store plan 'Example Server'": "what would an install do?",
+    "image-store install 'Example Server' 'Example Database'": "install both, with a bar for each.",
+    "image-store --json status | jq -r '.states[].status'": "for a script.",
+    "image-store completion fish > ~/.config/fish/completions/image-store.fish": "once.",
+}
+DAEMON_FILES = {
+    "/etc/image-store-proxy/config.toml": "sources, mirrors, limits and updates; read again at "
+    "SIGHUP.",
+    "/var/lib/image-store-proxy": "what is known, verified files that are kept, and unfinished "
+    "downloads.",
+}
+DAEMON_SIGNALS = {
+    "SIGTERM, SIGINT": "stop; installs go on at the next start.",
+    "SIGHUP": "read the configuration again.",
+}
+BEGIN, END = "<!-- made by tools/make_man.py -->", "<!-- end -->"
+
+
+def client_page() -> str:
+    """Give image-store.1."""
+    whole = parser({})
+    lines = _head("image-store", "1", "look into an image store, and install its images")
+    lines += _synopsis(whole)
+    lines += [".SH DESCRIPTION", *_text(f"{whole.description} It asks a running")]
+    lines += [".BR image\\-store\\-proxy (8),", "by requests that are signed with your secret key."]
+    lines += _text(
+        "An image is named by its URI, or by a part of its title or URI that no other has."
+    )
+    lines.append(".SH COMMANDS")
+    for family, what in FAMILIES.items():
+        lines += [f".SS {_roff(family)}", *_text(what)]
+        for entry in COMMANDS:
+            if entry.family == family:
+                lines += _command(whole, entry)
+    lines.append(".SH OPTIONS")
+    lines += _text("These stand before the command; --json and --color may also stand behind it.")
+    lines += _groups(whole)
+    lines.append(".SH EXIT STATUS")
+    lines += _tagged({str(number): f"{what}." for number, what in EXIT_STATUSES.items()})
+    lines += [".SH ENVIRONMENT", *_tagged(CLIENT_ENVIRONMENT)]
+    lines += [".SH EXAMPLES", *_tagged(CLIENT_EXAMPLES)]
+    return _page([*lines, ".SH SEE ALSO", ".BR image\\-store\\-proxy (8)"])
+
+
+def daemon_page() -> str:
+    """Give image-store-proxy.8."""
+    whole = daemon_parser()
+    lines = _head("image-store-proxy", "8", "bring images from signed image stores into a cloud")
+    lines += _synopsis(whole)
+    lines += [".SH DESCRIPTION", *_text(str(whole.description))]
+    lines += _text("It runs in the foreground, logs to standard error, and is driven by")
+    lines += [
+        ".BR image\\-store (1),",
+        "by its page in a browser, or by the Store tab of the cloud.",
+    ]
+    lines += [".SH OPTIONS", *_groups(whole)]
+    lines += [".SH SIGNALS", *_tagged(DAEMON_SIGNALS)]
+    lines += [".SH FILES", *_tagged(DAEMON_FILES)]
+    lines.append(".SH EXIT STATUS")
+    lines += _text("0 after a signal that stops it; 1 where something is wrong, which it says.")
+    return _page([*lines, ".SH SEE ALSO", ".BR image\\-store (1)"])
+
+
+def _head(name: str, section: str, what: str) -> list[str]:
+    return [
+        ".\\\" Made by tools/make_man.py from the program's own words.",
+        f'.TH {_roff(name.upper())} {section} {DATE} "{_roff(__version__)}" "{MANUAL}"',
+        ".SH NAME",
+        f"{_roff(name)} \\- {_roff(what)}",
+    ]
+
+
+def _synopsis(whole: argparse.ArgumentParser) -> list[str]:
+    usage = "[options] COMMAND ..." if whole.prog == "image-store" else "[options]"
+    return [".SH SYNOPSIS", f".B {_roff(whole.prog)}", _roff(usage)]
+
+
+def _command(whole: argparse.ArgumentParser, entry: Entry) -> Iterator[str]:
+    one = _subparser(whole, entry.name)
+    words = " ".join(_invocation(action) for action in _shown(one) if not action.option_strings)
+    yield ".TP"
+    yield f"\\fB{_roff(entry.name)}\\fR {_italic(words)}".rstrip()
+    yield from _text(str(one.description))
+    options = [action for action in _shown(one) if action.option_strings]
+    if options:
+        yield ".RS"
+        for action in options:
+            yield from _option(one, action)
+        yield ".RE"
+
+
+def _subparser(whole: argparse.ArgumentParser, name: str) -> argparse.ArgumentParser:
+    (group,) = [a for a in whole._actions if isinstance(a, argparse._SubParsersAction)]
+    found: argparse.ArgumentParser = group.choices[name]
+    return found
+
+
+def _shown(one: argparse.ArgumentParser) -> list[argparse.Action]:
+    """Give what is a command's own: not what may stand before every one."""
+    return [a for a in one._actions if a.dest not in {"help", "json", "color"}]
+
+
+def _groups(whole: argparse.ArgumentParser) -> Iterator[str]:
+    for group in whole._action_groups:
+        options = [action for action in group._group_actions if action.option_strings]
+        if not options:
+            continue
+        title = str(group.title)
+        yield f".SS {_roff(title[0].upper() + title[1:])}"
+        if group.description:
+            yield from _text(group.description)
+        for action in options:
+            yield from _option(whole, action)
+
+
+def _option(one: argparse.ArgumentParser, action: argparse.Action) -> Iterator[str]:
+    yield ".TP"
+    names = ", ".join(f"\\fB{_roff(name)}\\fR" for name in action.option_strings)
+    yield f"{names} {_italic(_metavar(action))}".rstrip()
+    help_text = one._get_formatter()._expand_help(action) if action.help else ""
+    yield from _text(_sentence(help_text))
+
+
+def _metavar(action: argparse.Action) -> str:
+    if action.nargs == 0:
+        return ""
+    if action.choices and not action.metavar:
+        return "|".join(map(str, action.choices))
+    return str(action.metavar or action.dest.upper())
+
+
+def _invocation(action: argparse.Action) -> str:
+    name = str(action.metavar or action.dest)
+    if action.choices:
+        name = "|".join(map(str, action.choices))
+    return {"?": f"[{name}]", "*": f"[{name} ...]", "+": f"{name} ..."}.get(str(action.nargs), name)
+
+
+def _sentence(text: str) -> str:
+    text = " ".join(text.split())
+    return text if not text or text.endswith((".", "?")) else f"{text}."
+
+
+def _tagged(rows: dict[str, str]) -> Iterator[str]:
+    for tag, what in rows.items():
+        yield ".TP"
+        yield f"\\fB{_roff(tag)}\\fR"
+        yield from _text(what)
+
+
+def _italic(text: str) -> str:
+    return f"\\fI{_roff(text)}\\fR" if text else ""
+
+
+def _text(text: str) -> list[str]:
+    """Give prose, a sentence a line as roff wants it."""
+    sentences = re.split(r"(?<=[.;:?]) +", " ".join(text.split()))
+    return [_roff(sentence) for sentence in sentences if sentence]
+
+
+def _roff(text: str) -> str:
+    """Escape: a minus that can be copied, no command at the beginning of a line."""
+    escaped = (
+        text.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq").replace('"', "\\(dq")
+    )
+    return f"\\&{escaped}" if escaped.startswith(".") else escaped
+
+
+def _page(lines: Sequence[str]) -> str:
+    return "\n".join(lines) + "\n"
+
+
+def tables() -> str:
+    """Give the tables of ``docs/command-line.md``."""
+    parts = []
+    first: dict[str, str] = {}
+    for family in FAMILIES:
+        parts.append(f"### {family}\n")
+        for entry in COMMANDS:
+            if entry.family == family:
+                same = first.setdefault(entry.shape, entry.name) if entry.shape else ""
+                parts.append(f"**`image-store {entry.name}`** {_said(entry, same)}\n")
+                if same == entry.name:
+                    parts.append(_table(shapes.SHAPES[entry.shape]))
+    parts.append("### A failure\n")
+    parts.append("Exit status 1, 2 or 3.\n")
+    parts.append(_table(shapes.SHAPES["failure"]))
+    parts.append("### The objects in them\n")
+    for name, (what, keys) in shapes.OBJECTS.items():
+        parts.append(f'<a id="{name}"></a>**{what}**\n')
+        parts.append(_table(keys))
+    return "\n".join(parts)
+
+
+def _said(entry: Entry, same: str) -> str:
+    what = f"{entry.what[0].upper()}{entry.what[1:]}."
+    if not same:
+        return f"{what} It has no JSON."
+    return what if same == entry.name else f"{what} As `{same}`."
+
+
+def _table(keys: shapes.Keys) -> str:
+    if not keys:
+        return "An object.\n"
+    rows = [
+        f"| `{key.removesuffix('?')}` | {_type(what)}{', or missing' if key.endswith('?') else ''} "
+        f"| {said} |"
+        for key, (what, said) in keys.items()
+    ]
+    return "\n".join(["| key | value | what |", "|---|---|---|", *rows]) + "\n"
+
+
+def _type(what: dict[str, Any]) -> str:
+    if "$ref" in what:
+        name = what["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name})"
+    if "enum" in what:
+        return ", ".join(f"`{one}`" for one in what["enum"])
+    if "anyOf" in what:
+        return f"{_type(what['anyOf'][0])} or null"
+    if what.get("type") == "array":
+        return f"list of {_type(what['items'])}"
+    if what is shapes.TIME:
+        return "time, as `2026-11-29T13:00:00Z`"
+    names = {"string": "text", "integer": "whole number", "boolean": "true or false"}
+    return names.get(str(what.get("type")), str(what.get("type")))
+
+
+def schemas() -> str:
+    """Give the JSON Schema of all shapes, each under the name of its commands."""
+    definitions = shapes.schema("failure")["$defs"]
+    for entry in COMMANDS:
+        if entry.shape:
+            whole = shapes.schema(entry.shape)
+            definitions[f"image-store {entry.name}"] = {
+                key: value for key, value in whole.items() if not key.startswith("$")
+            }
+    content = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "description": "What image-store --json writes: see $defs, by the name of the command.",
+        "$defs": definitions,
+    }
+    return json.dumps(content, indent=1) + "\n"
+
+
+def made() -> dict[Path, str]:
+    """Give all that is made, by file."""
+    docs = ROOT / "docs"
+    guide = docs / "command-line.md"
+    before, _, rest = guide.read_text().partition(BEGIN)
+    after = rest.partition(END)[2]
+    return {
+        docs / "man" / "image-store.1": client_page(),
+        docs / "man" / "image-store-proxy.8": daemon_page(),
+        guide: f"{before}{BEGIN}\n\n{tables()}\n{END}{after}",
+        docs / "command-line.schema.json": schemas(),
+    }
+
+
+def main() -> int:
+    pages = made()
+    if sys.argv[1:] == ["--check"]:
+        stale = [path.name for path, text in pages.items() if not _is_current(path, text)]
+        for name in stale:
+            sys.stderr.write(f"{name} is not current: make man\n")
+        return 1 if stale else 0
+    for path, text in pages.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    return 0
+
+
+def _is_current(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text() == text
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
