@@ -130,7 +130,15 @@ def _start(stack: ExitStack) -> Stage:
     ]
     stack.enter_context(running("The proxy", command, f"{proxy_url}/healthz", run / "proxy.log"))
     say("Proxy", f"{proxy_url}  (bin/image-store-proxy)")
+    _show_page(proxy_url)
     return Stage(store, credentials, cloud_url, Connection(proxy_url, ACCESS_KEY, SECRET_KEY))
+
+
+def _show_page(proxy_url: str) -> None:
+    """Tell where the page is, and with what to log in: keys of the demo's own cloud alone."""
+    print(f"\nOpen {proxy_url}/ in a browser on this machine, and log in with", flush=True)
+    say("  Access key", ACCESS_KEY)
+    say("  Secret key", SECRET_KEY)
 
 
 def _install(stage: Stage) -> dict[str, Any]:
@@ -193,7 +201,8 @@ def _show_what_next(stage: Stage) -> None:
     until = time.strftime("%H:%M", time.localtime(time.time() + LONG_LIFETIME_S))
     print(
         f"""
-Everything keeps running; the logs are in {short(DATA / "run")}/. In another terminal:
+Everything keeps running, and the page at {stage.proxy.url}/ shows it; the logs are in
+{short(DATA / "run")}/. In another terminal:
 
   {tool} list
   {tool} sources

@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
 from tempfile import TemporaryDirectory
@@ -40,6 +40,7 @@ from imagestoreproxy.outside.disk import DataDirectory
 from imagestoreproxy.outside.journal import LoggerJournal
 from imagestoreproxy.outside.logbook import close_ring, open_ring
 from imagestoreproxy.outside.qemu import QemuImg
+from imagestoreproxy.outside.usage import measure
 from imagestoreproxy.ports import Task
 from imagestoreproxy.shop import Keys, Shop
 from imagestoreproxy.sources.catalogue import Catalogue
@@ -115,6 +116,7 @@ class Proxy(Service):
             disk=self._disk,
             depot=self._carriage.depot,
             lenders=[self._carriage.here],
+            name_of=accesses.name_of,
             disk_images=QemuImg(self._threads),
             records=self._records,
             background=self._threads,
@@ -223,6 +225,7 @@ class Proxy(Service):
             logbook=self._logbook,
             planning=self._inside.previews,
             history=self._records,
+            glancing=self._inside.glance(partial(measure, self._settings.data_dir)),
         )
         site = make_site(
             shop,

@@ -14,6 +14,7 @@ from imagestoreproxy.model.history import Run
 from imagestoreproxy.model.images import ImageInfo, Listing
 from imagestoreproxy.model.installs import ImageState, Installation, Reconciliation
 from imagestoreproxy.model.logbook import Entry, Level
+from imagestoreproxy.model.overview import Overview
 from imagestoreproxy.model.previews import Preview
 from imagestoreproxy.model.running import Place
 from imagestoreproxy.model.upstreams import SourceStatus
@@ -159,6 +160,17 @@ class History(Protocol):
         """
 
 
+class Glancing(Protocol):
+    """How the proxy is, at a glance."""
+
+    def overview(self) -> Awaitable[Overview]:
+        """Tell how it is now; the disk as some seconds ago.
+
+        Raises:
+            DiskError: the disk cannot be looked at.
+        """
+
+
 class Supply(Protocol):
     """What comes in from the sources, and how fast it may."""
 
@@ -234,3 +246,4 @@ class Shop:
     logbook: Logbook | None = None
     planning: Planning | None = None
     history: History | None = None
+    glancing: Glancing | None = None

@@ -13,6 +13,7 @@ import argparse
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ ROOT = Path(__file__).parents[1]
 # Of the pages: set by hand, for two who make them must get the same.
 DATE = "2026-11-29"
 MANUAL = "Image Store Proxy"
+LINE_CHARS = 70
 CLIENT_ENVIRONMENT = {
     "IMAGE_STORE_URL": "where the proxy listens.",
     "IMAGE_STORE_SECRET, IMAGE_STORE_CLIENT_ID": "what signs requests, before all other variables.",
@@ -194,9 +196,15 @@ def _italic(text: str) -> str:
 
 
 def _text(text: str) -> list[str]:
-    """Give prose, a sentence a line as roff wants it."""
-    sentences = re.split(r"(?<=[.;:?]) +", " ".join(text.split()))
-    return [_roff(sentence) for sentence in sentences if sentence]
+    """Give prose as roff wants it: each sentence begins a line, and none is long."""
+    sentences = re.split(r"(?<=[.?]) +", " ".join(text.split()))
+    return [
+        _roff(line)
+        for sentence in sentences
+        for line in textwrap.wrap(
+            sentence, LINE_CHARS, break_long_words=False, break_on_hyphens=False
+        )
+    ]
 
 
 def _roff(text: str) -> str:

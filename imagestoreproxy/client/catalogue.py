@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -128,6 +129,15 @@ def objects(content: Json, name: str) -> list[dict[str, Any]]:
     """Give the objects of a list in an answer."""
     found = content.get(name)
     return [o for o in found if isinstance(o, dict)] if isinstance(found, list) else []
+
+
+def told_apart(titles: Mapping[str, str]) -> dict[str, str]:
+    """Give each image, by its URI, a name that no other of them has."""
+    often = Counter(titles.values())
+    return {
+        uri: title if often[title] == 1 or title == uri else f"{title} {uri}"
+        for uri, title in titles.items()
+    }
 
 
 def _problem(content: Json) -> str:

@@ -1,8 +1,8 @@
 """``image-store``: the store from a terminal.
 
-Exit status: 0 done; 1 it failed (an install that ended in an error, no such image, a ``check`` that
-found a problem, a ``reconcile`` that is not complete); 2 wrong use; 3 the proxy cannot be reached,
-or refuses this client; 130 after Ctrl-C.
+Exit status: 0 done; 1 it failed (an install that ended in an error, no such image, a ``check``,
+``plan`` or ``watch`` that found a problem, a ``reconcile`` that is not complete); 2 wrong use; 3
+the proxy cannot be reached, or refuses this client; 130 after Ctrl-C.
 
 With ``--json`` one object goes to standard output, whatever happens; ``docs/command-line.md`` tells
 its keys for each command. A failure has ``error-message``, and ``next-commands`` where there are

@@ -116,7 +116,7 @@ class Bars:
     def __init__(self, stream: TextIO, paint: Paint = PLAIN) -> None:
         self._stream = stream
         self._paint = paint
-        self._drawn: list[str] = []
+        self._drawn: list[tuple[str, str]] = []
         self._above = 0
 
     def show(self, states: Sequence[tuple[str, Json]]) -> None:
@@ -124,18 +124,25 @@ class Bars:
         columns, rows = shutil.get_terminal_size()
         most = max(1, rows - 2)
         shown = states if len(states) <= most else states[: most - 1]
-        width = min(NAME_COLUMNS, max((text.columns_of(name) for name, _ in shown), default=0))
+        longest = max((text.columns_of(name) for name, _ in shown), default=0)
+        width = min(NAME_COLUMNS, columns // 3, longest)
         self._drawn = [
-            _named(name, width) + _painted(text.bar(state, columns - width - 2), self._paint)
+            (
+                name,
+                _named(name, width) + _painted(text.bar(state, columns - width - 2), self._paint),
+            )
             for name, state in shown
         ]
         if len(shown) < len(states):
-            self._drawn.append(f"and {len(states) - len(shown)} more")
+            self._drawn.append(("", f"and {len(states) - len(shown)} more"))
         self._draw()
 
     def tell(self, name: str, message: str, style: str = "") -> None:
-        """Write a line above them."""
-        line = f"{text.plain(name)}: {text.plain(message)}" if name else text.plain(message)
+        """Write a line above them, in place of the bar of that name."""
+        line = text.plain(message)
+        if name:
+            line = f"{text.plain(name)}: {line}"
+            self._drawn = [one for one in self._drawn if one[0] != name]
         self._draw(self._paint(style, line) + "\x1b[K\n")
 
     def end(self) -> None:
@@ -145,7 +152,7 @@ class Bars:
 
     def _draw(self, above: str = "") -> None:
         back = f"\x1b[{self._above}A" if self._above else ""
-        lines = "".join(f"{line}\x1b[K\n" for line in self._drawn)
+        lines = "".join(f"{line}\x1b[K\n" for _, line in self._drawn)
         self._stream.write(f"\r{back}{above}{lines}\x1b[J")
         self._stream.flush()
         self._above = len(self._drawn)
@@ -201,7 +208,7 @@ def _named(name: str, columns: int) -> str:
 
 def _painted(bar: str, paint: Paint) -> str:
     """Paint what is done of a bar."""
-    if not bar.startswith("["):
+    if not (bar.startswith("[") and "]" in bar):
         return bar
     done = bar.index("]") if "." not in bar[: bar.index("]")] else bar.index(".")
     return "[" + paint("good", bar[1:done]) + bar[done:]

@@ -26,6 +26,7 @@ FAMILIES = {
 
 FILE = "file"
 DIRECTORY = "directory"
+IMAGE_NAME = "image"
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Argument:
     """One option or argument, as ``argparse`` takes it.
 
     Args:
-        completes: what a shell offers for it: ``FILE``, ``DIRECTORY`` or nothing.
+        completes: what a shell offers for it: ``FILE``, ``DIRECTORY``, ``IMAGE_NAME`` or nothing.
     """
 
     names: tuple[str, ...]

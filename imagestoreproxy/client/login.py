@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from imagestoreproxy.client.requests import MISUSED, ClientError
 from imagestoreproxy.clouds.credentials import (
@@ -17,8 +17,8 @@ from imagestoreproxy.clouds.credentials import (
     from_profile,
 )
 from imagestoreproxy.model.errors import SettingsError
-
-INSTANCE_TYPE = "m1.small"
+from imagestoreproxy.model.images import ImageInfo
+from imagestoreproxy.model.running import Guide, Place, login_user_of, ports_of, run_guide
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +26,33 @@ class Login:
     """What signs requests.
 
     Args:
-        run: a shell line that starts an instance, with ``{emi}`` in it.
+        place: where an image is run with it.
         origin: where the secret comes from; names alone.
     """
 
     client_id: str
     secret: str = field(repr=False)
-    run: str
+    place: Place
     origin: str = ""
 
-    def run_line(self, emi: str) -> str:
-        """Give the shell line that starts an instance of an image."""
-        return self.run.replace("{emi}", shlex.quote(emi))
+    def run_line(self, emi: str, image: Mapping[str, Any] | None = None) -> str:
+        """Give the shell lines that start an instance of an image and log in to it."""
+        return "\n".join(self.guide(emi, image).ways[0].commands)
+
+    def guide(self, emi: str, image: Mapping[str, Any] | None = None) -> Guide:
+        """Tell how an image is run with these credentials.
+
+        Args:
+            image: what the proxy says of it.
+        """
+        said = image or {}
+        info = ImageInfo(
+            str(said.get("uri", "")),
+            architecture=str(said.get("architecture", "")),
+            login_user=login_user_of(said.get("login-user")),
+            ports=ports_of(said.get("ports")),
+        )
+        return run_guide(info, emi, self.place)
 
 
 def find_login(
@@ -56,23 +71,31 @@ def find_login(
     try:
         if directory:
             path = Path(directory).expanduser().absolute()
-            return _login(from_directory(path), client_id, _eucarc_line(path))
+            found = from_directory(path)
+            return _login(found, client_id, _in_directory(found, path, environ))
         if file:
             where = Path(file).expanduser().absolute()
             if where.name == "eucarc":
-                return _login(from_directory(where.parent), client_id, _eucarc_line(where.parent))
+                found = from_directory(where.parent)
+                return _login(found, client_id, _in_directory(found, where.parent, environ))
             found = from_profile(profile, {"AWS_SHARED_CREDENTIALS_FILE": str(where)})
-            return _login(found, client_id, _profile_line(found, where, profile, environ))
+            place = Place(
+                ec2_url=found.ec2_url,
+                region=_region(environ),
+                profile=profile,
+                profile_file=str(where),
+            )
+            return _login(found, client_id, place)
         if secret := environ.get("IMAGE_STORE_SECRET", ""):
             name = client_id or environ.get("IMAGE_STORE_CLIENT_ID") or _first(environ, ACCESS_KEYS)
-            return Login(name or "admin", secret, _environment_line(environ), "IMAGE_STORE_SECRET")
+            return Login(name or "admin", secret, _in_environment(environ), "IMAGE_STORE_SECRET")
         if _first(environ, SECRET_KEYS):
             # The certificates that the variables may name are not needed here.
             keys = {n: v for n, v in environ.items() if n in {*ACCESS_KEYS, *SECRET_KEYS}}
             used = next(name for name in SECRET_KEYS if environ.get(name))
             found = from_environment(keys)
             origin = f"{used} of the environment"
-            return _login(found, client_id, _environment_line(environ), origin)
+            return _login(found, client_id, _in_environment(environ), origin)
     except SettingsError as error:
         raise ClientError(error.message, MISUSED) from None
     raise ClientError(
@@ -82,46 +105,24 @@ def find_login(
     )
 
 
-def _login(found: Credentials, client_id: str, run: str, origin: str = "") -> Login:
-    return Login(client_id or found.access_key, found.secret_key, run, origin or found.origin)
+def _login(found: Credentials, client_id: str, place: Place, origin: str = "") -> Login:
+    return Login(client_id or found.access_key, found.secret_key, place, origin or found.origin)
 
 
 def _first(environ: Mapping[str, str], names: tuple[str, ...]) -> str:
     return next((environ[name] for name in names if environ.get(name)), "")
 
 
-def _eucarc_line(directory: Path) -> str:
-    eucarc = shlex.quote(str(directory / "eucarc"))
-    return f". {eucarc} && euca-run-instances -t {INSTANCE_TYPE} {{emi}}"
+def _in_directory(found: Credentials, directory: Path, environ: Mapping[str, str]) -> Place:
+    return Place(ec2_url=found.ec2_url, region=_region(environ), eucarc=str(directory / "eucarc"))
 
 
-def _profile_line(found: Credentials, file: Path, profile: str, environ: Mapping[str, str]) -> str:
-    return (
-        f"AWS_SHARED_CREDENTIALS_FILE={shlex.quote(str(file))} "
-        f"{_aws_line(environ, found.ec2_url)} --profile {shlex.quote(profile)}"
-    )
-
-
-def _environment_line(environ: Mapping[str, str]) -> str:
+def _in_environment(environ: Mapping[str, str]) -> Place:
+    if _first(environ, SECRET_KEYS):
+        return Place(ec2_url=environ.get("EC2_URL", ""), region=_region(environ), is_loaded=True)
     eucarc = Path(environ.get("HOME") or "/", ".euca", "eucarc")
-    if _first(environ, SECRET_KEYS) and environ.get("EC2_URL"):
-        names = {n: v for n, v in _AWS_NAMES.items() if not environ.get(n) and environ.get(v)}
-        keys = "".join(f'{name}="${value}" ' for name, value in names.items())
-        return keys + _aws_line(environ, environ["EC2_URL"])
-    if _first(environ, SECRET_KEYS) and environ.get("AWS_SECRET_ACCESS_KEY"):
-        return _aws_line(environ, "")
-    if eucarc.is_file():
-        return _eucarc_line(eucarc.parent)
-    return f". eucarc && euca-run-instances -t {INSTANCE_TYPE} {{emi}}"
+    return Place(region=_region(environ), eucarc=str(eucarc) if eucarc.is_file() else "")
 
 
-_AWS_NAMES = {"AWS_ACCESS_KEY_ID": "EC2_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY": "EC2_SECRET_KEY"}
-
-
-def _aws_line(environ: Mapping[str, str], endpoint: str) -> str:
-    region = environ.get("AWS_DEFAULT_REGION") or environ.get("AWS_REGION") or "us-east-1"
-    where = f"--endpoint-url {shlex.quote(endpoint)} " if endpoint else ""
-    return (
-        f"aws ec2 run-instances {where}--region {shlex.quote(region)} "
-        f"--instance-type {INSTANCE_TYPE} --image-id {{emi}}"
-    )
+def _region(environ: Mapping[str, str]) -> str:
+    return environ.get("AWS_DEFAULT_REGION") or environ.get("AWS_REGION") or ""

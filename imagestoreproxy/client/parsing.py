@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -18,8 +19,8 @@ URL = "http://localhost:52780"
 NEAR_MATCHES = 3
 EXIT_STATUSES = {
     0: "done",
-    1: "it failed: an install that ended in an error, no such image, a check that found a problem, "
-    "a reconcile that is not complete",
+    1: "it failed: an install that ended in an error, no such image, a check, plan or watch that "
+    "found a problem, a reconcile that is not complete",
     2: "wrong use",
     3: "the proxy cannot be reached, or refuses this client",
     130: "ended by Ctrl-C",
@@ -38,7 +39,9 @@ class Parser(argparse.ArgumentParser):
         Raises:
             ClientError: always.
         """
-        raise ClientError(f"{message}\n{self.format_usage().strip()}", MISUSED)
+        # Newer Pythons paint it.
+        usage = re.sub(r"\x1b\[[0-9;]*m", "", self.format_usage()).strip()
+        raise ClientError(f"{message}\n{usage}", MISUSED, hints=[f"{self.prog} --help"])
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.dest == COMMAND and action.choices and value not in action.choices:

@@ -131,7 +131,7 @@ OBJECTS: dict[str, tuple[str, Keys]] = {
         {
             "image-uri": (TEXT, "the image"),
             "state": (maybe(one("state")), "its last state"),
-            "run-command?": (TEXT, "a shell line that starts an instance"),
+            "run-command?": (TEXT, "shell lines that start an instance"),
             "error-message?": (TEXT, "why it is not installed"),
         },
     ),

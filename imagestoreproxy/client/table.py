@@ -8,19 +8,37 @@ from __future__ import annotations
 
 import argparse
 
-from imagestoreproxy.client.entry import CARRY, FILE, LOOK, PROXY, WORK, Entry, arg
+from imagestoreproxy.client.entry import (
+    CARRY,
+    FILE,
+    IMAGE_NAME,
+    LOOK,
+    PROXY,
+    WORK,
+    Argument,
+    Entry,
+    arg,
+)
 from imagestoreproxy.client.offline import OFFLINE
 from imagestoreproxy.model.follows import KEEP_MOST
 
 COUNT_MOST = 500
 
 NAMED = "its URI, or a part of its title or URI that no other has"
-IMAGE = arg("image", help=NAMED)
-IMAGES = arg("images", nargs="+", metavar="image", help=NAMED)
+IMAGE = arg("image", help=NAMED, completes=IMAGE_NAME)
+IMAGES = arg("images", nargs="+", metavar="image", help=NAMED, completes=IMAGE_NAME)
 NO_WAIT = arg("--no-wait", action="store_true", help="return once it has begun")
 
 
 VERSION = arg("--version", default="", metavar="V", help="this one of its versions (see: show)")
+
+
+def _images(before: str) -> Argument:
+    return arg("images", nargs="*", metavar="image", help=before + NAMED, completes=IMAGE_NAME)
+
+
+def _image(behind: str) -> Argument:
+    return arg("image", nargs="?", help=NAMED + behind, completes=IMAGE_NAME)
 
 
 def _count(value: str) -> int:
@@ -36,7 +54,14 @@ def _keep(value: str) -> int:
 
 
 LOOKING = (
-    Entry(LOOK, "list", "show what is offered", "listing:show_all", shape="listing"),
+    Entry(
+        LOOK,
+        "list",
+        "show what is offered",
+        "listing:show_all",
+        (arg("--names", action="store_true", help="the titles alone, one in each line"),),
+        shape="listing",
+    ),
     Entry(
         LOOK,
         "search",
@@ -51,7 +76,15 @@ LOOKING = (
         "status",
         "show work that goes on, has failed, or is gone",
         "status:status",
-        (arg("images", nargs="*", metavar="image", help="these instead: " + NAMED),),
+        (
+            arg(
+                "images",
+                nargs="*",
+                metavar="image",
+                help="these instead: " + NAMED,
+                completes=IMAGE_NAME,
+            ),
+        ),
         shape="status",
         more="Then the queue of installs, and the disk.",
     ),
@@ -70,7 +103,13 @@ LOOKING = (
         "show all that goes on as it happens",
         "status:watch",
         (
-            arg("images", nargs="*", metavar="image", help="these alone: " + NAMED),
+            arg(
+                "images",
+                nargs="*",
+                metavar="image",
+                help="these alone: " + NAMED,
+                completes=IMAGE_NAME,
+            ),
             arg("--forever", action="store_true", help="also when nothing goes on any more"),
         ),
         shape="watch",
@@ -83,7 +122,12 @@ LOOKING = (
         "show what was done with an image, or with all",
         "timeline:history",
         (
-            arg("image", nargs="?", help=NAMED + "; without it: the runs of all"),
+            arg(
+                "image",
+                nargs="?",
+                help=NAMED + "; without it: the runs of all",
+                completes=IMAGE_NAME,
+            ),
             arg("--count", type=_count, default=20, metavar="N", help="so many runs (default: 20)"),
         ),
         shape="history",
@@ -157,7 +201,7 @@ WORKING = (
         "keep an image up to date, or show those that are",
         "following:follow",
         (
-            arg("image", nargs="?", help=NAMED + "; without it: show all"),
+            _image("; without it: show all"),
             arg(
                 "--keep", type=_keep, metavar="N", help="remove all but its N newest installations"
             ),

@@ -41,9 +41,9 @@ def cut(text: str, columns: int) -> str:
     """Shorten a line to so many columns."""
     if columns_of(text) <= columns:
         return text
-    while columns_of(text) > columns - 1:
+    while text and columns_of(text) > columns - 1:
         text = text[:-1]
-    return text + "…"
+    return text + "…" if columns > 0 else ""
 
 
 def table(

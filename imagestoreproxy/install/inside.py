@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from imagestoreproxy.install.actions import Actions
@@ -17,6 +17,7 @@ from imagestoreproxy.install.installer import Installer
 from imagestoreproxy.install.inventory import Inventory
 from imagestoreproxy.install.look import Look
 from imagestoreproxy.install.onepass import OnePass
+from imagestoreproxy.install.overview import Glance
 from imagestoreproxy.install.previews import Previews
 from imagestoreproxy.install.reconcile import Reconciler
 from imagestoreproxy.install.room import Room
@@ -24,6 +25,7 @@ from imagestoreproxy.install.runs import Runs
 from imagestoreproxy.install.shelf import ImageStore
 from imagestoreproxy.install.tail import Tails
 from imagestoreproxy.install.undo import Undo
+from imagestoreproxy.model.overview import DiskUse
 from imagestoreproxy.ports import (
     Background,
     Clock,
@@ -44,6 +46,7 @@ class Outside:
     Args:
         depot: the cache of verified files.
         lenders: where such files lie as well.
+        name_of: gives the name in a key by its fingerprint, as far as it is known.
     """
 
     sources: Sources
@@ -56,6 +59,7 @@ class Outside:
     clock: Clock
     journal: Journal
     lenders: Sequence[Depot] = ()
+    name_of: Callable[[str], str] = lambda _: ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +91,7 @@ class Inside:
         sources, cloud, disk = outside.sources, outside.cloud, outside.disk
         records, background = outside.records, outside.background
         clock, journal = outside.clock, outside.journal
+        self._outside, self._limits = outside, limits
         self.inventory = Inventory()
         follows = Follows(records, clock)
         undo = Undo(
@@ -209,6 +214,7 @@ class Inside:
             background=background,
             clock=clock,
             keep_downloads=limits.keep_downloads,
+            name_of=outside.name_of,
         )
         self.follower = Follower(
             follows=follows,
@@ -229,6 +235,23 @@ class Inside:
             reconciler=self.reconciler,
             fetches=self.fetches,
             clock=clock,
+        )
+
+    def glance(self, measure: Callable[[], DiskUse]) -> Glance:
+        """Make what tells how all of it is.
+
+        Args:
+            measure: looks at the disk; blocks.
+        """
+        return Glance(
+            inventory=self.inventory,
+            reconciler=self.reconciler,
+            cloud=self._outside.cloud,
+            measure=measure,
+            background=self._outside.background,
+            clock=self._outside.clock,
+            max_installs=self._limits.max_installs,
+            cache_bytes=self._limits.cache_bytes,
         )
 
     def start_keeping(self) -> None:

@@ -137,9 +137,12 @@ class Installer:
     async def _share(self, work: Work, document: ImageDocument) -> None:
         """Take kernel and ramdisk from another installation that has the same."""
         for part in parts_of(document):
-            if part.kind is FileKind.IMAGE or part.kind in work.bundles:
+            if part.kind is FileKind.IMAGE:
                 continue
-            bundle = self._inventory.shared(part.kind, content_name(part, document.architecture))
+            content = content_name(part, document.architecture)
+            bundle = work.bundles.get(part.kind) or self._inventory.shared(part.kind, content)
+            if bundle and bundle.bucket == bucket_name(work.install.token, part.kind):
+                continue  # our own; another's is looked at anew whenever the work goes on
             if bundle:
                 # Noted first: from here on no uninstall takes it away.
                 bundle = replace(bundle, image_uri=document.uri)

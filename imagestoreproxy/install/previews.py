@@ -6,7 +6,7 @@ plan says is then what an install of this moment begins with.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 
 from imagestoreproxy.install.inventory import Inventory
@@ -34,12 +34,14 @@ WAITING = 100
 LIMIT_S = 30.0
 CLOUD_LIMIT_S = 15.0
 POLL_S = 0.05
+NAME_CHARS = 200
 
 
 class Previews:
     """``shop.Planning``: at most ``AT_ONCE`` are made at a time; who asks for the same shares one.
 
     Args:
+        name_of: gives the name in the key of a fingerprint, or empty.
         keep_downloads: as of ``make_plan``.
     """
 
@@ -54,6 +56,7 @@ class Previews:
         background: Background,
         clock: Clock,
         keep_downloads: bool,
+        name_of: Callable[[str], str],
     ) -> None:
         self._sources = sources
         self._inventory = inventory
@@ -63,8 +66,10 @@ class Previews:
         self._background = background
         self._clock = clock
         self._keep_downloads = keep_downloads
+        self._name_of = name_of
         self._asked: dict[Hashable, _Asked] = {}
         self._waiting = 0
+        self._checked: tuple[float, list[str]] | None = None
 
     async def plan(self, image_uri: str) -> Preview:
         """Tell what an install of an image would do now.
@@ -165,6 +170,7 @@ class Previews:
         ]
         if any(has_unknown_members(file) for file in document.files):
             register.append((FileKind.IMAGE, ""))  # and what else is found in the tar
+        signer = _printable(self._name_of(document.fingerprint))
         preview = Preview(
             image_uri=image_uri,
             version=document.version,
@@ -172,7 +178,7 @@ class Previews:
             architecture=document.architecture,
             virtualization=document.virtualization,
             fingerprint=document.fingerprint,
-            signer="",
+            signer=signer,
             published_s=document.published_s,
             expires_s=document.expires_s,
             files=files,
@@ -180,7 +186,7 @@ class Previews:
             free_bytes=room.free_bytes,
             conversions=plan.conversions(),
             register=register,
-            steps=steps_of(document, files, plan.parts, register),
+            steps=steps_of(document, files, plan.parts, register, signer),
             problem="",
         )
         if not preview.has_room:
@@ -200,6 +206,13 @@ class Previews:
         return token if token in tokens else ""
 
     async def _cloud_problems(self) -> list[str]:
+        """Give why the cloud cannot be used, as of some seconds ago."""
+        now_s = self._clock.monotonic_s()
+        if self._checked is None or now_s >= self._checked[0] + KEEP_S:
+            self._checked = now_s, await self._check_cloud()
+        return list(self._checked[1])
+
+    async def _check_cloud(self) -> list[str]:
         async def check() -> None:
             await self._cloud.check()
 
@@ -235,6 +248,10 @@ class Previews:
         except CloudError as error:
             problems.append(error.message)
             return False
+
+
+def _printable(name: str) -> str:
+    return "".join(one if one.isprintable() else " " for one in name).strip()[:NAME_CHARS]
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,9 @@ class Reconciler:
 
     All is compared with two listings, of ids and of buckets. Only what these do not show is asked
     for singly, and the manifests of some each hour: see ``docs/decisions``.
+
+    Attributes:
+        next_at_s: when it compares by itself next, Unix seconds; 0 before the first time.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Reconciler:
         self._clock = clock
         self._journal = journal
         self._last_hour: int | None = None
+        self.next_at_s = 0.0
 
     async def run(self) -> None:
         """Compare now, and every hour; keep a copy of what is true then. Never ends by itself."""
@@ -92,6 +96,7 @@ class Reconciler:
                 raise
             except Exception as error:  # an answer nobody foresaw must not end all later ones
                 self._journal.failure("the comparison with the cloud failed", error)
+            self.next_at_s = self._clock.now_s() + EVERY_S
             await self._clock.sleep(EVERY_S)
 
     async def once(self) -> Reconciliation:

@@ -116,8 +116,6 @@ class Runs:
         stops = work.stops
         try:
             await work.stopped()
-            if stops:
-                await work.write_again()
             await work.happen(Event.START)
             installation = await self._installer.run(work)
         except Cancelled as error:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from imagestoreproxy.install.meter import Meter
 from imagestoreproxy.install.story import Story
+from imagestoreproxy.model.errors import Cancelled
 from imagestoreproxy.model.history import Run, What
 from imagestoreproxy.model.images import FileKind
 from imagestoreproxy.model.installs import (
@@ -167,13 +168,16 @@ class Work:
 
     async def note(self, bundle: Bundle) -> None:
         """Write a line of the ledger."""
+        before = self.bundles.get(bundle.kind)
         self.bundles[bundle.kind] = bundle
-        await self._records.save_bundle(bundle)
-
-    async def write_again(self) -> None:
-        """Write all lines of the ledger: one may have been lost when the work was stopped."""
-        for bundle in list(self.bundles.values()):
-            await self.note(bundle)
+        try:
+            await self._records.save_bundle(bundle)
+        except Cancelled:
+            # Perhaps never written, and nothing was done yet: nobody may rely on it.
+            del self.bundles[bundle.kind]
+            if before:
+                self.bundles[bundle.kind] = before
+            raise
 
     async def strike(self, bundle: Bundle) -> None:
         """Strike a line of the ledger: nothing of it is left in the cloud."""

@@ -155,9 +155,10 @@ def _keys(place: Place) -> tuple[str, ...]:
             f"export {file if place.profile_file else ''}AWS_PROFILE={shlex.quote(place.profile)}",
         )
     names = (("AWS_ACCESS_KEY_ID", "EC2_ACCESS_KEY"), ("AWS_SECRET_ACCESS_KEY", "EC2_SECRET_KEY"))
-    said = " ".join(f'{name}="${{{theirs}:-${name}}}"' for name, theirs in names)
-    export = f"export {said}"
-    return (export,) if place.is_loaded else (_load(place), export)
+    if place.is_loaded:
+        return ("export " + " ".join(f'{name}="${{{name}:-${euca}}}"' for name, euca in names),)
+    said = " ".join(f'{name}="${{{euca}:-${name}}}"' for name, euca in names)
+    return _load(place), f"export {said}"
 
 
 def _new_key(command: str) -> str:
@@ -176,8 +177,8 @@ def _notes(info: ImageInfo, place: Place) -> tuple[str, ...]:
         if info.login_user
         else f"The source does not say as whom to log in: {_USUAL_LOGIN} is only the usual name.",
         f"It needs these ports open: {ports}." if ports else "",
-        "Where other credentials are to be used, load those instead; what is loaded here is on the "
-        "machine of the proxy.",
+        "The first line loads credentials that lie on the machine of the proxy; load your own "
+        "elsewhere.",
         f"The ports are opened to everybody: put your own network in place of {_ANYWHERE} if only "
         "that is to reach it.",
         "A port or a key pair that is said to exist already does no harm; go on with the next "

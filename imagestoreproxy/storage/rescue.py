@@ -57,9 +57,17 @@ def connect_sound(path: Path, journal: Journal) -> sqlite3.Connection:
             if restored
             else "there is no copy: installed images have to be installed again",
         )
-        return connect(path)
+        connection = connect(path)
+        _end_sessions(connection)
+        return connection
     except (sqlite3.Error, OSError) as error:
         raise OwnStateError(f"The state database {path} cannot be used: {error}.") from error
+
+
+def _end_sessions(connection: sqlite3.Connection) -> None:
+    """Have all browsers log in again: who has logged out since the copy was made must stay out."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'sessions'").fetchone():
+        connection.execute("DELETE FROM sessions")
 
 
 def keep_copy(connection: sqlite3.Connection, path: Path) -> None:

@@ -155,6 +155,8 @@ class StoreRequest(Request):
             headers.setRawHeaders(b"vary", [b"accept-encoding"])
         headers.setRawHeaders(b"cache-control", [b"no-store"])
         headers.setRawHeaders(b"x-content-type-options", [b"nosniff"])
+        if self.session is not None:
+            headers.setRawHeaders(b"cross-origin-resource-policy", [b"same-origin"])
         if not self.signed:
             # Strangers get one answer for a connection: what they send behind it costs nothing.
             headers.setRawHeaders(b"connection", [b"close"])

@@ -31,6 +31,7 @@ from imagestoreproxy.web.following import FollowsPage, follow_page
 from imagestoreproxy.web.history import HistoryPage, ImageHistoryPage
 from imagestoreproxy.web.logbook import LogPage
 from imagestoreproxy.web.login import SessionPage
+from imagestoreproxy.web.overview import OverviewPage
 from imagestoreproxy.web.pagefiles import INDEX, PageFolder, read_page
 from imagestoreproxy.web.pieces import Piece, installed_body, piece_body, piece_of
 from imagestoreproxy.web.planning import PlanPage
@@ -304,6 +305,8 @@ def make_tree(
         sources.putChild(b"refresh", cast(IResource, RefreshPage(shop.supply)))
         api.putChild(b"sources", cast(IResource, sources))
         api.putChild(b"bandwidth", cast(IResource, BandwidthPage(shop.supply)))
+    if shop.glancing is not None:
+        api.putChild(b"overview", cast(IResource, OverviewPage(shop.glancing)))
     if shop.history is not None:
         api.putChild(b"history", cast(IResource, HistoryPage(shop.history)))
     if shop.following is not None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hmac
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from imagestoreproxy.model.errors import SignatureError
@@ -81,6 +82,23 @@ class Browsers:
                     403,
                 )
 
+    def check_is_private(self, request: StoreRequest, host: str) -> None:
+        """See that nobody on the way can read the cookie that is to be given.
+
+        Who reads a signed request can do nothing with it; who reads a cookie has the session.
+        Browsers draw the same line: elsewhere a page cannot sign.
+
+        Raises:
+            SignatureError: 403.
+        """
+        if not self.only_tls(request) and not _is_this_machine(host):
+            raise SignatureError(
+                "Over plain HTTP anybody on the way could take the session: log in by https, or on "
+                "this machine as localhost. If something before the proxy speaks TLS, give the "
+                "proxy --external-url=https://NAME.",
+                403,
+            )
+
     def _check_csrf_token(self, request: StoreRequest, session: Session) -> None:
         came = _all(request, CSRF_HEADER)
         right = self.sessions.csrf_token(session).encode("ascii")
@@ -94,6 +112,16 @@ class Browsers:
 
 def _all(request: StoreRequest, header: str) -> list[bytes]:
     return list(request.requestHeaders.getRawHeaders(header.encode("ascii"), []))
+
+
+def _is_this_machine(host: str) -> bool:
+    name = (urlsplit(f"//{host}").hostname or "").removesuffix(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _origin(url: str) -> tuple[str, str, int] | None:

@@ -64,6 +64,7 @@ class _LoginPage(JsonResource):
             raise SignatureError("Sign the request to log in.")
         host = host_of(request)
         self._browsers.check_origin(request, host)
+        self._browsers.check_is_private(request, host)
         if (settle := request.on_answer) is not None:
             request.on_answer = lambda _answer: settle(_ONLY_ONE_LOGIN)
         session, token = await self._browsers.sessions.begin(request.client_id)

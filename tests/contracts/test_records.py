@@ -418,6 +418,23 @@ def test_sessions_survive_a_restart(tmp_path: Path) -> None:
     again.close()
 
 
+def test_a_copy_that_takes_the_place_of_a_damaged_file_brings_no_session_back(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "state.db"
+    database = open_database(path)
+    result(database.begin_session(SESSION, []))
+    result(database.follow(FOLLOW))
+    result(database.keep_copy())
+    result(database.end_sessions([SESSION.digest]))
+    database.close()
+    path.write_bytes(b"not a database" * 1000)
+    rescued = open_database(path)
+    assert list(result(rescued.follows())) == [FOLLOW]
+    assert list(result(rescued.sessions())) == []
+    rescued.close()
+
+
 RUN = Run(
     token=INSTALL.token,
     image_uri=URI,

@@ -80,11 +80,14 @@ def test_h13_h14_an_installed_image_says_who_signed_it_and_how_to_run_it(rig: Ri
     (source,) = rig.daemon.proxy.get("/api/sources")["sources"]
     assert before["image"]["source"] == source["name"]
     assert not {"run", "signed-by"} & before.keys()
+    plan = rig.daemon.proxy.get(f"{page}/plan")["plan"]
     rig.daemon.act(uri, "install")
     done = rig.daemon.wait(uri, "installed")
     content = rig.daemon.proxy.get(page)
     assert re.fullmatch("[0-9A-F]{40}", content["signed-by"]["fingerprint"])
     assert "test key" in content["signed-by"]["name"]
+    assert plan["signed-by"] == content["signed-by"]
+    assert any("Image Store test key" in step for step in plan["steps"])
     for way in content["run"]["ways"]:
         assert any(done["emi"] in line for line in way["commands"])
         assert way["commands"][0] == ". ~/.euca/eucarc"

@@ -121,15 +121,18 @@ def image_store(
     )
 
 
-def test_p10_h13_an_install_ends_with_status_0_and_a_line_to_run_it(server: Server) -> None:
+def test_p10_h13_an_install_ends_with_status_0_and_the_lines_to_run_it(server: Server) -> None:
     done = image_store(server, "install", "lucid")
     assert done.returncode == 0, done.stderr
     assert "70 %  uploading  7.0 MiB of 10.0 MiB  1.0 MiB/s  0:03 left" in done.stdout
-    assert done.stdout.endswith(
-        'To run it:\n  AWS_ACCESS_KEY_ID="$EC2_ACCESS_KEY" AWS_SECRET_ACCESS_KEY="$EC2_SECRET_KEY" '
+    lines = done.stdout.partition("To run it:\n")[2].splitlines()
+    assert lines[0].startswith('  export AWS_ACCESS_KEY_ID="${AWS_ACCESS_KEY_ID:-$EC2_ACCESS_KEY}"')
+    started = (
         "aws ec2 run-instances --endpoint-url http://10.0.0.1:8773/ --region us-east-1 "
-        "--instance-type m1.small --image-id emi-1234ABCD\n"
+        "--instance-type m1.small --key-name image-store --image-id emi-1234ABCD"
     )
+    assert any(started in line for line in lines)
+    assert lines[-1].startswith("  ssh -i ~/image-store.pem ")
     assert server.store.acted == [("install", LUCID)]
 
 

@@ -136,9 +136,13 @@ class MemoryTask:
     def ended(self) -> Deferred[None]:
         if self._is_over:
             return succeed(None)
-        waiter: Deferred[None] = Deferred()
+        waiter: Deferred[None] = Deferred(self._forget)
         self._ended.append(waiter)
         return waiter
+
+    def _forget(self, waiter: Deferred[None]) -> None:
+        self._ended.remove(waiter)
+        waiter.errback(Cancelled())
 
 
 class InlineBackground:
@@ -622,6 +626,7 @@ class Daemon:
         self.reconciler = inside.reconciler
         self.follower = inside.follower
         self.previews = inside.previews
+        self.glance = inside.glance
         self.clock = clock
         self.journal = journal
 
@@ -632,6 +637,7 @@ def boot(
     around: Callable[[Any], Any] = lambda port: port,
     limits: InstallLimits = LIMITS,
     lenders: Sequence[Depot] = (),
+    name_of: Callable[[str], str] = lambda _fingerprint: "",
 ) -> Daemon:
     """Wire the inside to a world; ``around`` may wrap each port that leaves something behind."""
     journal, clock = MemoryJournal(), MemoryClock()
@@ -641,6 +647,7 @@ def boot(
         disk=world.disk,
         depot=DepotDirectory(world.disk.directory / "cache"),
         lenders=lenders,
+        name_of=name_of,
         disk_images=NoDiskImages(),
         records=around(world.records),
         background=InlineBackground(journal),

@@ -36,7 +36,7 @@ from imagestoreproxy.model.running import Place
 from imagestoreproxy.model.signing import Pair, signed_pairs
 from imagestoreproxy.model.upstreams import SourceStatus
 from imagestoreproxy.outside.logbook import Ring
-from imagestoreproxy.shop import History, Lending, Planning, Shelf, Shop
+from imagestoreproxy.shop import Glancing, History, Lending, Planning, Shelf, Shop
 from imagestoreproxy.web.sessions import Sessions
 from imagestoreproxy.web.site import Limits, StoreChannel, StoreSite, make_site
 from tests.unit.memory import MemoryRecords, result
@@ -389,6 +389,7 @@ class MemorySite:
         lending: Lending | None = None,
         planning: Planning | None = None,
         history: History | None = None,
+        glancing: Glancing | None = None,
         share_cache: bool = False,
         records: MemoryRecords | None = None,
         session_limits: dict[str, int] | None = None,
@@ -417,6 +418,7 @@ class MemorySite:
                 logbook=self.logbook,
                 planning=planning,
                 history=history,
+                glancing=glancing,
             ),
             self.clock,
             reactor=cast(IReactorTime, self.reactor),

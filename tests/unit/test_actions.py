@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from imagestoreproxy.model.errors import CallerError, CloudError, DiskError, FetchError
+from imagestoreproxy.model.errors import CallerError, Cancelled, CloudError, DiskError, FetchError
 from imagestoreproxy.model.images import Compression, FileKind
 from imagestoreproxy.model.installs import Action, ImageState, Status
 from tests.unit.memory import (
@@ -59,7 +59,7 @@ class Held:
             return method
 
         async def held(*args: Any, **kwargs: Any) -> Any:
-            gate: Deferred[None] = Deferred()
+            gate: Deferred[None] = Deferred(lambda gate: gate.errback(Cancelled()))
             self.waiting.append(gate)
             try:
                 await gate

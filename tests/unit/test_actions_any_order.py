@@ -45,9 +45,10 @@ class Call(Deferred[Any]):
 
     is_cancelled = False
 
-    def __init__(self, name: str, work: Callable[[], Any]) -> None:
+    def __init__(self, name: str, what: object, work: Callable[[], Any]) -> None:
         super().__init__()
         self.name = name
+        self.what = what
         self._work = work
 
     def cancel(self) -> None:
@@ -102,7 +103,7 @@ class _Slow:
             return method
 
         def call(*args: Any, **kwargs: Any) -> Call:
-            made = Call(name, lambda: method(*args, **kwargs))
+            made = Call(name, args[0] if args else "", lambda: method(*args, **kwargs))
             self._net.waiting.append(made)
             return made
 
@@ -122,7 +123,14 @@ class AnyOrder(RuleBasedStateMachine):
         self.world.sources.offer(document)
         self.world.sources.offer(make_document([*document.files[:2], image], uri=OTHER))
 
-    @initialize()
+    @initialize(times=st.integers(0, 40))
+    def begin(self, times: int) -> None:
+        """Begin in the middle of the first of two installs."""
+        self.start()
+        for uri in (URI, OTHER):
+            self.click("install", uri)
+        self.go_on(0, was_done=True, times=times)
+
     def start(self) -> None:
         self.net = Net()
         self.daemon: Daemon = boot(
@@ -146,15 +154,19 @@ class AnyOrder(RuleBasedStateMachine):
 
         Deferred.fromCoroutine(clicked()).addErrback(self.wrong.append)
 
-    @rule(uri=st.sampled_from([URI, OTHER]))
-    def uninstall(self, uri: str) -> None:
-        if Action.UNINSTALL in self.state(uri).actions:
-            self.click("uninstall", uri)
+    @rule(number=st.integers(0, 5), uri=st.sampled_from([URI, OTHER]))
+    def click_what_is_offered(self, number: int, uri: str) -> None:
+        offered = self.state(uri).actions
+        # A cancel ends it all, so it comes less often.
+        actions = [one for one in offered if number == 5 or one is not Action.CANCEL]
+        if actions:
+            self.click(actions[number % len(actions)].replace("-", "_"), uri)
 
-    @rule(number=st.integers(0, 5), was_done=st.booleans(), times=st.integers(1, 12))
+    @rule(number=st.integers(0, 5), was_done=st.booleans(), times=st.integers(1, 6))
     def go_on(self, number: int, was_done: bool, times: int) -> None:
         for _ in range(times):
             self.net.let_go(number, was_done=was_done)
+            self.daemon.clock.twisted.advance(0.05)
 
     @rule(seconds=st.sampled_from([0.05, 2.0, 60.0]))
     def time_passes(self, seconds: float) -> None:
@@ -166,9 +178,18 @@ class AnyOrder(RuleBasedStateMachine):
         if not is_well:
             self.world.cloud.trouble[call] = CloudError(f"{call} went wrong")
 
-    @rule(done=st.booleans())
-    def crash(self, done: bool) -> None:
+    @rule(uri=st.sampled_from([URI, OTHER]), times=st.integers(0, 6))
+    def pause_and_resume(self, uri: str, times: int) -> None:
+        """Let it go on before or after it has really ended."""
+        self.click("pause", uri)
+        self.go_on(0, was_done=False, times=times)
+        self.click("resume", uri)
+
+    @rule(done=st.booleans(), often=st.integers(0, 4))
+    def crash(self, done: bool, often: int) -> None:
         """Die; what was on its way may have reached the other side, or not."""
+        if often:
+            return
         paused = [uri for uri, row in self.rows() if row is State.PAUSED]
         for one in self.net.next_ones() if done else ():
             if one.name not in RECORDS:
@@ -188,6 +209,11 @@ class AnyOrder(RuleBasedStateMachine):
             if work.state is State.PAUSED:
                 assert work.task is None
                 assert not work.queue_position
+
+    @invariant()
+    def no_file_is_fetched_twice_at_a_time(self) -> None:
+        urls = [one.what for one in self.net.waiting if one.name == "download"]
+        assert len(set(urls)) == len(urls)
 
     @invariant()
     def every_click_is_done_or_refused_in_words(self) -> None:
@@ -231,5 +257,5 @@ class AnyOrder(RuleBasedStateMachine):
         self.directory.cleanup()
 
 
-AnyOrder.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+AnyOrder.TestCase.settings = settings(max_examples=100, stateful_step_count=20, deadline=None)
 TestAnyOrder = AnyOrder.TestCase

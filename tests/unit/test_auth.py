@@ -473,6 +473,8 @@ def test_no_bytes_make_the_parser_fail(form: bytes, method: str, signed_names: b
 def test_whatever_parameters_are_signed_reach_the_page_as_they_were(pairs: list[Pair]) -> None:
     pairs = [(name.encode("utf-8", "replace").decode(), v) for name, v in pairs]
     pairs = [(name, v.encode("utf-8", "replace").decode()) for name, v in pairs]
+    # These ask for a part of the listing, and of that for other states.
+    pairs = [(name, v) for name, v in pairs if name not in {"brief", "from", "count", "section"}]
     store = MemoryStore()
     site = MemorySite(store)
     text = pairs[0][1] if pairs else ""

@@ -37,6 +37,7 @@ from imagestoreproxy.model.installs import (
     Status,
     Step,
 )
+from imagestoreproxy.model.running import Place
 from imagestoreproxy.model.upstreams import SourceStatus
 from tests.unit.memory_store import CLIENT, KARMIC, LUCID, SECRET, MemorySite, MemoryStore, info
 
@@ -47,7 +48,7 @@ BUSY = ImageState(
     (Action.CANCEL,),
     Progress(Step.DOWNLOADING, 40, 42 << 20, 100 << 20, 12.3 * (1 << 20), 65.0),
 )
-LOGIN = Login(CLIENT, SECRET, "run {emi}")
+LOGIN = Login(CLIENT, SECRET, Place(eucarc="/creds/eucarc"))
 
 
 class MemoryConnection(Connection):
@@ -127,16 +128,22 @@ def test_json_gives_what_the_proxy_says(run: Run, site: MemorySite, capsys: Capt
     site.store.state_of[LUCID] = DONE
     run("install", "lucid", "--json")
     content = json.loads(capsys.readouterr().out)
-    assert (content["state"]["emi"], content["run-command"]) == ("emi-1234ABCD", "run emi-1234ABCD")
+    assert content["state"]["emi"] == "emi-1234ABCD"
+    assert content["run-command"] == LOGIN.run_line("emi-1234ABCD", {"uri": LUCID})
 
 
-def test_h13_an_installed_image_comes_with_a_line_that_runs_it(
+def test_h13_h14_an_installed_image_comes_with_the_lines_that_run_it(
     run: Run, site: MemorySite, capsys: Captured
 ) -> None:
+    site.store.images[LUCID] = info(LUCID, "Lucid", login_user="admin", ports=(80,))
     site.store.state_of[LUCID] = DONE
     for command in ("install", "show"):
         run(command, "lucid")
-        assert capsys.readouterr().out.endswith("To run it:\n  run emi-1234ABCD\n")
+        lines = capsys.readouterr().out.partition("To run it:\n")[2].splitlines()
+        assert lines[0] == "  . /creds/eucarc"
+        assert "  euca-authorize -P tcp -p 80 -s 0.0.0.0/0 default" in lines
+        assert any("euca-run-instances" in line and "emi-1234ABCD" in line for line in lines)
+        assert lines[-1] == '  ssh -i ~/image-store.pem admin@"$ADDRESS"'
     assert site.store.acted == []
 
 
@@ -555,7 +562,7 @@ def test_h13_an_install_is_followed_to_its_end_and_to_the_line_that_runs_it(
     run("install", "lucid", sleep=Timeline(site, [BUSY, DONE]).sleep)
     shown = capsys.readouterr().out
     assert "40 B of 100 B" in shown
-    assert shown.endswith("Ubuntu 10.04: installed emi-1234ABCD\nTo run it:\n  run emi-1234ABCD\n")
+    assert "Ubuntu 10.04: installed emi-1234ABCD\nTo run it:\n  . /creds/eucarc\n" in shown
 
 
 def test_ctrl_c_says_that_the_install_goes_on_and_how_to_stop_it(

@@ -18,9 +18,9 @@ def test_h13_a_credentials_directory_signs_and_its_run_line_loads_it(tmp_path: P
     (directory / "eucarc").write_text(EUCARC)
     login = find_login({"IMAGE_STORE_SECRET": "no"}, directory=str(directory))
     assert (login.client_id, login.secret) == ("AK", "SK")
-    assert login.run_line("emi-1") == (
-        f". '{directory}/eucarc' && euca-run-instances -t m1.small emi-1"
-    )
+    lines = login.run_line("emi-1").splitlines()
+    assert lines[:2] == [f". '{directory}/eucarc'", "export EC2_URL=http://10.0.0.1/"]
+    assert any("euca-run-instances -t m1.small -k image-store emi-1" in line for line in lines)
     assert find_login({}, file=str(directory / "eucarc")) == login
     assert find_login({}, directory=str(directory), client_id="other").client_id == "other"
 
@@ -32,10 +32,13 @@ def test_h13_an_aws_style_file_signs_and_its_run_line_names_it(tmp_path: Path) -
     )
     login = find_login({}, file=str(file))
     assert (login.client_id, login.secret) == ("AK", "SK")
-    assert login.run_line("emi-1") == (
-        f"AWS_SHARED_CREDENTIALS_FILE={file} aws ec2 run-instances --endpoint-url http://10.0.0.1/ "
-        "--region us-east-1 --instance-type m1.small --image-id emi-1 --profile default"
+    lines = login.run_line("emi-1").splitlines()
+    assert lines[0] == f"export AWS_SHARED_CREDENTIALS_FILE={file} AWS_PROFILE=default"
+    started = (
+        "aws ec2 run-instances --endpoint-url http://10.0.0.1/ --region us-east-1 "
+        "--instance-type m1.small --key-name image-store --image-id emi-1"
     )
+    assert any(started in line for line in lines)
     with pytest.raises(ClientError, match="other") as caught:
         find_login({}, file=str(file), profile="other")
     assert caught.value.exit_status == MISUSED
@@ -44,7 +47,7 @@ def test_h13_an_aws_style_file_signs_and_its_run_line_names_it(tmp_path: Path) -
 def test_h13_variables_sign_and_the_run_line_loads_them(tmp_path: Path) -> None:
     login = find_login({"IMAGE_STORE_SECRET": "s", "HOME": str(tmp_path)})
     assert (login.client_id, login.secret) == ("admin", "s")
-    assert login.run_line("emi-1") == ". eucarc && euca-run-instances -t m1.small emi-1"
+    assert login.run_line("emi-1").startswith(". ~/.euca/eucarc\n")
     named = {"IMAGE_STORE_SECRET": "s", "IMAGE_STORE_CLIENT_ID": "me", "EC2_ACCESS_KEY": "AK"}
     assert find_login(named).client_id == "me"
     euca = {
@@ -55,23 +58,21 @@ def test_h13_variables_sign_and_the_run_line_loads_them(tmp_path: Path) -> None:
     }
     login = find_login(euca)
     assert (login.client_id, login.secret) == ("AK", "SK")
-    assert login.run_line("emi-1") == (
-        'AWS_ACCESS_KEY_ID="$EC2_ACCESS_KEY" AWS_SECRET_ACCESS_KEY="$EC2_SECRET_KEY" '
-        "aws ec2 run-instances --endpoint-url http://10.0.0.1/ --region us-east-1 "
-        "--instance-type m1.small --image-id emi-1"
+    assert login.run_line("emi-1").startswith(
+        'export AWS_ACCESS_KEY_ID="${AWS_ACCESS_KEY_ID:-$EC2_ACCESS_KEY}"'
+        ' AWS_SECRET_ACCESS_KEY="${AWS_SECRET_ACCESS_KEY:-$EC2_SECRET_KEY}"\n'
     )
+    assert "run-instances --endpoint-url http://10.0.0.1/" in login.run_line("emi-1")
     aws = {
         "AWS_ACCESS_KEY_ID": "AK",
         "AWS_SECRET_ACCESS_KEY": "SK",
         "AWS_DEFAULT_REGION": "eu-west-1",
     }
-    assert find_login(aws).run_line("ami-1") == (
-        "aws ec2 run-instances --region eu-west-1 --instance-type m1.small --image-id ami-1"
-    )
+    assert "aws ec2 run-instances --region eu-west-1 " in find_login(aws).run_line("ami-1")
     (tmp_path / ".euca").mkdir()
     (tmp_path / ".euca" / "eucarc").write_text(EUCARC)
     login = find_login({"IMAGE_STORE_SECRET": "s", "HOME": str(tmp_path)})
-    assert login.run_line("emi-1").startswith(f". {tmp_path}/.euca/eucarc && ")
+    assert login.run_line("emi-1").startswith(f". {tmp_path}/.euca/eucarc\n")
 
 
 @pytest.mark.parametrize(
@@ -93,4 +94,6 @@ def test_the_secret_is_not_shown(tmp_path: Path) -> None:
 
 def test_an_id_in_a_run_line_cannot_run_anything_else(tmp_path: Path) -> None:
     login = find_login({"IMAGE_STORE_SECRET": "s", "HOME": str(tmp_path)})
-    assert login.run_line("emi-1; rm -rf /").endswith("'emi-1; rm -rf /'")
+    assert " -k image-store 'emi-1; rm -rf /' |" in login.run_line("emi-1; rm -rf /")
+    odd = login.run_line("emi-1", {"login-user": "a b", "ports": ["$(x)"], "uri": 7})
+    assert odd == login.run_line("emi-1")

@@ -319,6 +319,13 @@ def test_who_has_signed_is_named_and_that_nobody_has_is_said() -> None:
     assert "nobody has signed" in steps_of(unsigned, files, (), [])[1]
 
 
+def test_the_signer_is_named_by_the_key_and_fit_to_be_shown(world: World) -> None:
+    daemon = started(world, name_of=lambda key: f"Store\n{key[:4]}")
+    plan = planned(daemon)
+    assert plan.signer == "Store 0000"
+    assert any("signed by Store 0000" in step for step in plan.steps)
+
+
 def test_many_hosts_are_counted() -> None:
     files = [PlannedFile(a_file(url=f"http://h{number}.example/i")) for number in range(5)]
     (fetch, *_) = steps_of(make_document([a_file()]), files, (), [])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection
+from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail
 
 from imagestoreproxy.model.errors import OwnStateError
-from imagestoreproxy.model.sessions import digest_of
+from imagestoreproxy.model.findings import Finding
+from imagestoreproxy.model.sessions import Session, digest_of
 from imagestoreproxy.web.sessions import LIFETIME_S
 from tests.unit.logins import COOKIE, HOST, Browser, attributes
 from tests.unit.memory import MemoryRecords
@@ -158,6 +162,31 @@ def test_a_page_of_another_site_cannot_log_a_browser_in() -> None:
     assert len(site.sessions) == 0
 
 
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "LOCALHOST:1", "a.localhost:52780", "127.0.0.1:52780", "127.9.9.9", "[::1]:80"],
+)
+def test_on_this_machine_a_browser_may_log_in_without_tls(host: str) -> None:
+    signed = host.lower().removesuffix(":80")
+    site = MemorySite()
+    raw = site.signed("POST", "/api/session", host=signed)
+    raw = raw.replace(f"Host: {signed}".encode(), f"Host: {host}".encode())
+    assert site.ask(raw).status == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["store.example", "10.0.0.1:52780", "[fe80::1]:52780", "localhost.example", "xlocalhost:1"],
+)
+def test_elsewhere_nobody_is_given_a_cookie_that_can_be_read_on_the_way(host: str) -> None:
+    site = MemorySite()
+    reply = site.ask(site.signed("POST", "/api/session", host=host))
+    assert (reply.status, "https" in reply.error) == (403, True)
+    assert len(site.sessions) == 0
+    behind = MemorySite(external_url="https://store.example")
+    assert behind.ask(behind.signed("POST", "/api/session", host=host)).status == 200
+
+
 def test_a_session_ends_when_its_time_is_over_however_busy_it_is() -> None:
     browser = logged_in()
     for _ in range(11):
@@ -212,8 +241,6 @@ def test_changed_keys_end_a_session_at_once_and_over_a_restart() -> None:
 
 
 def test_a_row_that_was_not_made_with_the_clients_key_is_forgotten_at_the_start() -> None:
-    from dataclasses import replace
-
     browser = logged_in()
     (row,) = browser.site.records.logins.values()
     for change in (
@@ -244,6 +271,24 @@ def test_the_oldest_session_of_a_client_makes_room_for_a_new_one() -> None:
     assert len(site.records.logins) == len(site.sessions) == 3
 
 
+def test_of_many_logins_at_once_no_more_than_allowed_stay() -> None:
+    gates: list[Deferred[None]] = []
+
+    class Slow(MemoryRecords):
+        def begin_session(self, session: Session, ended: Collection[str]) -> Deferred[None]:
+            gates.append(Deferred())
+            return gates[-1].addCallback(lambda _: super(Slow, self).begin_session(session, ended))
+
+    site = MemorySite(records=Slow(), session_limits={"most_of_one": 2})
+    wires = [site.wire() for _ in range(5)]
+    for wire in wires:
+        wire.send(site.signed("POST", "/api/session"))
+    for gate in gates:
+        gate.callback(None)
+    assert [wire.reply().status for wire in wires] == [200] * 5
+    assert len(site.sessions) == len(site.records.logins) == 2
+
+
 def test_those_that_have_expired_are_forgotten_when_a_new_one_begins() -> None:
     browser = logged_in()
     browser.site.clock.time_s += LIFETIME_S
@@ -255,8 +300,8 @@ def test_a_login_is_answered_when_it_is_on_the_disk_and_not_before() -> None:
     gate: Deferred[None] = Deferred()
 
     class Slow(MemoryRecords):
-        def begin_session(self, *given: Any) -> Deferred[None]:
-            return gate.addCallback(lambda _: super(Slow, self).begin_session(*given))
+        def begin_session(self, session: Session, ended: Collection[str]) -> Deferred[None]:
+            return gate.addCallback(lambda _: super(Slow, self).begin_session(session, ended))
 
     site = MemorySite(records=Slow())
     wire = site.wire()
@@ -268,7 +313,7 @@ def test_a_login_is_answered_when_it_is_on_the_disk_and_not_before() -> None:
 
 def test_a_login_that_cannot_be_written_down_is_none() -> None:
     class Full(MemoryRecords):
-        def begin_session(self, *given: Any) -> Deferred[None]:
+        def begin_session(self, session: Session, ended: Collection[str]) -> Deferred[None]:
             return fail(OwnStateError("The disk is full."))
 
     browser = Browser(MemorySite(records=Full()))
@@ -354,13 +399,18 @@ def test_a_connection_of_a_session_stays_and_that_of_a_stranger_does_not() -> No
 
 
 def test_details_of_readyz_are_told_to_a_session() -> None:
-    from imagestoreproxy.model.findings import Finding
-
     browser = logged_in(MemorySite(findings=[Finding("disk", problem="full")]))
     assert browser.get("/readyz").json["findings"] == [
         {"what": "disk", "ok": False, "problem": "full"}
     ]
     assert Browser(browser.site).get("/readyz").json["findings"] == [{"what": "disk", "ok": False}]
+
+
+def test_no_page_of_another_origin_may_have_what_a_session_is_told() -> None:
+    headers = logged_in().get("/api/dashboard").headers
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+    assert headers["cache-control"] == "no-store"
+    assert not any(name.startswith("access-control") for name in headers)
 
 
 def test_a_form_of_a_session_is_bounded_and_checked_as_a_signed_one() -> None:
@@ -388,3 +438,26 @@ def test_a_stream_ends_with_its_session() -> None:
     site.clock.time_s += LIFETIME_S
     site.reactor.advance(1)
     assert [wire.transport.disconnecting for wire in wires] == [True] * 3
+
+
+# What may stand in a header at all.
+header_bytes = st.binary(max_size=200).map(lambda b: b.translate(None, b"\r\n\0"))
+
+
+@given(header_bytes, st.sampled_from([b"", b"image-store-52780=", b"a=b; image-store-52780="]))
+def test_whatever_a_cookie_is_a_stranger_gets_nothing_but_a_refusal(
+    cookie: bytes, beginning: bytes
+) -> None:
+    site = MemorySite()
+    raw = b"GET /api/dashboard HTTP/1.1\r\nHost: localhost:52780\r\nCookie: %s\r\n\r\n"
+    reply = site.ask(raw % (beginning + cookie))
+    assert (reply.status, bool(reply.error)) == (401, True)
+
+
+@given(st.sampled_from(["Origin", "Sec-Fetch-Site", "X-CSRF-Token"]), header_bytes)
+def test_whatever_a_header_says_that_is_not_right_nothing_is_done(name: str, value: bytes) -> None:
+    browser = logged_in()
+    raw = browser.raw("POST", INSTALL, {name: "value"})
+    reply = browser.site.ask(raw.replace(b": value", b": " + value))
+    assert (reply.status, bool(reply.error)) == (403, True)
+    assert browser.site.store.acted == []

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imagestoreproxy.client import text
-from imagestoreproxy.client.catalogue import Found, find_images, in_version
+from imagestoreproxy.client.catalogue import Found, find_images, in_version, told_apart
 from imagestoreproxy.client.command import Command, actions, print_json, status_line
 from imagestoreproxy.client.commands.listing import print_run
 from imagestoreproxy.client.display import Board, SilentBoard, board_for
@@ -98,6 +98,7 @@ def _wait(command: Command, works: Sequence[Work], what: str) -> None:
         _judge(command, work)
         return
     by_uri = {work.found.uri: work for work in works}
+    names = told_apart({uri: work.found.title for uri, work in by_uri.items()})
     board: Board = SilentBoard() if command.options.json else board_for(sys.stdout, command.paint)
 
     def ended(uri: str, state: Json) -> None:
@@ -105,13 +106,13 @@ def _wait(command: Command, works: Sequence[Work], what: str) -> None:
         work.state = state
         _judge(command, work)
         style = "bad" if work.problem else "good"
-        board.tell(work.found.title, work.problem or status_line(state), style)
+        board.tell(names[uri], work.problem or status_line(state), style)
 
     try:
         follow_all(
             command.connection,
             {uri: work.state for uri, work in by_uri.items()},
-            {uri: work.found.title for uri, work in by_uri.items()},
+            names,
             board,
             ended=ended,
             sleep=command.sleep,
@@ -145,7 +146,7 @@ def _tell_one(command: Command, work: Work) -> None:
         print_json({"state": state, **({"run-command": run} if run else {}), **content})
         return
     print(f"{work.found.title}: {status_line(state)}")
-    print_run(command, state)
+    print_run(command, state, work.found.info)
 
 
 def _tell_all(command: Command, works: Sequence[Work]) -> None:
@@ -170,7 +171,7 @@ def _tell_all(command: Command, works: Sequence[Work]) -> None:
 def _described(command: Command, work: Work) -> dict[str, Any]:
     content: dict[str, Any] = {"image-uri": work.found.uri, "state": work.state or None}
     if "emi" in work.state:
-        content["run-command"] = command.login.run_line(str(work.state["emi"]))
+        content["run-command"] = command.login.run_line(str(work.state["emi"]), work.found.info)
     if work.problem:
         content["error-message"] = work.problem
     return content

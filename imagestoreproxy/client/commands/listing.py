@@ -15,7 +15,12 @@ Json = Mapping[str, Any]
 
 def show_all(command: Command) -> None:
     """Show all that is offered."""
-    _show_listing(command, command.connection.get("/api/dashboard"))
+    content = command.connection.get("/api/dashboard")
+    if command.options.names and not command.options.json:
+        for image in objects(content, "images"):
+            print(text.plain(image.get("title") or image.get("uri") or ""))
+        return
+    _show_listing(command, content)
 
 
 def search(command: Command) -> None:
@@ -87,8 +92,7 @@ def show(command: Command) -> None:
         if value:
             head = command.paint("head", f"{name}:") + " " * (12 - len(name))
             print(f"{head}{command.paint(styles.get(name, ''), text.plain(value))}")
-    _print_ways(command, answer.get("run"))
-    print_run(command, state)
+    print_run(command, state, info)
 
 
 def _signer(told: object) -> list[str]:
@@ -96,18 +100,12 @@ def _signer(told: object) -> list[str]:
     return [str(signer[key]) for key in ("name", "fingerprint") if signer.get(key)]
 
 
-def _print_ways(command: Command, told: object) -> None:
-    """Show, step by step, how to start an instance and log in."""
-    run = told if isinstance(told, dict) else {}
-    for way in objects(run, "ways"):
-        print(command.paint("head", f"With {text.plain(way.get('name') or '')}:"))
-        for line in way.get("commands") or ():
-            print(f"  {text.plain(line)}")
-    for note in run.get("notes") or ():
-        print(text.plain(note))
+def print_run(command: Command, state: Json, info: Json | None = None) -> None:
+    """Show how an instance of an installed image is started, with the credentials used here.
 
-
-def print_run(command: Command, state: Json) -> None:
-    """Show how an instance of an installed image is started."""
+    Args:
+        info: what the proxy says of the image.
+    """
     if emi := state.get("emi"):
-        print(f"To run it:\n  {command.login.run_line(text.plain(emi))}")
+        guide = command.login.guide(text.plain(emi), info)
+        print("To run it:\n  " + "\n  ".join(guide.ways[0].commands))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from imagestoreproxy.client import text
-from imagestoreproxy.client.catalogue import find_images, objects, state_of
+from imagestoreproxy.client.catalogue import find_images, objects, state_of, told_apart
 from imagestoreproxy.client.command import (
     Command,
     Row,
@@ -148,7 +148,8 @@ class Watched:
                 elif not was_away and not self._json:
                     self._board.tell("", "The proxy cannot be reached; trying again ...", "warn")
                 was_away = content is None
-                self._board.show([(self._titles[uri], s) for uri, s in self._going.items()])
+                names = told_apart(self._titles)
+                self._board.show([(names[uri], state) for uri, state in self._going.items()])
                 self._command.sleep(POLL_S)
         finally:
             self._board.end()
@@ -184,7 +185,7 @@ class Watched:
         if message:
             self.failed.append(uri)
         said = f"failed: {message}" if message else status_line(state)
-        self._board.tell(self._titles[uri], said, "bad" if message else "good")
+        self._board.tell(told_apart(self._titles)[uri], said, "bad" if message else "good")
 
     def _tell_json(self, uri: str, state: Json) -> None:
         if self._json and self._told.get(uri) != state:

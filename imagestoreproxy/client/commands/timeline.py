@@ -89,11 +89,13 @@ def _show_run(command: Command, title: str, run: Json) -> None:
         style = "bad" if one.get("what") == "failed" else ""
         said = [text.plain(one.get("text") or one.get("what") or "")]
         measured = [text.size(text.number(one["bytes"]))] if "bytes" in one else []
-        measured += [text.duration(text.number(one["seconds"]))] if "seconds" in one else []
+        seconds = text.number(one.get("seconds"))
+        measured += [text.duration(seconds)] if seconds >= 1 else []
         said += [f"({', '.join(measured)})"] if measured else []
         at = command.paint("dim", local_time(one.get("at"), "%H:%M:%S"))
         print(f"  {at}  {command.paint(style, ' '.join(said))}")
-    if message := run.get("error-message"):
+    message = run.get("error-message")
+    if message and message not in [one.get("text") for one in objects(run, "events")]:
         print(f"  {command.paint('bad', text.plain(message))}")
 
 
