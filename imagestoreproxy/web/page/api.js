@@ -15,7 +15,7 @@ export class ApiError extends Error {
 let session = null;
 let ended = () => {};
 
-/** Say what happens when the proxy no longer knows who we are; it is given the reason. */
+/** Say what happens when the proxy no longer knows who we are. */
 export function whenEnded(act) {
   ended = act;
 }
@@ -67,7 +67,7 @@ async function askInSession(method, path, options) {
     // An answer that comes late must not end the session of whoever has logged in since.
     if (error.status === 401 && mine && session === mine) {
       session = null;
-      ended(error.message);
+      ended();
     }
     throw error;
   }

@@ -28,6 +28,7 @@ const NAV = {
   sources: "Sources",
   system: "System",
 };
+const ENDED = "Your session has ended. Log in again.";
 const LOST = "Connection to the proxy lost; trying again...";
 const STATES_AT_ONCE = 1000;
 const FRESH_MS = 60_000;
@@ -53,7 +54,7 @@ const live = new Live({
     } catch {
       return false;
     }
-    toLogin("Your session has ended. Log in again.");
+    toLogin(ENDED);
     return false;
   },
 });
@@ -93,7 +94,7 @@ async function goTo(isFirst = false) {
   closeAll();
   if (!location.hash) rewrite("#/store");
   const route = parse(location.hash);
-  const name = route.name === "store" || route.name in LATER ? route.name : "store";
+  const name = Object.hasOwn(LATER, route.name) ? route.name : "store";
   turn += 1;
   const mine = turn;
   if (!VIEWS[name] && !(await fetchView(name))) return;
@@ -254,9 +255,12 @@ async function begin() {
   }
 }
 
-whenEnded((reason) => toLogin(reason || "Your session has ended. Log in again."));
+whenEnded(() => toLogin(ENDED));
 watchAll(announce);
 keepTime();
+addEventListener("catalogue", () => {
+  if (kept) kept.at = 0;
+});
 addEventListener("hashchange", () => goTo());
 document.getElementById("skip").addEventListener("click", (event) => {
   // "#main" is no address of a view.

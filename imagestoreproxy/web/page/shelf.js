@@ -4,6 +4,7 @@
 import { get, imagePath } from "/page/api.js";
 import { isGoing } from "/page/words.js";
 
+const SEEN = /[\p{L}\p{N}\p{P}\p{S}]/u;
 const images = new Map();
 const states = new Map();
 const byImage = new Map();
@@ -41,17 +42,25 @@ export function takeState(state) {
   const before = states.get(uri);
   if (before && JSON.stringify(before) === JSON.stringify(state)) return;
   states.set(uri, state);
+  tell(uri, before);
+  // A newer version is on offer: what is known of the image is of the one before.
+  if (before && state["is-upgrade"] && !before["is-upgrade"]) introduce(uri, { again: true });
+}
+
+function tell(uri, before) {
+  const state = states.get(uri);
   for (const hear of [...(byImage.get(uri) ?? [])]) hear(state, before);
   for (const hear of [...ofAll]) hear(state, before);
 }
 
 /** Remember what an answer holds of images and states. */
 export function take(answer) {
-  for (const image of answer.images ?? []) {
+  for (const image of [...(answer.images ?? []), answer.image].filter(Boolean)) {
+    // A title that nobody can see is none, and could not be clicked.
+    if (!SEEN.test(image.title)) image.title = image.uri;
     // A brief one has no description: keep the one that is here.
     images.set(image.uri, { ...images.get(image.uri), ...image });
   }
-  if (answer.image) images.set(answer.image.uri, answer.image);
   for (const state of answer.states ?? []) takeState(state);
   if (answer.state) takeState(answer.state);
 }
@@ -62,10 +71,11 @@ export function shown() {
 }
 
 /** Learn the titles of images that only a state was told of. */
-export async function introduce(uri) {
-  if (images.has(uri)) return;
+export async function introduce(uri, { again = false } = {}) {
+  if (images.has(uri) && !again) return;
   try {
     take(await get(imagePath(uri)));
+    if (again) tell(uri, states.get(uri));
   } catch {
     // Its address has to do for a name.
   }

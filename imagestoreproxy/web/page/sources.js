@@ -41,6 +41,7 @@ export function sourcesView(_route, life) {
     refresh.textContent = "Asking ...";
     try {
       const { sources } = await post("/api/sources/refresh", {}, { signal: life });
+      dispatchEvent(new Event("catalogue"));
       fill(said);
       show(sources);
       const bad = sources.filter((one) => one.problem).length;
