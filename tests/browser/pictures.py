@@ -19,6 +19,8 @@ from tests.functional.rig import ROOT, SECRET, Daemon
 
 PICTURES = ROOT / "docs" / "images"
 MOST_BYTES = 150_000
+ALSO = ("0005", "000a")
+"""Two more of ``few`` that are installed."""
 TELEPHONE = {"width": 360, "height": 740}
 
 
@@ -34,6 +36,9 @@ def lively(images: Path) -> Iterator[Daemon]:
                             f"--keyring={keyring}")  # fmt: skip
             try:
                 daemon.start()
+                for image in ALSO:
+                    daemon.act(f"{store.url}/images/{image}", "install")
+                    daemon.wait(f"{store.url}/images/{image}", "installed")
                 enliven(daemon, store)
                 yield daemon
             finally:
@@ -75,6 +80,8 @@ def test_picture(
         visitor.go(name.capitalize())
     if name == "activity":
         visitor.can("Resume", DATABASE)
+    # What the mouse is over looks otherwise.
+    visitor.page.mouse.move(0, 0)
     visitor.page.wait_for_timeout(500)
     PICTURES.mkdir(exist_ok=True)
     path = PICTURES / f"page-{name}.png"

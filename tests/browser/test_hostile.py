@@ -49,6 +49,8 @@ TITLES = {
     "template": "F {{7*7}} ${7*7} <%= 7 %> &lt;b&gt; %3Cscript%3E",
     "combining": "G " + "\u0335\u0489\u20dd" * 90,
     "emoji": "H " + "\U0001f469\u200d\U0001f469\u200d\U0001f467" * 40,
+    "blank": " ",
+    "unseen": "\u200b\u2060\u3164",
 }
 
 

@@ -2,7 +2,7 @@
 
 const UNITS = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"];
 
-/** 1572864 -> "1.5 MiB", as plans and image-store say it. */
+/** 1572864 -> "1.5 MiB": the units of the plan's sentences, of the checks and of image-store. */
 export function bytes(count) {
   let value = Math.max(0, Number(count) || 0);
   let unit = 0;
