@@ -2,13 +2,14 @@ PYTHON ?= python3
 export PYTHON
 BIN = .venv/bin
 
-.PHONY: help setup demo test faults lint man bench lock clean
+.PHONY: help setup demo test screenshots faults lint man bench lock clean
 
 help:
 	@echo "make setup   what is needed: system programs and .venv (the others call it)"
 	@echo "make demo    watch an image go from a store into a cloud (ONCE=1: end by itself;"
 	@echo "             SOURCE=simplestreams: from a mirror that is published before your eyes)"
 	@echo "make test    all tests"
+	@echo "make screenshots  the pictures of the page in docs/images"
 	@echo "make faults  everything that can go wrong, many times over; SEED=1 repeats a run"
 	@echo "make lint    style, types, and who may import whom"
 	@echo "make man     write the manual pages and the tables of docs/command-line.md"
@@ -24,6 +25,9 @@ demo: setup
 
 test: setup
 	@$(BIN)/pytest
+
+screenshots: setup
+	@$(BIN)/pytest tests/browser/pictures.py
 
 faults: setup
 	@FAULTS_SEED=$(SEED) FAULTS=long $(BIN)/python -m tests.faults.run

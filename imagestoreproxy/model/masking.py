@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import re
 
-_USER = re.compile(r"(?<=//)[^/?#\s]*@|^[^/?#\s]*@")
+_USER = re.compile(
+    r"(?<=//)[^/?#\s]*@|^[^/?#\s]*@"
+    # A password with "/", "?" or "#" in it makes no URL, but is one all the same: what follows the
+    # colon is no port.
+    r"|(?<=//)[^/?#\s:@\[]*:(?![0-9]*(?:[/?#\s]|$))\S{0,200}@"
+)
 _SECRET = re.compile(
-    r"([?&;][^=&;#]*(?:sig|token|secret|passw|key|credential)[^=&;#]*=)[^&;#\s]*", re.IGNORECASE
+    r"([?&;][^=&;#]*(?:sig|token|secret|pass|pwd|key|credential|auth(?!or)|hmac)[^=&;#]*=)[^&;#\s]*",
+    re.IGNORECASE,
 )
 _LONGEST = 300
 _LONGEST_READ = 5000

@@ -40,6 +40,7 @@ class Answer:
         allow: for 405: the methods that are possible.
         headers: beside or instead of the usual ones; by their names in lower case.
         packed: the same body as gzip, for who takes that; or empty.
+        is_for_all: it was made before anybody asked; the connection of a stranger may stay.
     """
 
     status: int
@@ -48,6 +49,7 @@ class Answer:
     allow: str = ""
     headers: Mapping[bytes, bytes] = field(default_factory=dict)
     packed: bytes = b""
+    is_for_all: bool = False
 
 
 def encode(content: Mapping[str, Any]) -> bytes:
@@ -157,7 +159,7 @@ class StoreRequest(Request):
         headers.setRawHeaders(b"x-content-type-options", [b"nosniff"])
         if self.session is not None:
             headers.setRawHeaders(b"cross-origin-resource-policy", [b"same-origin"])
-        if not self.signed:
+        if not self.signed and not (answer.is_for_all and self._is_alone()):
             # Strangers get one answer for a connection: what they send behind it costs nothing.
             headers.setRawHeaders(b"connection", [b"close"])
             cast(Any, self.channel).persistent = False
@@ -167,6 +169,13 @@ class StoreRequest(Request):
             headers.setRawHeaders(name, [value])
         self.write(body)
         self.finish()
+
+    def _is_alone(self) -> bool:
+        """Tell whether nothing came with it or behind it; else a few bytes would ask for much."""
+        has_body = any(
+            map(self.requestHeaders.hasHeader, (b"content-length", b"transfer-encoding"))
+        )
+        return not has_body and not cast(Any, self.channel).clearLineBuffer()
 
     def takes_gzip(self) -> bool:
         """Tell whether the other side has said that it can read gzip."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
+from ipaddress import IPv6Address
 from itertools import chain
 from typing import cast
 from urllib.parse import unquote_to_bytes
@@ -244,6 +245,15 @@ def _charsets(request: StoreRequest) -> Sequence[str]:
     return ["utf-8", "iso8859-1"] if charset is None else [charset]
 
 
+def _is_name_or_address(host: str) -> bool:
+    if not host.startswith("["):
+        return True
+    try:
+        return bool(IPv6Address(host[1:].partition("]")[0]))
+    except ValueError:
+        return False
+
+
 def host_of(request: StoreRequest) -> str:
     """Give the request's own ``Host``.
 
@@ -255,6 +265,6 @@ def host_of(request: StoreRequest) -> str:
         raise CallerError(f"The request must have one Host header; {len(came)} came.")
     host = came[0].decode("iso-8859-1")
     match = _HOST.fullmatch(host)
-    if match is None or int(match[1] or 1) > 65535:
+    if match is None or int(match[1] or 1) > 65535 or not _is_name_or_address(host):
         raise CallerError("The Host header is malformed: it must be 'name' or 'name:port'.")
     return host

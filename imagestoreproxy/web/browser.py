@@ -34,7 +34,9 @@ class Browsers:
 
     def cookie_name(self, request: StoreRequest, host: str) -> str:
         """Give the name of the cookie that goes with this request."""
-        return cookies.cookie_name(host, over_tls=bool(request.isSecure()))
+        by_tls = _origin(f"https://{host}")
+        is_by_tls = request.isSecure() or (by_tls and by_tls == _origin(self._external_url))
+        return cookies.cookie_name(host, over_tls=bool(is_by_tls))
 
     def only_tls(self, request: StoreRequest) -> bool:
         """Tell whether the cookie must never be sent in the clear."""
@@ -57,6 +59,7 @@ class Browsers:
         session = self.sessions.find(token) if token is not None else None
         if session is None:
             raise SignatureError("Your session has ended. Log in again.")
+        self.check_is_private(request, host)
         self.check_origin(request, host)
         if request.method not in {b"GET", b"HEAD"}:
             self._check_csrf_token(request, session)
@@ -75,7 +78,9 @@ class Browsers:
         if self._external_url:
             own.add(_origin(self._external_url))
         for came in _all(request, "Origin"):
-            if _origin(came.decode("iso-8859-1")) not in own:
+            origin = _origin(came.decode("iso-8859-1"))
+            # Some Host headers make no origin, and "null" does not either.
+            if origin is None or origin not in own:
                 raise SignatureError(
                     "A page of another address has sent this: it is refused. If it is the proxy's "
                     "own page, give the proxy --external-url with the address that you see.",
@@ -83,7 +88,7 @@ class Browsers:
                 )
 
     def check_is_private(self, request: StoreRequest, host: str) -> None:
-        """See that nobody on the way can read the cookie that is to be given.
+        """See that nobody on the way can read the cookie that comes, or is to be given.
 
         Who reads a signed request can do nothing with it; who reads a cookie has the session.
         Browsers draw the same line: elsewhere a page cannot sign.

@@ -80,10 +80,9 @@ class PageFile(JsonResource):
         if request.method not in {b"GET", b"HEAD"}:
             return refusal(405, "Only GET and HEAD are possible here.", allow="GET, HEAD")
         if self._is_known(request):
-            return Answer(304, b"", headers=self._headers)
-        if self._as_gzip and request.takes_gzip():
-            return Answer(200, self._content, headers=self._headers, packed=self._as_gzip)
-        return Answer(200, self._content, headers=self._headers)
+            return Answer(304, b"", headers=self._headers, is_for_all=True)
+        packed = self._as_gzip if request.takes_gzip() else b""
+        return Answer(200, self._content, headers=self._headers, packed=packed, is_for_all=True)
 
     def _is_known(self, request: StoreRequest) -> bool:
         came = b",".join(request.requestHeaders.getRawHeaders(b"if-none-match", []))

@@ -107,9 +107,19 @@ class Sessions:
         return bool(secret) and is_proved(session, secret or "")
 
     async def end(self, session: Session) -> None:
-        """End a session, at once; on the disk when this returns."""
-        self._held.pop(session.digest, None)
-        await self._records.end_sessions([session.digest])
+        """End a session, at once; on the disk when this returns.
+
+        Raises:
+            StoreProxyError: it cannot be written there: the session goes on, to be ended again.
+        """
+        held = self._held.pop(session.digest, None)
+        try:
+            await self._records.end_sessions([session.digest])
+        except BaseException:
+            # Ended in memory alone, it would be there again after the next start.
+            if held is not None:
+                self._held[session.digest] = held
+            raise
 
     def csrf_token(self, session: Session) -> str:
         """Give what requests of this session that change something have to carry."""

@@ -15,11 +15,12 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from tests.browser.figures import Figures
-from tests.browser.made_store import MadeStore, many, serving
+from tests.browser.made_store import MadeStore, few, many, serving
+from tests.browser.tour import enliven
 from tests.browser.visitor import Visitor
 from tests.browser.watch import Watch
 from tests.functional.moto_server import moto_server
-from tests.functional.rig import SECRET, Daemon, Rig, fake_rig
+from tests.functional.rig import SECRET, Daemon, Rig, ec2_rig, fake_rig
 
 TEST_S = 90
 ANSWER_MS = 15_000
@@ -82,6 +83,7 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
+# Named last by a test: what it is pointed at must outlive its pages.
 @pytest.fixture
 def new_visitor(browser: Browser, figures: Figures) -> Iterator[NewVisitor]:
     """Give visitors, each with a browser of their own: no cookie and no cache of another.
@@ -131,6 +133,13 @@ def shown(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Iterator[Ri
         yield running
 
 
+@pytest.fixture
+def cloud_rig(tmp_path: Path, images: Path, moto_url: str) -> Iterator[Rig]:
+    """As ``rig``, with a cloud that knows who is asking."""
+    with ec2_rig(tmp_path, images, moto_url) as running:
+        yield running
+
+
 MadeRig = Callable[[MadeStore], Daemon]
 
 
@@ -162,6 +171,15 @@ def _end(daemon: Daemon) -> None:
 def crowded(made_rig: MadeRig, images: Path) -> Daemon:
     """A proxy of a store with 500 images; for tests that change nothing."""
     return made_rig(MadeStore(images, many(500)))
+
+
+@pytest.fixture(scope="package")
+def lively(made_rig: MadeRig, images: Path) -> Daemon:
+    """A proxy where all kinds of things go on, for tests that change nothing; see ``tour``."""
+    store = MadeStore(images, few())
+    daemon = made_rig(store)
+    enliven(daemon, store)
+    return daemon
 
 
 @pytest.fixture(scope="package")

@@ -39,7 +39,7 @@ class MadeStore(fakestoreapi.Store):
         super().__init__(directory)
         self.images = {image.id: image for image in images}
         self._extra = extra or {}
-        self._sections = sections or fakestoreapi.SECTIONS
+        self._sections = sections or SECTIONS
 
     def listing(self, base: str, query: str | None = None) -> dict[str, Any]:
         answer = super().listing(base, query)
@@ -78,14 +78,44 @@ def serving(store: MadeStore) -> Iterator[MadeStore]:
         thread.join(10)
 
 
+SECTIONS = {
+    "Servers": "Whole systems, ready to log in to.",
+    "Desktops": "Systems with a screen, shown through a browser.",
+    "Appliances": "Systems that do one thing.",
+}
 _SYSTEMS = (
     ("Example Server", "A small server, ready to log in to.", "Servers"),
-    ("Example Desktop", "A desktop that is shown through a browser.", "Servers"),
+    ("Example Desktop", "A desktop that is shown through a browser.", "Desktops"),
     ("Example Web Server", "Serves pages from its first boot on.", "Appliances"),
     ("Example Database", "A database, empty and ready.", "Appliances"),
     ("Example Mail Server", "Takes and keeps mail for one domain.", "Appliances"),
     ("Example Build Machine", "Compilers, and a queue of work for them.", "Servers"),
 )
+
+
+_FEW = (
+    ("Basalt Server 8", "A small server, ready to log in to.", "Servers", "8.2"),
+    ("Cinder Desktop", "A desktop that is shown through a browser.", "Desktops", "24.1"),
+    ("Dune Web Server", "Serves pages from its first boot on.", "Appliances", "1.4.2"),
+    ("Ember Database", "A database, empty and ready.", "Appliances", "16.3"),
+    ("Fjord Mail Server", "Takes and keeps mail for one domain.", "Appliances", "3.0.1"),
+    ("Granite Build Machine", "Compilers, and a queue of work for them.", "Servers", "12"),
+    ("Harbour Registry", "Keeps containers for those who may have them.", "Appliances", "2.9"),
+    ("Inlet Gateway", "Leads one private network into another.", "Appliances", "5.1"),
+    ("Juniper Notebook", "Notebooks for reckoning, shared by a group.", "Desktops", "4.4"),
+    ("Kelp Queue", "Hands work from one machine to many.", "Appliances", "0.9.7"),
+    ("Lichen Server, long support", "Changes seldom, for ten years.", "Servers", "6.6"),
+    ("Mistral Cache", "Answers in place of slower machines.", "Appliances", "7.2"),
+)
+
+
+def few() -> list[Image]:
+    """Make a catalogue of a dozen systems that exist nowhere."""
+    return [
+        Image(f"{number:04x}", title, summary, section, ("hvm", section.lower()), version,
+              1 + number, "hvm", ("image",))
+        for number, (title, summary, section, version) in enumerate(_FEW)
+    ]  # fmt: skip
 
 
 def many(count: int) -> list[Image]:

@@ -47,13 +47,19 @@ class Visitor:
         exact = isinstance(name, str)
         return where.get_by_role("button", name=name, exact=exact)
 
+    def link(self, view: str) -> Locator:
+        """Give a link of the main navigation."""
+        navigation = self.page.get_by_role("navigation", name="Main")
+        return navigation.get_by_role("link", name=view, exact=True)
+
     def go(self, view: str) -> None:
         """Follow a link of the main navigation, and wait for the view."""
-        link = self.page.get_by_role("navigation", name="Main").get_by_role(
-            "link", name=view, exact=True
-        )
-        link.click()
-        expect(link).to_have_attribute("aria-current", "page")
+        self.link(view).click()
+        expect(self.link(view)).to_have_attribute("aria-current", "page")
+
+    def settle(self) -> None:
+        """Wait until nothing is a grey shape of what is still to come."""
+        expect(self.page.locator(".bones")).to_have_count(0)
 
     def card(self, title: str) -> Locator:
         """Give what stands about an image in a list of the present view."""

@@ -267,6 +267,15 @@ def test_a_plan_and_a_history_can_be_read_by_people(rig: Rig) -> None:
     assert run(rig, "history").stdout.splitlines()[0].split()[:3] == ["BEGAN", "WHAT", "OUTCOME"]
 
 
+def test_status_shows_the_disk_and_says_where_to_begin(rig: Rig) -> None:
+    status = run(rig, "status")
+    assert re.search(r"\nDisk: [0-9.]+ .iB free of [0-9.]+ .iB at /", status.stdout), status.stdout
+    assert status.stderr.endswith(" list\n")
+    assert told(rig, "status")["overview"]["queue"]["running"] == []
+    told(rig, "install", SERVER)
+    assert run(rig, "status").stderr == ""
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_what_completes_is_understood_by_the_shell(shell: str, tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "bin" / "image-store"), "completion", shell]

@@ -246,7 +246,22 @@ def test_expires_must_be_whole_seconds(expires: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["", "a b", "a:b", "a:", "a:0", "a:65536", "a:-1", "[::1", "a/b", "ä", "a\\b", "a@b"]
+    "host",
+    [
+        "",
+        "a b",
+        "a:b",
+        "a:",
+        "a:0",
+        "a:65536",
+        "a:-1",
+        "[::1",
+        "a/b",
+        "ä",
+        "a\\b",
+        "a@b",
+        "[1:2]:3",
+    ],
 )
 def test_a_malformed_host_is_refused(host: str) -> None:
     raw = MemorySite().signed("GET", "/api/dashboard", host=host)

@@ -224,6 +224,13 @@ def test_a_misspelt_name_lists_the_near_ones(site: MemorySite) -> None:
     assert caught.value.hints == ["image-store list"]
 
 
+def test_a_misspelt_word_of_a_title_is_enough(site: MemorySite) -> None:
+    with pytest.raises(ClientError, match="Did you mean") as caught:
+        find_image(MemoryConnection(site), "ubutnu")
+    assert KARMIC in caught.value.message
+    assert LUCID in caught.value.message
+
+
 def test_a_uri_that_no_store_lists_is_taken_as_it_is(site: MemorySite) -> None:
     found = find_image(MemoryConnection(site), "http://x/other")
     assert (found.uri, found.state["status"]) == ("http://x/other", "uninstalled")

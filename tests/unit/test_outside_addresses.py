@@ -109,6 +109,12 @@ def test_h4_a_senseless_proxy_is_refused_at_once(text: str) -> None:
         ("https://h/x?a=1&X-Amz-Signature=abc&b=2", "https://h/x?a=1&X-Amz-Signature=***&b=2"),
         ("https://h/x?token=abc", "https://h/x?token=***"),
         ("could not reach http://u:p@h/ today", "could not reach http://***@h/ today"),
+        ("https://h/x?pass=abc&auth=d&author=e", "https://h/x?pass=***&auth=***&author=e"),
+        ("https://h/x?pwd=abc#hmac=d", "https://h/x?pwd=***#hmac=d"),
+        ("http://user:p/w@host/x", "http://***@host/x"),
+        ("not http://user:1x#w@host, but", "not http://***@host, but"),
+        ("http://host:80/a@b", "http://host:80/a@b"),
+        ("http://[::1]:80/a@b http://h:1 c@d", "http://[::1]:80/a@b http://h:1 c@d"),
     ],
 )
 def test_no_secret_of_a_url_is_shown(text: str, shown: str) -> None:

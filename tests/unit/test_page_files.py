@@ -97,7 +97,7 @@ def test_who_has_the_file_is_told_that_it_is_the_same(form: str) -> None:
         assert head.startswith(b"HTTP/1.1 304 ")
         assert head.endswith(b"\r\n\r\n")
         assert b"Content-Security-Policy" in head
-        assert wire.transport.disconnecting
+        assert b"Connection: close" not in head
     assert ask("/", If_None_Match='"another"').status == 200
 
 
@@ -112,3 +112,31 @@ def test_only_get_and_head_are_possible() -> None:
 def test_a_client_that_signs_finds_no_page_but_json() -> None:
     for path in PATHS:
         assert MemorySite().get(path).status == 404
+
+
+def test_a_stranger_gets_the_whole_page_over_one_connection() -> None:
+    wire = MemorySite().wire()
+    for method, path in (("GET", "/"), ("HEAD", "/page/main.js"), ("GET", "/page/style.css")):
+        wire.transport.clear()
+        wire.send(f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        head = bytes(wire.transport.value()).partition(b"\r\n\r\n")[0].lower()
+        assert head.startswith(b"http/1.1 200 ")
+        assert b"connection: close" not in head
+    wire.transport.clear()
+    wire.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert b"connection: close" in bytes(wire.transport.value()).lower()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 1000,
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\nG",
+        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx" * 1000,
+        b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" * 1000,
+    ],
+)
+def test_a_stranger_who_asks_for_much_at_once_gets_one_answer(sent: bytes) -> None:
+    wire = MemorySite().wire()
+    wire.send(sent)
+    assert wire.reply().headers["connection"] == "close"

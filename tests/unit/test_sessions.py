@@ -144,6 +144,37 @@ def test_an_origin_that_is_not_our_own_is_refused(origin: str) -> None:
     assert browser.site.store.acted == []
 
 
+def test_a_host_of_which_no_origin_can_be_made_lets_nobody_in() -> None:
+    browser = logged_in()
+    # Else "null" would be the same origin: none.
+    host = "[1:2:3]:52780"
+    for origin in ("null", "http://[1:2:3]:52780", ""):
+        raw = browser.raw("GET", "/api/session", {"Host": host, "X-Origin": "1"})
+        reply = browser.site.ask(raw.replace(b"X-Origin: 1", b"Origin: " + origin.encode()))
+        assert (reply.status, "Host" in reply.error) == (400, True)
+
+
+@pytest.mark.parametrize("host", ["evil.example:52780", "10.0.0.1:52780"])
+def test_by_a_name_that_gives_no_session_none_is_good(host: str) -> None:
+    """As when a page of others has its own name lead here."""
+    browser = logged_in()
+    assert browser.get("/api/session", Host=host).status == 403
+    assert browser.post(INSTALL, Host=host).status == 403
+    assert browser.site.store.acted == []
+
+
+def test_behind_tls_no_neighbour_of_the_name_can_set_our_cookie() -> None:
+    site = MemorySite(external_url="https://store.example")
+    reply = site.ask(site.signed("POST", "/api/session", host="store.example"))
+    name, _, token = reply.headers["set-cookie"].partition(";")[0].partition("=")
+    assert (name, attributes(reply) >= {"Secure", "Path=/"}) == ("__Host-image-store-443", True)
+    browser = Browser(site, f"{name}={token}", headers={"Host": "store.example"})
+    assert browser.get("/api/session").status == 200
+    # Anybody who has a name below "example" can set one without the prefix.
+    browser.cookie = f"{name.removeprefix('__Host-')}={token}"
+    assert browser.get("/api/session").status == 401
+
+
 def test_the_external_url_is_an_origin_of_our_own_and_makes_the_cookie_secure() -> None:
     browser = Browser(MemorySite(external_url="https://store.example"))
     assert "Secure" in attributes(browser.log_in())
@@ -217,6 +248,28 @@ def test_logging_out_ends_this_session_and_no_other() -> None:
     assert browser.get("/api/session").status == 401
     assert other.get("/api/session").status == 200
     assert len(browser.site.records.logins) == 1
+
+
+def test_a_logout_that_cannot_be_written_down_is_none() -> None:
+    """In memory alone it would be forgotten at the next start, and the session be there again."""
+
+    class Full(MemoryRecords):
+        is_full = False
+
+        def end_sessions(self, digests: Collection[str]) -> Deferred[None]:
+            error = OwnStateError("The disk is full.")
+            return fail(error) if self.is_full else super().end_sessions(digests)
+
+    records = Full()
+    browser = logged_in(MemorySite(records=records))
+    records.is_full = True
+    reply = browser.post("/api/session/end")
+    assert (reply.status, reply.error) == (503, "The disk is full.")
+    assert "set-cookie" not in reply.headers
+    records.is_full = False
+    assert browser.post("/api/session/end").status == 200
+    assert browser.get("/api/session").status == 401
+    assert records.logins == {}
 
 
 def test_a_session_goes_on_after_a_restart_until_it_expires_and_no_longer() -> None:
@@ -394,8 +447,9 @@ def test_a_bad_cookie_hides_nothing_that_everybody_may_see() -> None:
 def test_a_connection_of_a_session_stays_and_that_of_a_stranger_does_not() -> None:
     browser = logged_in()
     assert "connection" not in browser.get("/api/session").headers
-    assert "connection" not in browser.get("/").headers
-    assert Browser(browser.site).get("/").headers["connection"] == "close"
+    for path in ("/readyz", "/healthz"):
+        assert "connection" not in browser.get(path).headers
+        assert Browser(browser.site).get(path).headers["connection"] == "close"
 
 
 def test_details_of_readyz_are_told_to_a_session() -> None:

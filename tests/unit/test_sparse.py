@@ -137,7 +137,10 @@ def test_every_form_is_read_as_tarfile_reads_it(
         content[start : start + size] = random.Random(start).randbytes(size)
     stored = b"".join(content[start : start + size] for start, size in entries)
     archive = sparse(form, size_bytes, entries, stored)
-    assert read(archive) == content == read_by_tarfile(archive)
+    assert read(archive) == content
+    # Of a map that goes on in another block, tarfile takes no entry there that begins at 0.
+    if form != "gnu" or all(start for start, _ in entries[4:]):
+        assert read_by_tarfile(archive) == content
 
 
 NUMBERS = st.one_of(

@@ -42,12 +42,12 @@ export function activityView(_route, life) {
       const { overview } = await get("/api/overview", {}, { signal: life });
       const queue = overview.queue;
       order = [...queue.running, ...queue.waiting, ...queue.paused];
-      setText(
-        most,
-        `${many(queue.running.length, "image")} of at most ${queue["running-most"]} at a time` +
-          `${queue.waiting.length ? `, ${queue.waiting.length} waiting` : ""}` +
-          `${queue.paused.length ? `, ${queue.paused.length} paused` : ""}.`,
-      );
+      const parts = [
+        `${many(queue.running.length, "image")} of at most ${queue["running-most"]} at a time`,
+        queue.waiting.length && `${queue.waiting.length} waiting`,
+        queue.paused.length && `${queue.paused.length} paused`,
+      ];
+      setText(most, order.length ? `${parts.filter(Boolean).join(", ")}.` : "");
       draw();
     } catch (error) {
       // The states say nearly as much.

@@ -101,7 +101,11 @@ function line(one) {
   return h(
     "li",
     { "data-level": one.level },
-    h("time", { datetime: one.at, title: moment(one.at) }, one.at.slice(11, 19)),
+    h(
+      "time",
+      { datetime: one.at, title: moment(one.at) },
+      new Date(one.at).toLocaleTimeString(undefined, { hour12: false }),
+    ),
     h("span.level", null, one.level),
     h("span.text", null, one.text),
   );

@@ -1,13 +1,13 @@
 // Numbers, times and stages in the words of people. No page is touched here.
 
-const UNITS = ["bytes", "kB", "MB", "GB", "TB", "PB"];
+const UNITS = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"];
 
-/** 1536000 -> "1.5 MB" (decimal, as disks and networks are sold). */
+/** 1572864 -> "1.5 MiB": the units of the plan's sentences, of the checks and of image-store. */
 export function bytes(count) {
   let value = Math.max(0, Number(count) || 0);
   let unit = 0;
-  while (value >= 999.5 && unit < UNITS.length - 1) {
-    value /= 1000;
+  while (value >= 1023.5 && unit < UNITS.length - 1) {
+    value /= 1024;
     unit += 1;
   }
   const digits = unit === 0 || value >= 99.5 ? 0 : 1;
