@@ -37,6 +37,9 @@ SLOW = {
     *("download", "document"),  # of the source
     *("save_install", "save_bundle", "remove_bundle", "remove_install", "complete"),  # of records
 }
+# Those that have died. Collected, their coroutines would run on to where they clean up, which no
+# process that was killed does.
+DEAD: list[object] = []
 RECORDS = {"save_install", "save_bundle", "remove_bundle", "remove_install", "complete"}
 
 
@@ -45,18 +48,14 @@ class Call(Deferred[Any]):
 
     is_cancelled = False
 
-    def __init__(self, net: Net, name: str, what: object, work: Callable[[], Any]) -> None:
+    def __init__(self, name: str, what: object, work: Callable[[], Any]) -> None:
         super().__init__()
-        self._net = net
         self.name = name
         self.what = what
         self._work = work
 
     def cancel(self) -> None:
         self.is_cancelled = True
-        if self._net.is_dead and not self.called:
-            # Whoever waits for its end is being collected, and must not wait any more.
-            self.errback(Cancelled())
 
     def let_go(self, *, was_done: bool = True) -> None:
         """End it; what was cancelled may have been done or not."""
@@ -76,7 +75,6 @@ class Net:
 
     def __init__(self) -> None:
         self.waiting: list[Call] = []
-        self.is_dead = False
 
     def around(self, port: Any) -> Any:
         return _Slow(self, port)
@@ -108,8 +106,7 @@ class _Slow:
             return method
 
         def call(*args: Any, **kwargs: Any) -> Call:
-            what = args[0] if args else ""
-            made = Call(self._net, name, what, lambda: method(*args, **kwargs))
+            made = Call(name, args[0] if args else "", lambda: method(*args, **kwargs))
             self._net.waiting.append(made)
             return made
 
@@ -200,7 +197,7 @@ class AnyOrder(RuleBasedStateMachine):
         for one in self.net.next_ones() if done else ():
             if one.name not in RECORDS:
                 one._work()
-        self.net.is_dead = True
+        DEAD.append((self.daemon, self.net))
         self.start()
         for uri in paused:
             assert Action.RESUME in self.state(uri).actions, "a restart has resumed it"
