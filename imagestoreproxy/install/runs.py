@@ -126,6 +126,7 @@ class Runs:
             if work.stops == stops:
                 self._fail(work, error)
         else:
+            work.was_installed()
             self._inventory.add(installation)
             del self._inventory.works[installation.image_uri]
             self._journal.info(

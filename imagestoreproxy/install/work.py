@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from imagestoreproxy.install.laps import Laps
 from imagestoreproxy.install.meter import Meter
 from imagestoreproxy.install.story import Story
 from imagestoreproxy.model.errors import Cancelled
-from imagestoreproxy.model.history import Run, What
+from imagestoreproxy.model.history import Outcome, Run, What
 from imagestoreproxy.model.images import FileKind
 from imagestoreproxy.model.installs import (
     TRANSITIONS,
@@ -21,6 +22,7 @@ from imagestoreproxy.model.installs import (
     advance,
 )
 from imagestoreproxy.ports import Clock, Records, Task
+from imagestoreproxy.ports.metering import NO_METERS, Meters
 
 
 class Work:
@@ -43,7 +45,12 @@ class Work:
     """
 
     def __init__(
-        self, install: Install, records: Records, clock: Clock, run: Run | None = None
+        self,
+        install: Install,
+        records: Records,
+        clock: Clock,
+        run: Run | None = None,
+        meters: Meters = NO_METERS,
     ) -> None:
         self.install = install
         self.bundles: dict[FileKind, Bundle] = {}
@@ -58,6 +65,7 @@ class Work:
         self.story = Story(install, run, clock.now_s())
         self._records = records
         self._clock = clock
+        self._laps = Laps(meters, clock)
         self._saved = install
 
     @property
@@ -95,7 +103,12 @@ class Work:
         """Enter the state that ``event`` leads to; the records follow with ``save``."""
         before = self.state
         self.install = replace(self.install, state=advance(before, event), error=error)
+        self._laps.entered(before, self.state)
         self._hear(event, before, self.state, error)
+
+    def was_installed(self) -> None:
+        """The installation is written down: nothing more is to be done."""
+        self._laps.end(Outcome.INSTALLED)
 
     def _hear(self, event: Event, before: State, after: State, error: str = "") -> None:
         self.story.has_fetched(self.meter.received_bytes)
@@ -109,6 +122,7 @@ class Work:
     async def begin(self, step: Step) -> None:
         """Enter a step, and keep the percentage reached so far."""
         self.meter.begin(step)
+        self._laps.begin(step)
         self.story.begins(step, self._clock.now_s())
         await self.save()
 
