@@ -13,7 +13,7 @@ import { isGoing } from "/page/words.js";
 
 /** Give the page of an image. */
 export function imageView(route, life) {
-  // Dots and backslashes would lead to other addresses of the proxy.
+  // Dots would lead elsewhere.
   const path = `/api/images/${route.id.replace(/[^\w-]/g, "")}`;
   const node = h("div.view", null, bones());
   const view = { title: "Image", node, refresh: load };
