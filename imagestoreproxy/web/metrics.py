@@ -38,8 +38,8 @@ class MetricsPage(JsonResource):
         if not (request.signed or self._for_all or _is_from_here(request)):
             request.refused_for = Reason.UNSIGNED
             raise SignatureError(
-                "Only who asks from the proxy's own machine, as localhost or 127.0.0.1, may read this "
-                "unsigned: sign the request, or start the proxy with --share-metrics."
+                "Only who asks from the proxy's own machine, as localhost or 127.0.0.1, may read "
+                "this unsigned: sign the request, or start the proxy with --share-metrics."
             )
         text = await self._metrics.text()
         return Answer(200, text, headers={b"content-type": CONTENT_TYPE})
@@ -50,7 +50,7 @@ def _is_from_here(request: StoreRequest) -> bool:
 
     A browser of this machine may have been sent here by a page of others under a name of theirs,
     and what hands connections on, such as ``ssh -L``, says nothing of others: by ``localhost`` or
-    its address neither can have been.
+    its address neither comes.
     """
     if any(request.requestHeaders.hasHeader(name) for name in _PASSED_ON):
         return False
