@@ -9,7 +9,7 @@ from imagestoreproxy.install.laps import Laps
 from imagestoreproxy.install.meter import Meter
 from imagestoreproxy.install.story import Story
 from imagestoreproxy.model.errors import Cancelled
-from imagestoreproxy.model.history import Outcome, Run, What
+from imagestoreproxy.model.history import Outcome, Run, RunKind, What
 from imagestoreproxy.model.images import FileKind
 from imagestoreproxy.model.installs import (
     TRANSITIONS,
@@ -39,6 +39,7 @@ class Work:
         trouble: why it is not taken back yet, while that is so.
         keep_files: whether a failure leaves the downloads for the next try.
         story: what has happened; rides along with what is written down.
+        written_at_s: when the lease was renewed last, monotonic.
 
     Args:
         run: what is on record of the story; None if nothing is.
@@ -63,6 +64,7 @@ class Work:
         self.keep_files = True
         self.trouble = ""
         self.story = Story(install, run, clock.now_s())
+        self.written_at_s = clock.monotonic_s()
         self._records = records
         self._clock = clock
         self._laps = Laps(meters, clock)
@@ -77,6 +79,16 @@ class Work:
         """Tell whether it can stop where it is: not while the cloud is making images of it."""
         is_registering = self.sealed or self.meter.step is Step.REGISTERING
         return (self.state, Event.PAUSE) in TRANSITIONS and not is_registering
+
+    @property
+    def is_uninstall(self) -> bool:
+        """Tell whether something is, or was to be, taken out of the cloud."""
+        return self.story.run.kind is RunKind.UNINSTALL
+
+    @property
+    def stands_still(self) -> bool:
+        """Tell whether nothing is done for it: it is paused, or waits for a place."""
+        return self.state is State.PAUSED or self.queue_position > 0
 
     @property
     def is_behind(self) -> bool:
@@ -141,6 +153,7 @@ class Work:
         """Renew the lease, and what is remembered of the progress."""
         run = self._unsaved()
         await self._records.renew(self.install.image_uri, self._percent(), run)
+        self.written_at_s = self._clock.monotonic_s()
         self.story.was_saved(run)
 
     async def complete(self, installation: Installation) -> int:
@@ -174,6 +187,7 @@ class Work:
         )
         saved, run = self.install, self._unsaved()
         await self._records.save_install(saved, run)
+        self.written_at_s = self._clock.monotonic_s()
         self._saved = saved
         self.story.was_saved(run)
 
