@@ -11,6 +11,7 @@ from typing import Any
 from imagestoreproxy.client.paint import PLAIN, Paint
 
 BAR_COLUMNS = 20
+_INLINE = re.compile(r"</?(?:a|abbr|b|code|em|i|s|small|span|strong|sub|sup|u)\b[^>]*>", re.I)
 LEAST_BAR_COLUMNS = 4
 
 
@@ -25,8 +26,8 @@ def plain(text: object) -> str:
 
 
 def without_tags(markup: str) -> str:
-    """Give the words of HTML."""
-    return plain(html.unescape(re.sub(r"<[^>]*>", " ", markup)))
+    """Give the words of HTML; what stands within a line parts none of them."""
+    return plain(html.unescape(re.sub(r"<[^>]*>", " ", _INLINE.sub("", markup))))
 
 
 def columns_of(text: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,6 +14,8 @@ from imagestoreproxy.client.requests import Connection
 
 POLL_S = 1.0
 AWAY_S = 60.0
+# What is to go on until Ctrl-C.
+FOREVER_S = math.inf
 REMOVING = "removing"
 PAUSED = "paused"
 
@@ -30,10 +33,11 @@ def goes_on(state: Json) -> bool:
 
 
 class Patience:
-    """Waits for a proxy that is away, as while it is restarted, for up to ``AWAY_S``."""
+    """Waits for a proxy that is away, as while it is restarted, for up to ``away_s``."""
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    def __init__(self, monotonic: Callable[[], float], away_s: float = AWAY_S) -> None:
         self._monotonic = monotonic
+        self._away_s = away_s
         self._heard_at_s = monotonic()
 
     def ask(self, question: Callable[[], Json]) -> Json | None:
@@ -46,7 +50,7 @@ class Patience:
             answer = question()
         except ClientError as error:
             away_s = self._monotonic() - self._heard_at_s
-            if error.exit_status != UNREACHABLE or away_s > AWAY_S:
+            if error.exit_status != UNREACHABLE or away_s > self._away_s:
                 raise
             return None
         self._heard_at_s = self._monotonic()

@@ -139,11 +139,17 @@ def test_h13_h14_an_installed_image_comes_with_the_lines_that_run_it(
     site.store.state_of[LUCID] = DONE
     for command in ("install", "show"):
         run(command, "lucid")
-        lines = capsys.readouterr().out.partition("To run it:\n")[2].splitlines()
+        told = capsys.readouterr().out.partition("To run it:\n")[2]
+        commands, _, notes = told.partition("Notes:\n")
+        lines = commands.splitlines()
         assert lines[0] == "  . /creds/eucarc"
         assert "  euca-authorize -P tcp -p 80 -s 0.0.0.0/0 default" in lines
         assert any("euca-run-instances" in line and "emi-1234ABCD" in line for line in lines)
         assert lines[-1] == '  ssh -i ~/image-store.pem admin@"$ADDRESS"'
+        assert "  Log in as admin, " in notes
+        assert "  It needs these ports open: 80.\n" in notes
+        # They lie here: nothing else has to be loaded.
+        assert "The first line" not in notes
     assert site.store.acted == []
 
 
@@ -442,7 +448,7 @@ def test_odd_characters_of_an_argument_are_signed_as_they_are_sent(
     run: Run, site: MemorySite
 ) -> None:
     run("search", "a b+c&d=é~*\udce9😀")
-    assert site.store.asked == ["a b+c&d=é~*?😀"]
+    assert site.store.asked[0] == "a b+c&d=é~*?😀"
 
 
 class Timeline:

@@ -33,6 +33,10 @@ def test_escapes_line_ends_and_marks_of_direction_are_taken_out() -> None:
     assert plain("a\x1b[31m\r\n\tb\u202ec\u2028d\x9b0m\0") == "a[31m bc d0m"
 
 
+def test_words_of_html_are_parted_by_blocks_and_not_by_what_stands_within_a_line() -> None:
+    assert without_tags("<p>One</p><p>t<b>w</b>o <em>three</em>.</p>4<br>5") == "One two three. 4 5"
+
+
 @given(st.text(), st.integers(1, 40))
 def test_a_cut_line_fits(text: str, columns: int) -> None:
     assert columns_of(cut(plain(text), columns)) <= columns
