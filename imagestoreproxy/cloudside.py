@@ -13,6 +13,7 @@ from imagestoreproxy.clouds.fake import FakeCloud
 from imagestoreproxy.config.settings import Settings
 from imagestoreproxy.model.running import Place
 from imagestoreproxy.ports import Background, Cloud
+from imagestoreproxy.ports.metering import NO_METERS, Meters
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +65,14 @@ def place_of(settings: Settings, credentials: Credentials | None) -> Place:
 
 
 def make_cloud(
-    settings: Settings, credentials: Credentials | None, background: Background
+    settings: Settings,
+    credentials: Credentials | None,
+    background: Background,
+    meters: Meters = NO_METERS,
 ) -> Cloud:
     """Give the cloud to install into; the fake one without credentials."""
     if credentials is None:
-        return FakeCloud(background, settings.data_dir / "fake-cloud.json")
+        return FakeCloud(background, settings.data_dir / "fake-cloud.json", meters)
     return Ec2Cloud(
         background,
         credentials,
@@ -76,4 +80,5 @@ def make_cloud(
         ca_bundle=settings.ca_bundle,
         public_read_fallback=settings.public_read_fallback,
         taking=settings.taking,
+        meters=meters,
     )

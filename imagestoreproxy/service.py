@@ -38,7 +38,6 @@ from imagestoreproxy.outside.background import ReactorClock, Threads
 from imagestoreproxy.outside.curl import CurlFetcher
 from imagestoreproxy.outside.disk import DataDirectory
 from imagestoreproxy.outside.journal import LoggerJournal
-from imagestoreproxy.outside.logbook import close_ring, open_ring
 from imagestoreproxy.outside.qemu import QemuImg
 from imagestoreproxy.outside.usage import measure
 from imagestoreproxy.ports import Task
@@ -46,6 +45,7 @@ from imagestoreproxy.shop import Keys, Shop
 from imagestoreproxy.sources.catalogue import Catalogue
 from imagestoreproxy.storage.database import Database
 from imagestoreproxy.upstreams import Accesses, Supply, Upstreams
+from imagestoreproxy.watching import Watching
 from imagestoreproxy.web.sessions import Sessions
 from imagestoreproxy.web.site import Limits, make_site
 
@@ -64,9 +64,9 @@ class Proxy(Service):
     def __init__(self, settings: Settings, environ: Mapping[str, str], reactor: Any) -> None:
         self._reactor = reactor
         self._settings = settings
-        self._logbook, self._observer = open_ring(debug=settings.debug)
-        self._journal = LoggerJournal()
         self._clock = ReactorClock(reactor)
+        self._watching = Watching(settings, reactor, self._clock)
+        self._journal = LoggerJournal()
         cloud_keys = find_credentials(settings, environ) if settings.cloud == "ec2" else None
         for warning in cloud_keys.warnings() if cloud_keys else ():
             self._journal.info("{warning}", warning=warning)
@@ -110,9 +110,10 @@ class Proxy(Service):
             taking=settings.taking,
         )
         self._catalogue = Catalogue([], self._threads, self._clock, self._journal)
+        meters = self._watching.metrics
         outside = Outside(
             sources=self._catalogue,
-            cloud=(cloud := make_cloud(settings, cloud_keys, self._cloud_threads)),
+            cloud=(cloud := make_cloud(settings, cloud_keys, self._cloud_threads, meters)),
             disk=self._disk,
             depot=self._carriage.depot,
             lenders=[self._carriage.here],
@@ -122,6 +123,7 @@ class Proxy(Service):
             background=self._threads,
             clock=self._clock,
             journal=self._journal,
+            meters=meters,
         )
         limits = InstallLimits(
             max_installs=settings.max_installs,
@@ -132,6 +134,12 @@ class Proxy(Service):
             connections=settings.connections,
         )
         self._inside = Inside(outside, limits)
+        self._watching.watch(
+            inventory=self._inside.inventory,
+            sources=self._catalogue,
+            fetcher=self._fetcher,
+            cache=self._carriage.depot,
+        )
         self._preflight = make_preflight(
             Parts(
                 lambda: self._settings,
@@ -142,6 +150,7 @@ class Proxy(Service):
                 cloud=lambda: cloud,
             )
         )
+        self._preflight.not_now = "The proxy is being started."
         self._ports: list[Any] = []
         self._reconciling: Task | None = None
         self._following: Task | None = None
@@ -166,6 +175,8 @@ class Proxy(Service):
         self._following = self._threads.start("updates", self._inside.follower.run())
         self._inside.start_keeping()
         self._carriage.start(self._catalogue.replace)
+        self._watching.start()
+        self._preflight.not_now = ""
         self._is_started = True
         if self._is_changed:
             self.reload()
@@ -220,9 +231,10 @@ class Proxy(Service):
             supply=Supply(self._catalogue, self._fetcher),
             following=self._inside.follower,
             lending=self._carriage.lending,
+            logbook=self._watching.logbook,
+            metrics=self._watching.metrics,
             signers=self._accesses,
             place=self._place,
-            logbook=self._logbook,
             planning=self._inside.previews,
             history=self._records,
             glancing=self._inside.glance(partial(measure, self._settings.data_dir)),
@@ -234,6 +246,7 @@ class Proxy(Service):
             external_url=self._settings.external_url,
             limits=Limits.within(_open_files()),
             share_cache=self._settings.share_cache,
+            share_metrics=self._settings.share_metrics,
             sessions=self._sessions,
         )
         for description in self._settings.listen:
@@ -273,6 +286,7 @@ class Proxy(Service):
 
     async def stop(self) -> None:
         """Close the doors, stop the installs where they are, and let go of the data directory."""
+        self._preflight.not_now = "The proxy is being stopped."
         for port in self._ports:
             await maybeDeferred(port.stopListening)
         for task in (self._reconciling, self._following, self._reloading):
@@ -288,7 +302,7 @@ class Proxy(Service):
         self._records_thread.close()
         self._records.close()
         self._disk.close()
-        close_ring(self._observer)
+        self._watching.stop()
 
 
 def _roomy(description: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +16,7 @@ from imagestoreproxy.model.installs import ImageState, Installation, Reconciliat
 from imagestoreproxy.model.logbook import Entry, Level
 from imagestoreproxy.model.overview import Overview
 from imagestoreproxy.model.previews import Preview
+from imagestoreproxy.model.refusals import Reason
 from imagestoreproxy.model.running import Place
 from imagestoreproxy.model.upstreams import SourceStatus
 
@@ -225,6 +226,22 @@ class Logbook(Protocol):
         """
 
 
+class Metrics(Protocol):
+    """The numbers for Prometheus, and what ``web/`` counts for them."""
+
+    def text(self) -> Awaitable[bytes]:
+        """Give all of them in Prometheus' text format."""
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """A request was answered; there are only so many routes and methods."""
+
+    def refused(self, reason: Reason) -> None:
+        """A request was kept from the pages."""
+
+    def watch(self, read: Callable[[], Mapping[str, Mapping[tuple[str, ...], float]]]) -> None:
+        """Read numbers whenever somebody asks: by name and labels, in the reactor's thread."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shop:
     """Everything that ``web/`` asks; of what is None there are no pages.
@@ -244,6 +261,7 @@ class Shop:
     signers: Signers | None = None
     place: Place | None = None
     logbook: Logbook | None = None
+    metrics: Metrics | None = None
     planning: Planning | None = None
     history: History | None = None
     glancing: Glancing | None = None

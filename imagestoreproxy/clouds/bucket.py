@@ -96,6 +96,7 @@ class Bucket:
         region: where a new bucket is made.
         public_read_fallback: whether objects may be readable by all where the service does not know
             how to let only EC2 read them.
+        sent: told how many bytes an object has that was taken.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class Bucket:
         region: str,
         readers: Readers,
         public_read_fallback: bool,
+        sent: Callable[[int], None],
     ) -> None:
         self.name = name
         self._s3 = s3
@@ -114,6 +116,7 @@ class Bucket:
         self._region = region
         self._fallback = public_read_fallback
         self._readers = readers
+        self._sent = sent
 
     def make(self) -> None:
         """Create it, or make sure that it is ours."""
@@ -149,6 +152,7 @@ class Bucket:
                 ) from None
             self._readers.acl = ALL_MAY_READ
             self._put(key, content, sent)
+        self._sent(sent.size_bytes)
 
     def _put(self, key: str, content: memoryview | bytes, sent: S3Object) -> None:
         # The MD5 is there for the comparison with the ETag anyway; so sent along it costs nothing,

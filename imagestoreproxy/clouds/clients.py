@@ -17,6 +17,7 @@ from imagestoreproxy.clouds.clouderrors import Endpoint
 from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.model.errors import CloudError
 from imagestoreproxy.ports import Stop
+from imagestoreproxy.ports.metering import NO_METERS, Meters
 
 # What is used of EC2, told as botocore tells services. Its own description of all of EC2 is 17 MiB
 # in memory, and 21 while it is read; that is more than an install takes.
@@ -41,8 +42,10 @@ class Clients:
         ca_bundle: str,
         public_read_fallback: bool,
         patience: Patience,
+        meters: Meters = NO_METERS,
     ) -> None:
         self.patience = patience
+        self._meters = meters
         self._credentials = credentials
         self._region = region
         self._ca_bundle = ca_bundle
@@ -80,6 +83,7 @@ class Clients:
             region=self._region,
             readers=self._readers,
             public_read_fallback=self._public_read_fallback,
+            sent=self._meters.uploaded,
         )
 
     def _client(self, service: str, url: str) -> Any:

@@ -23,6 +23,7 @@ from imagestoreproxy.model.errors import CloudError
 from imagestoreproxy.model.installs import Bundle
 from imagestoreproxy.model.taking import Taking
 from imagestoreproxy.ports import Background, Stop, Streams
+from imagestoreproxy.ports.metering import NO_METERS, Meters
 from imagestoreproxy.stops import Within
 
 T = TypeVar("T")
@@ -56,6 +57,7 @@ class Ec2Cloud:
         public_read_fallback: bool = False,
         patience: Patience | None = None,
         taking: Taking | None = None,
+        meters: Meters = NO_METERS,
     ) -> None:
         self.taking = taking or Taking()
         self._background = background
@@ -66,6 +68,7 @@ class Ec2Cloud:
             ca_bundle=ca_bundle,
             public_read_fallback=public_read_fallback,
             patience=patience or Patience(),
+            meters=meters,
         )
         self._preflight = Preflight(self._clients, credentials)
         self._memory = PartMemory(PARTS)

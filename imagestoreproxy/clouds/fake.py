@@ -21,6 +21,7 @@ from imagestoreproxy.model.images import Architecture, FileKind
 from imagestoreproxy.model.installs import Bundle
 from imagestoreproxy.model.taking import Taking
 from imagestoreproxy.ports import Background, Stop, Streams
+from imagestoreproxy.ports.metering import NO_METERS, Meters
 
 T = TypeVar("T")
 _Held = dict[str, dict[str, dict[str, str | int]]]
@@ -41,8 +42,11 @@ class FakeCloud:
     name = "fake"
     taking = Taking(architectures=frozenset(Architecture))
 
-    def __init__(self, background: Background, state_file: Path) -> None:
+    def __init__(
+        self, background: Background, state_file: Path, meters: Meters = NO_METERS
+    ) -> None:
         self._background = background
+        self._meters = meters
         self._state_file = state_file
         self._lock = threading.Lock()
         self._seen: tuple[tuple[int, int, int], _Held] | None = None
@@ -153,6 +157,7 @@ class FakeCloud:
             stop.check()
             digest.update(raw)
             size_bytes += len(raw)
+            self._meters.uploaded(len(raw))
         if size_bytes != stream.size_bytes:
             raise UnpackError(
                 f"'{bundle.name}' gave {size_bytes} bytes, not the {stream.size_bytes} announced."

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from imagestoreproxy.install.inside import InstallLimits
 from imagestoreproxy.outside.journal import FORMS
+
+CONNECTIONS = InstallLimits().connections
 
 
 class WholeFrom:
@@ -28,6 +31,39 @@ def add_watching(daemon: argparse._ArgumentGroup) -> None:
         "--log-format", choices=tuple(FORMS), default="text",
         help="json: one JSON object a line, with at, level, text, namespace and fields",
     )  # fmt: skip
+    daemon.add_argument(
+        "--share-metrics", action="store_true",
+        help="give /metrics to everybody who asks, unsigned; without it, to programs on this"
+        " machine, and signed",
+    )  # fmt: skip
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """Add the options of how much goes on at a time."""
+    limits = parser.add_argument_group("limits")
+    limits.add_argument(
+        "--max-bandwidth", type=_megabytes, metavar="MB/S",
+        help="of all downloads together; 0 for none (without it: what the configuration says)",
+    )  # fmt: skip
+    limits.add_argument(
+        "--connections", type=WholeFrom(1, 16), metavar="N",
+        help=f"for one large file (without it: what the configuration says, else {CONNECTIONS})",
+    )  # fmt: skip
+    limits.add_argument(
+        "--max-installs", type=WholeFrom(1, 64), default=2, metavar="N", help="installs at a time"
+    )
+    limits.add_argument(
+        "--max-downloads", type=WholeFrom(1, 64), default=6, metavar="N", help="downloads at a time"
+    )
+    limits.add_argument(
+        "--keep-downloads", type=WholeFrom(0, 1), default=1, metavar="0|1",
+        help="1: downloads lie in the data directory until their install is done, and go on from"
+        " there after a restart; 0: they never lie there, but for qcow2 disks and second tries",
+    )  # fmt: skip
+    limits.add_argument(
+        "--max-unpacked-size", type=WholeFrom(1, 2**20), default=64, metavar="GIB",
+        help="what one file may unpack to, in GiB",
+    )  # fmt: skip
 
 
 def add_cache(parser: argparse.ArgumentParser) -> None:
@@ -44,3 +80,15 @@ def add_cache(parser: argparse.ArgumentParser) -> None:
         help="give it to everybody who asks, below /cache/ and unsigned: a source for other"
         " proxies, which verify the original signatures",
     )  # fmt: skip
+
+
+def _megabytes(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 100_000:
+        raise argparse.ArgumentTypeError(
+            f"must be a number of megabytes from 0 to 100000, not '{text}'"
+        )
+    return value

@@ -18,9 +18,8 @@ from imagestoreproxy.config.file import (
     read_config,
     ubuntu,
 )
-from imagestoreproxy.config.options import WholeFrom, add_cache, add_watching
+from imagestoreproxy.config.options import CONNECTIONS, add_cache, add_limits, add_watching
 from imagestoreproxy.config.tables import is_http_url
-from imagestoreproxy.install.inside import InstallLimits
 from imagestoreproxy.model.errors import SettingsError
 from imagestoreproxy.model.images import Architecture, Virtualization
 from imagestoreproxy.model.masking import masked
@@ -28,7 +27,6 @@ from imagestoreproxy.model.taking import Taking
 from imagestoreproxy.web.present import checked_external_url
 
 GIB = 2**30
-CONNECTIONS = InstallLimits().connections
 DEFAULT_LISTEN = "tcp:52780:interface=127.0.0.1"
 
 
@@ -52,6 +50,7 @@ class Settings:
         fake_secret: with cloud ``fake``: the secret key of every client.
         credentials_dir, profile, ec2_url, s3_url: empty where not given.
         log_format: one of ``outside.journal.FORMS``.
+        share_metrics: give them to everybody who asks.
         check: look whether all is there, say so, and end.
         max_installs, max_downloads: that run at a time.
         keep_downloads: on the disk, until their install is done.
@@ -66,6 +65,7 @@ class Settings:
     keyring: Path = Path("keyring.gpg")
     debug: bool = False
     log_format: str = "text"
+    share_metrics: bool = False
     check: bool = False
     listen: tuple[str, ...] = (DEFAULT_LISTEN,)
     external_url: str = ""
@@ -131,6 +131,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         arguments=tuple(arguments),
         debug=options.debug,
         log_format=options.log_format,
+        share_metrics=options.share_metrics,
         check=options.check,
         listen=tuple(options.listen or (DEFAULT_LISTEN,)),
         external_url=checked_external_url(options.external_url),
@@ -311,44 +312,9 @@ def _parser() -> argparse.ArgumentParser:
         help="paravirtual images without a ramdisk do not boot there",
     )  # fmt: skip
 
-    limits = parser.add_argument_group("limits")
-    limits.add_argument(
-        "--max-bandwidth", type=_megabytes, metavar="MB/S",
-        help="of all downloads together; 0 for none (without it: what the configuration says)",
-    )  # fmt: skip
-    limits.add_argument(
-        "--connections", type=WholeFrom(1, 16), metavar="N",
-        help=f"for one large file (without it: what the configuration says, else {CONNECTIONS})",
-    )  # fmt: skip
-    limits.add_argument(
-        "--max-installs", type=WholeFrom(1, 64), default=2, metavar="N", help="installs at a time"
-    )
-    limits.add_argument(
-        "--max-downloads", type=WholeFrom(1, 64), default=6, metavar="N", help="downloads at a time"
-    )
-    limits.add_argument(
-        "--keep-downloads", type=WholeFrom(0, 1), default=1, metavar="0|1",
-        help="1: downloads lie in the data directory until their install is done, and go on from"
-        " there after a restart; 0: they never lie there, but for qcow2 disks and second tries",
-    )  # fmt: skip
-    limits.add_argument(
-        "--max-unpacked-size", type=WholeFrom(1, 2**20), default=64, metavar="GIB",
-        help="what one file may unpack to, in GiB",
-    )  # fmt: skip
+    add_limits(parser)
     add_cache(parser)
     return parser
-
-
-def _megabytes(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1
-    if not 0 <= value <= 100_000:
-        raise argparse.ArgumentTypeError(
-            f"must be a number of megabytes from 0 to 100000, not '{text}'"
-        )
-    return value
 
 
 def _cloud(options: argparse.Namespace) -> str:

@@ -26,6 +26,7 @@ from imagestoreproxy.model.installs import (
     Step,
 )
 from imagestoreproxy.ports import Background, Clock, Disk, Records, Sources, Stop
+from imagestoreproxy.ports.metering import Meters
 
 WAIT_S = 1.5
 POLL_S = 0.05
@@ -55,6 +56,7 @@ class Actions:
         disk: Disk,
         background: Background,
         clock: Clock,
+        meters: Meters,
     ) -> None:
         self._inventory = inventory
         self._follows = follows
@@ -64,10 +66,12 @@ class Actions:
         self._disk = disk
         self._background = background
         self._clock = clock
+        self._meters = meters
 
     async def take_up(self) -> None:
         """Take up what an earlier run of the daemon left; call once, before anything else."""
-        self._inventory.load(await self._records.load(), self._records, self._clock)
+        remembered = await self._records.load()
+        self._inventory.load(remembered, self._records, self._clock, self._meters)
         await self._follows.load()
         await self._background.run(self._sweep)
         for work in list(self._inventory.works.values()):
@@ -98,7 +102,8 @@ class Actions:
     async def retry(self, image_uri: str) -> None:
         """Install an image whose last try has failed; what that has kept is used again."""
         work = self._inventory.works.get(image_uri)
-        if work is None or work.state is State.PAUSED or self._is_installed(image_uri):
+        has_none = work is None or work.state is State.PAUSED or work.is_uninstall
+        if has_none or self._is_installed(image_uri):
             raise CallerError("Nothing to retry: no install of this image has failed.", 409)
         await self.install(image_uri)
 
@@ -232,16 +237,18 @@ class Actions:
             installation.info if installation else ImageInfo(uri=image_uri)
         )
         earlier = self._inventory.works.get(image_uri)
+        # An uninstall that has failed is another story, and has left nothing to go on from.
+        failed = earlier if earlier and not earlier.is_uninstall else None
         # Files that a failed try left are found again by the token.
-        token = earlier.install.token if earlier else secrets.token_hex(8)
+        token = failed.install.token if failed else secrets.token_hex(8)
         row = Install(image_uri, source, before, token, info, self._clock.now_s())
-        work = self._inventory.works[image_uri] = Work(
-            row, self._records, self._clock, earlier.story.run if earlier else None
-        )
+        begun = failed.story.run if failed else None
+        work = Work(row, self._records, self._clock, begun, self._meters)
+        self._inventory.works[image_uri] = work
         if installation and event is Event.REMOVE:
             work.story.run = replace(work.story.run, version=installation.version)
-        if earlier:  # what could not be taken back of it is still ours to use, or to undo
-            work.bundles = earlier.bundles
+        if failed:  # what could not be taken back of it is still ours to use, or to undo
+            work.bundles = failed.bundles
         try:
             await work.happen(event)
         except (OwnStateError, DiskError):

@@ -37,6 +37,7 @@ from imagestoreproxy.ports import (
     Sources,
 )
 from imagestoreproxy.ports.depots import Depot
+from imagestoreproxy.ports.metering import NO_METERS, Meters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,7 @@ class Outside:
     clock: Clock
     journal: Journal
     lenders: Sequence[Depot] = ()
+    meters: Meters = NO_METERS
     name_of: Callable[[str], str] = lambda _: ""
 
 
@@ -184,6 +186,7 @@ class Inside:
             disk=disk,
             background=background,
             clock=clock,
+            meters=outside.meters,
         )
         self.fetches = Fetches(
             sources=sources,

@@ -8,6 +8,7 @@ from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.images import FileKind
 from imagestoreproxy.model.installs import Bundle, Installation, State
 from imagestoreproxy.ports import Clock, Records, Remembered
+from imagestoreproxy.ports.metering import NO_METERS, Meters
 
 
 class Inventory:
@@ -25,14 +26,16 @@ class Inventory:
         self.revision = 0
         self._let_go: set[tuple[int, str]] = set()
 
-    def load(self, remembered: Remembered, records: Records, clock: Clock) -> None:
+    def load(
+        self, remembered: Remembered, records: Records, clock: Clock, meters: Meters = NO_METERS
+    ) -> None:
         """Begin with what an earlier run of the daemon left."""
         for installation in remembered.installations:
             self.add(installation)
         runs = {run.token: run for run in remembered.runs}
         for install in remembered.installs:
             run = runs.get(install.token)
-            self.works[install.image_uri] = Work(install, records, clock, run)
+            self.works[install.image_uri] = Work(install, records, clock, run, meters)
         for bundle in remembered.bundles:
             self.works[bundle.image_uri].bundles[bundle.kind] = bundle
 

@@ -50,6 +50,9 @@ class Preflight:
     Args:
         checks: asked each time what is to be looked at, in the order in which it is shown.
         limit_s: after which a check is given up.
+
+    Attributes:
+        not_now: why nothing is looked at, and nothing is ready: a sentence; or empty.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Preflight:
         keep_s: float = KEEP_S,
         limit_s: float = LIMIT_S,
     ) -> None:
+        self.not_now = ""
         self._checks = checks
         self._background = background
         self._clock = clock
@@ -77,6 +81,8 @@ class Preflight:
         Raises:
             CallerError: 503, when too many wait for it already.
         """
+        if self.not_now:
+            return [Finding("daemon", self.not_now)]
         at_s = self._found_at_s
         if self._looking is None:
             if at_s is not None and self._clock.monotonic_s() < at_s + self._keep_s:

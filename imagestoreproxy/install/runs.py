@@ -17,6 +17,8 @@ from imagestoreproxy.model.retry import REFUSED, UNDO
 from imagestoreproxy.ports import Background, Clock, Journal, Records, Task
 
 KEEP_S = 2.0
+# The same for what stands still: only its lease, of two minutes, has to be renewed.
+KEEP_STILL_S = 30.0
 
 
 class Runs:
@@ -126,6 +128,7 @@ class Runs:
             if work.stops == stops:
                 self._fail(work, error)
         else:
+            work.was_installed()
             self._inventory.add(installation)
             del self._inventory.works[installation.image_uri]
             self._journal.info(
@@ -248,13 +251,17 @@ class Runs:
             await self._renew_all()
 
     async def _renew_all(self) -> None:
+        now_s = self._clock.monotonic_s()
         for work in list(self._inventory.works.values()):
             if work.state not in ACTIVE or work.sealed:
                 continue
             try:
                 # A pause holds also when it could not be written down.
                 is_lost = work.state is State.PAUSED and work.is_behind
-                await (work.save() if is_lost else work.renew())
+                if is_lost:
+                    await work.save()
+                elif not work.stands_still or now_s >= work.written_at_s + KEEP_STILL_S:
+                    await work.renew()
             except (OwnStateError, DiskError) as error:
                 self._journal.failure("the state cannot be saved", error)
 

@@ -219,8 +219,8 @@ class ImageStore:
         info = self._sources.info(uri)
         if not self._sources.source_of(uri) or (info and info.refused):
             return ()
-        is_failed = work is not None and work.state is State.FAILED
-        return (Action.INSTALL, Action.RETRY) if is_failed else (Action.INSTALL,)
+        has_failed = work is not None and work.state is State.FAILED and not work.is_uninstall
+        return (Action.INSTALL, Action.RETRY) if has_failed else (Action.INSTALL,)
 
     def _gone(self, uri: str, installation: Installation, work: Work | None) -> ImageState:
         error = work.install.error if work else ""

@@ -15,10 +15,7 @@ from imagestoreproxy.model.previews import size
 
 _STEPS = {
     Step.DOWNLOADING: (What.DOWNLOADING, "Its files are being fetched."),
-    Step.UPLOADING: (
-        What.UPLOADING,
-        "All files are here and verified; the rest goes to the cloud.",
-    ),
+    Step.UPLOADING: (What.UPLOADING, "What is here goes to the cloud."),
     Step.REGISTERING: (What.REGISTERING, "It is being registered."),
 }
 # What begins a try: each step is told once in each.
@@ -102,7 +99,7 @@ class Story:
             case Event.DOWNLOADED:
                 moved = self.run.fetched_bytes
                 came = f"{size(moved)} were fetched" if moved else "nothing had to be fetched"
-                text = f"Every file is here and is what was signed; {came}."
+                text = f"Every file is here and has the right digest; {came}."
                 self.tell(What.DOWNLOADED, text, now_s, since=[What.DOWNLOADING], size_bytes=moved)
             case Event.CANCEL if before is not State.CANCELLING:
                 what = "What is left of it" if before is State.FAILED else "It was cancelled: it"

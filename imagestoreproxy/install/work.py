@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from imagestoreproxy.install.laps import Laps
 from imagestoreproxy.install.meter import Meter
 from imagestoreproxy.install.story import Story
 from imagestoreproxy.model.errors import Cancelled
-from imagestoreproxy.model.history import Run, What
+from imagestoreproxy.model.history import Outcome, Run, RunKind, What
 from imagestoreproxy.model.images import FileKind
 from imagestoreproxy.model.installs import (
     TRANSITIONS,
@@ -21,6 +22,7 @@ from imagestoreproxy.model.installs import (
     advance,
 )
 from imagestoreproxy.ports import Clock, Records, Task
+from imagestoreproxy.ports.metering import NO_METERS, Meters
 
 
 class Work:
@@ -37,13 +39,19 @@ class Work:
         trouble: why it is not taken back yet, while that is so.
         keep_files: whether a failure leaves the downloads for the next try.
         story: what has happened; rides along with what is written down.
+        written_at_s: when the lease was renewed last, monotonic.
 
     Args:
         run: what is on record of the story; None if nothing is.
     """
 
     def __init__(
-        self, install: Install, records: Records, clock: Clock, run: Run | None = None
+        self,
+        install: Install,
+        records: Records,
+        clock: Clock,
+        run: Run | None = None,
+        meters: Meters = NO_METERS,
     ) -> None:
         self.install = install
         self.bundles: dict[FileKind, Bundle] = {}
@@ -56,8 +64,10 @@ class Work:
         self.keep_files = True
         self.trouble = ""
         self.story = Story(install, run, clock.now_s())
+        self.written_at_s = clock.monotonic_s()
         self._records = records
         self._clock = clock
+        self._laps = Laps(meters, clock)
         self._saved = install
 
     @property
@@ -69,6 +79,16 @@ class Work:
         """Tell whether it can stop where it is: not while the cloud is making images of it."""
         is_registering = self.sealed or self.meter.step is Step.REGISTERING
         return (self.state, Event.PAUSE) in TRANSITIONS and not is_registering
+
+    @property
+    def is_uninstall(self) -> bool:
+        """Tell whether something is, or was to be, taken out of the cloud."""
+        return self.story.run.kind is RunKind.UNINSTALL
+
+    @property
+    def stands_still(self) -> bool:
+        """Tell whether nothing is done for it: it is paused, or waits for a place."""
+        return self.state is State.PAUSED or self.queue_position > 0
 
     @property
     def is_behind(self) -> bool:
@@ -95,7 +115,12 @@ class Work:
         """Enter the state that ``event`` leads to; the records follow with ``save``."""
         before = self.state
         self.install = replace(self.install, state=advance(before, event), error=error)
+        self._laps.entered(before, self.state)
         self._hear(event, before, self.state, error)
+
+    def was_installed(self) -> None:
+        """The installation is written down: nothing more is to be done."""
+        self._laps.end(Outcome.INSTALLED)
 
     def _hear(self, event: Event, before: State, after: State, error: str = "") -> None:
         self.story.has_fetched(self.meter.received_bytes)
@@ -109,6 +134,7 @@ class Work:
     async def begin(self, step: Step) -> None:
         """Enter a step, and keep the percentage reached so far."""
         self.meter.begin(step)
+        self._laps.begin(step)
         self.story.begins(step, self._clock.now_s())
         await self.save()
 
@@ -127,6 +153,7 @@ class Work:
         """Renew the lease, and what is remembered of the progress."""
         run = self._unsaved()
         await self._records.renew(self.install.image_uri, self._percent(), run)
+        self.written_at_s = self._clock.monotonic_s()
         self.story.was_saved(run)
 
     async def complete(self, installation: Installation) -> int:
@@ -160,6 +187,7 @@ class Work:
         )
         saved, run = self.install, self._unsaved()
         await self._records.save_install(saved, run)
+        self.written_at_s = self._clock.monotonic_s()
         self._saved = saved
         self.story.was_saved(run)
 

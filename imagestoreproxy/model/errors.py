@@ -6,6 +6,8 @@ came, and never a secret.
 
 from __future__ import annotations
 
+from imagestoreproxy.model.refusals import Reason
+
 
 class StoreProxyError(Exception):
     """Base of all errors below; ``message`` is fit to be shown as it is."""
@@ -28,18 +30,24 @@ class CallerError(StoreProxyError):
     Args:
         message: why, in plain words.
         status: the HTTP status that goes with it (400-599).
+        reason: the word under which it is counted where it keeps a request from the pages.
     """
 
-    def __init__(self, message: str, status: int = 400) -> None:
+    def __init__(
+        self, message: str, status: int = 400, *, reason: Reason = Reason.MALFORMED
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.reason = reason
 
 
 class SignatureError(CallerError):
     """The request is not signed as it must be (401), or its signature is spent (403)."""
 
-    def __init__(self, message: str, status: int = 401) -> None:
-        super().__init__(message, status)
+    def __init__(
+        self, message: str, status: int = 401, *, reason: Reason = Reason.UNSIGNED
+    ) -> None:
+        super().__init__(message, status, reason=reason)
 
 
 # The install's: something between the store and the cloud failed.

@@ -97,6 +97,11 @@ class CurlFetcher:
     def limit_bytes_per_s(self, limit: int) -> None:
         self._thread.limit_bytes_per_s = limit
 
+    @property
+    def downloaded_bytes(self) -> int:
+        """Of all siblings since the start; small answers do not count."""
+        return self._thread.taken_bytes
+
     def proxy_for(self, url: str) -> str:
         """Give the HTTP proxy that ``url`` goes through, fit to be shown, or empty."""
         return masked(self._rules.proxy_for(url))

@@ -112,7 +112,7 @@ def json_line(event: LogEvent) -> str:
         "text": text_of(event),
         "namespace": namespace_of(event),
     }
-    return json.dumps({**_fields(event), **content}) + "\n"
+    return json.dumps({**content, **_fields(event)}) + "\n"
 
 
 def text_of(event: LogEvent) -> str:

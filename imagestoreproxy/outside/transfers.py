@@ -48,12 +48,17 @@ class Job(Protocol):
 
 
 class TransferThread:
-    """Runs jobs until ``close``. ``call`` may be used from any thread, the rest only within it."""
+    """Runs jobs until ``close``. ``call`` may be used from any thread, the rest only within it.
+
+    Attributes:
+        taken_bytes: of all transfers that ask ``may_take``, since it began.
+    """
 
     def __init__(self) -> None:
         self._jobs: dict[pycurl.Curl, Job] = {}
         self._bucket: Bucket[Job] = Bucket()
         self._limit_bytes_per_s = 0
+        self.taken_bytes = 0
         self._calls: deque[Callable[[], None]] = deque()
         self._gate = threading.Lock()  # over _closing and what is put into _calls
         self._closing = False
@@ -124,7 +129,8 @@ class TransferThread:
         return self._bucket.may_take(job, time.monotonic())
 
     def took(self, job: Job, size_bytes: int) -> None:
-        """Count bytes against the bandwidth cap."""
+        """Count bytes, also against the bandwidth cap."""
+        self.taken_bytes += size_bytes
         self._bucket.took(job, size_bytes)
 
     def _run(self) -> None:

@@ -116,8 +116,9 @@ class Catalogue:
     async def first(self, patience_s: float) -> None:
         """Wait until every source that has nothing to show was asked once, but not for long."""
         ends_s = self._clock.monotonic_s() + patience_s
+        new = [w for w in self._watches.values() if w.source.fetched_at_s is None]
         while self._clock.monotonic_s() < ends_s:
-            if all(w.source.fetched_at_s is not None or w.problem for w in self._watches.values()):
+            if not self._merging and not any(watch.is_asking for watch in new):
                 return
             await self._clock.sleep(TURN_S)
 

@@ -20,6 +20,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from imagestoreproxy.model.errors import CallerError, Cancelled, InstallError, StoreProxyError
+from imagestoreproxy.model.refusals import Reason
 from imagestoreproxy.model.sessions import Session
 from imagestoreproxy.model.signing import Pair
 from imagestoreproxy.ports import Clock
@@ -72,6 +73,9 @@ class Home(Protocol):
     clock: Clock
     resource: Resource
 
+    def measure(self, request: StoreRequest) -> None:
+        """Count a request that is answered."""
+
 
 class StoreRequest(Request):
     """A request whose form Twisted leaves alone: only what is signed is parsed, once.
@@ -86,6 +90,9 @@ class StoreRequest(Request):
         may_go_on: tells whether a stream that was begun for it may go on.
         expires_s: until when it is signed; Unix seconds.
         is_sending: a file is being sent, and is all of the answer.
+        refused_for: why it was kept from the pages.
+        is_stream: what is written has no end.
+        came_s: when all of it had come; monotonic seconds.
     """
 
     site: Home  # type: ignore[assignment]
@@ -101,6 +108,9 @@ class StoreRequest(Request):
     expires_s = 0
     gone = False
     is_sending = False
+    refused_for: Reason | None = None
+    came_s = 0.0
+    is_stream = False
 
     def was_signed(self) -> None:
         """Note that it may be answered, and keep the connection until it is."""
@@ -121,6 +131,7 @@ class StoreRequest(Request):
 
     def process(self) -> None:
         self.site = cast(Any, self.channel).site
+        self.came_s = self.site.clock.monotonic_s()
         self.setHeader(b"server", b"image-store-proxy")
         self.setHeader(b"date", datetimeToString(self.site.clock.now_s()))
         try:
@@ -196,12 +207,14 @@ class StoreRequest(Request):
         channel.is_stream(buffer_bytes)
         channel.persistent = False
         self.startedWriting = 1
+        self.is_stream = True
         headers = self.responseHeaders
         headers.setRawHeaders(b"content-type", [content_type])
         headers.setRawHeaders(b"cache-control", [b"no-store"])
         headers.setRawHeaders(b"x-content-type-options", [b"nosniff"])
         headers.setRawHeaders(b"connection", [b"close"])
         channel.writeHeaders(self.clientproto, b"200", b"OK", headers)
+        self.site.measure(self)
 
     def begin_file(self, status: int, size_bytes: int, headers: Mapping[bytes, bytes]) -> None:
         """Begin an answer of so many bytes, which are then written by a producer.

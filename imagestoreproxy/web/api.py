@@ -30,6 +30,7 @@ from imagestoreproxy.web.following import FollowsPage, follow_page
 from imagestoreproxy.web.history import HistoryPage, ImageHistoryPage
 from imagestoreproxy.web.logbook import LogPage
 from imagestoreproxy.web.login import SessionPage
+from imagestoreproxy.web.metrics import MetricsPage
 from imagestoreproxy.web.overview import OverviewPage
 from imagestoreproxy.web.pagefiles import INDEX, PageFolder, read_page
 from imagestoreproxy.web.pieces import Piece, installed_body, piece_body, piece_of
@@ -284,6 +285,7 @@ def make_tree(
     *,
     cache: SharedCache | None = None,
     shared_cache: SharedCache | None = None,
+    share_metrics: bool = False,
     browsers: Browsers | None = None,
 ) -> Folder:
     """Build the pages; ``web/auth.py`` puts its guard round all of them."""
@@ -319,4 +321,7 @@ def make_tree(
         api=api, healthz=Health(), readyz=Ready(shop.checks), page=PageFolder(files), **shared
     )
     root.putChild(b"", cast(IResource, files[INDEX]))
+    if shop.metrics is not None:
+        page = MetricsPage(shop.metrics, for_all=share_metrics)
+        root.putChild(b"metrics", cast(IResource, page))
     return root

@@ -19,6 +19,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from imagestoreproxy.model import signing
 from imagestoreproxy.model.errors import CallerError, SignatureError
+from imagestoreproxy.model.refusals import Reason
 from imagestoreproxy.model.signing import Parameter
 from imagestoreproxy.ports import Clock
 from imagestoreproxy.shop import Keys
@@ -30,7 +31,7 @@ from imagestoreproxy.web.nonces import Nonces, Seen
 from imagestoreproxy.web.pagefiles import UNSIGNED_PAGE
 
 # Signed all the same, they may tell more.
-UNSIGNED_PATHS = frozenset({b"/healthz", b"/readyz"})
+UNSIGNED_PATHS = frozenset({b"/healthz", b"/readyz", b"/metrics"})
 # What is behind them is signed by others, and there with --share-cache alone.
 UNSIGNED_CACHE = re.compile(
     rb"/cache/(?:images\.json|documents/[0-9a-f]{64}|files/[0-9a-f]{64}(?:[0-9a-f]{64})?)"
@@ -94,6 +95,7 @@ class SignedTree(Resource):
             elif not self._is_of_session(asked, host) and not _is_open(asked.raw_path):
                 raise SignatureError("The request is not signed: Signature is missing.")
         except CallerError as error:
+            asked.refused_for = error.reason
             asked.respond(refusal(error.status, error.message))
             return NOT_DONE_YET
         if seen is not None:
@@ -146,6 +148,7 @@ class SignedTree(Resource):
                 "This was signed before the proxy was started, so it may have been done already. "
                 "Look at the image's state, and ask again if it is not what you want."
             )
+            request.refused_for = Reason.FROM_BEFORE
             request.respond(refusal(403, message))
         else:
             page.render(request)
@@ -183,7 +186,8 @@ class SignedTree(Resource):
         else:
             raise SignatureError(
                 f"The signature of {method} {path[:200]} for host {host} is not right: the secret "
-                "key is not the one of this ClientId, or the request was changed on its way."
+                "key is not the one of this ClientId, or the request was changed on its way.",
+                reason=Reason.SIGNATURE,
             )
         now_s = self._clock.now_s()
         request.expires_s = claims.check_expiry(added["Expires"], now_s)
@@ -203,7 +207,10 @@ class SignedTree(Resource):
         claimed = claims.glance(raw)
         claims.check_expiry(claimed["Expires"], self._clock.now_s())
         if not self._keys.secret_for(claimed["ClientId"]):
-            raise SignatureError(f"The ClientId '{claimed['ClientId']}' is not known here.")
+            raise SignatureError(
+                f"The ClientId '{claimed['ClientId']}' is not known here.",
+                reason=Reason.UNKNOWN_CLIENT,
+            )
 
     def _variants(
         self, raw: bytes, charsets: Sequence[str]

@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from imagestoreproxy.model.errors import SignatureError
+from imagestoreproxy.model.refusals import Reason
 from imagestoreproxy.model.sessions import Session
 from imagestoreproxy.web import cookies
 from imagestoreproxy.web.answers import StoreRequest
@@ -58,7 +59,7 @@ class Browsers:
         token = cookies.token_in(_all(request, "Cookie"), self.cookie_name(request, host))
         session = self.sessions.find(token) if token is not None else None
         if session is None:
-            raise SignatureError("Your session has ended. Log in again.")
+            raise SignatureError("Your session has ended. Log in again.", reason=Reason.SESSION)
         self.check_is_private(request, host)
         self.check_origin(request, host)
         if request.method not in {b"GET", b"HEAD"}:
@@ -73,7 +74,9 @@ class Browsers:
         """
         for came in _all(request, "Sec-Fetch-Site"):
             if came.decode("iso-8859-1") not in _OWN_FETCHES:
-                raise SignatureError("A page of another site has sent this: it is refused.", 403)
+                raise SignatureError(
+                    "A page of another site has sent this: it is refused.", 403, reason=Reason.CSRF
+                )
         own = {_origin(f"{'https' if request.isSecure() else 'http'}://{host}")}
         if self._external_url:
             own.add(_origin(self._external_url))
@@ -85,6 +88,7 @@ class Browsers:
                     "A page of another address has sent this: it is refused. If it is the proxy's "
                     "own page, give the proxy --external-url with the address that you see.",
                     403,
+                    reason=Reason.CSRF,
                 )
 
     def check_is_private(self, request: StoreRequest, host: str) -> None:
@@ -102,6 +106,7 @@ class Browsers:
                 "this machine as localhost. If something before the proxy speaks TLS, give the "
                 "proxy --external-url=https://NAME.",
                 403,
+                reason=Reason.SESSION,
             )
 
     def _check_csrf_token(self, request: StoreRequest, session: Session) -> None:
@@ -112,6 +117,7 @@ class Browsers:
                 f"The header {CSRF_HEADER} is missing or wrong: it must hold the csrf-token of "
                 "this session. Load the page again.",
                 403,
+                reason=Reason.CSRF,
             )
 
 

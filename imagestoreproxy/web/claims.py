@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from imagestoreproxy.model import signing
 from imagestoreproxy.model.errors import CallerError, SignatureError
+from imagestoreproxy.model.refusals import Reason
 from imagestoreproxy.model.signing import Parameter
 from imagestoreproxy.web import form
 
@@ -95,11 +96,13 @@ def check_expiry(text: str, now_s: float) -> int:
     if difference_s < 0:
         raise SignatureError(
             f"The request expired {-difference_s:.0f} seconds ago: it says Expires={text}, "
-            f"{clock}. {advice}"
+            f"{clock}. {advice}",
+            reason=Reason.EXPIRED,
         )
     raise SignatureError(
         f"The request expires {difference_s:.0f} seconds from now, more than {MAX_FUTURE_S}: "
-        f"it says Expires={text}, {clock}. {advice}"
+        f"it says Expires={text}, {clock}. {advice}",
+        reason=Reason.EXPIRED,
     )
 
 

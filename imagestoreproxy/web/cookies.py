@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from imagestoreproxy.model.errors import SignatureError
+from imagestoreproxy.model.refusals import Reason
 
 COOKIE_BYTES = 16 * 1024
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -31,7 +32,9 @@ def token_in(headers: Sequence[bytes], name: str) -> str | None:
         SignatureError: there are two, or there is something else in its place.
     """
     if sum(map(len, headers)) > COOKIE_BYTES:
-        raise SignatureError(f"The cookies have more than {COOKIE_BYTES} bytes.")
+        raise SignatureError(
+            f"The cookies have more than {COOKIE_BYTES} bytes.", reason=Reason.SESSION
+        )
     text = ";".join(header.decode("iso-8859-1") for header in headers)
     pairs = (pair.strip(" \t").partition("=") for pair in text.split(";"))
     found = [value for key, _, value in pairs if key == name]
@@ -40,10 +43,13 @@ def token_in(headers: Sequence[bytes], name: str) -> str | None:
     if len(found) > 1:
         raise SignatureError(
             f"Two cookies came that are called {name}: remove the cookies of this address, and log "
-            "in again."
+            "in again.",
+            reason=Reason.SESSION,
         )
     if not _TOKEN.fullmatch(found[0]):
-        raise SignatureError("The cookie of the session is malformed. Log in again.")
+        raise SignatureError(
+            "The cookie of the session is malformed. Log in again.", reason=Reason.SESSION
+        )
     return found[0]
 
 

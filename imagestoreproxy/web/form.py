@@ -11,6 +11,7 @@ from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from imagestoreproxy.model.errors import CallerError
+from imagestoreproxy.model.refusals import Reason
 from imagestoreproxy.model.signing import Pair, Parameter, parameter
 
 CHARSETS = frozenset({"utf-8", "iso8859-1", "ascii"})
@@ -37,7 +38,9 @@ def check_count(raw: bytes, max_parameters: int) -> None:
     """
     if raw.count(b"&") >= max_parameters:
         raise CallerError(
-            f"The request has more than {max_parameters} parameters; send fewer at a time.", 413
+            f"The request has more than {max_parameters} parameters; send fewer at a time.",
+            413,
+            reason=Reason.TOO_LARGE,
         )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from imagestoreproxy.model.errors import CallerError, SignatureError
+from imagestoreproxy.model.refusals import Reason
 from imagestoreproxy.web.answers import Answer
 
 Respond = Callable[[Answer], None]
@@ -87,6 +88,7 @@ class Nonces:
                     "The Nonce was used before by another request of this ClientId (a replay): "
                     "every request needs a new one.",
                     403,
+                    reason=Reason.REPLAY,
                 )
             return seen
         if len(self._seen) >= self._max_entries:
@@ -94,6 +96,7 @@ class Nonces:
                 f"More than {self._max_entries} signed requests came that have not expired yet: "
                 "ask again in half a minute.",
                 429,
+                reason=Reason.TOO_MANY,
             )
         seen = self._seen[name] = Seen(signed)
         if expires_s not in self._expiring_at:

@@ -18,6 +18,7 @@ from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
+from imagestoreproxy.model.refusals import Reason
 from imagestoreproxy.ports import Clock
 from imagestoreproxy.shop import Shop
 from imagestoreproxy.web.answers import StoreRequest, refusal
@@ -26,9 +27,11 @@ from imagestoreproxy.web.auth import SignedTree
 from imagestoreproxy.web.browser import Browsers
 from imagestoreproxy.web.carrying import SharedCache
 from imagestoreproxy.web.connections import Connections, client_of
+from imagestoreproxy.web.measures import Measures
 from imagestoreproxy.web.nonces import Nonces
 from imagestoreproxy.web.present import checked_external_url
 from imagestoreproxy.web.ready import ReadyStates
+from imagestoreproxy.web.routes import Routes
 from imagestoreproxy.web.sending import Sendings
 from imagestoreproxy.web.sessions import Sessions
 from imagestoreproxy.web.streams import Streams
@@ -176,9 +179,11 @@ class StoreChannel(HTTPChannel):
 
     def _refuse_body(self) -> None:
         limit = self.site.limits.body_bytes
+        self.site.measures.refused(Reason.TOO_LARGE)
         self._refuse(413, "Content Too Large", f"The request body has more than {limit} bytes.")
 
     def _respondToBadRequestAndDisconnect(self) -> None:
+        self.site.measures.refused(Reason.MALFORMED)
         self._refuse(
             400, "Bad Request", "This is not a valid HTTP request, or its head is too long."
         )
@@ -220,11 +225,13 @@ class StoreSite(Site):
         reactor: IReactorTime,
         limits: Limits,
         streams: Streams,
+        measures: Measures,
     ) -> None:
         super().__init__(resource, StoreRequest, timeout=limits.idle_s, reactor=reactor)
         self.clock = clock
         self.limits = limits
         self._streams = streams
+        self.measures = measures
         self.connections = Connections(
             most=limits.connections, most_of_one=limits.connections_of_one
         )
@@ -233,6 +240,7 @@ class StoreSite(Site):
     def buildProtocol(self, addr: IAddress | None) -> StoreChannel | None:  # type: ignore[override]
         client = client_of(addr)
         if not self.connections.make_room(client):
+            self.measures.refused(Reason.NO_ROOM)
             self._tell(client)
             return None
         channel = cast(StoreChannel, super().buildProtocol(addr))
@@ -259,7 +267,13 @@ class StoreSite(Site):
         """Close no access log, but all streams: nobody listens any more."""
         self._streams.close()
 
+    def measure(self, request: StoreRequest) -> None:
+        """Count a request that is answered, or whose stream has begun."""
+        self.measures.answered(request, self.clock.monotonic_s() - request.came_s)
+
     def log(self, request: StoreRequest) -> None:  # type: ignore[override]
+        if not request.is_stream:
+            self.measure(request)
         log.debug(
             "{method} {path}: {status}, {size} bytes",
             method=request.method.decode("ascii", "backslashreplace"),
@@ -277,6 +291,7 @@ def make_site(
     external_url: str = "",
     limits: Limits | None = None,
     share_cache: bool = False,
+    share_metrics: bool = False,
     sessions: Sessions | None = None,
 ) -> StoreSite:
     """Build the whole server, to be given to a listening endpoint.
@@ -285,6 +300,7 @@ def make_site(
         external_url: ``http(s)://host[:port]`` as clients reach this proxy, when that is not what
             their ``Host`` header says; action URIs begin with it.
         share_cache: give it to everybody who asks, unsigned, below ``/cache/``.
+        share_metrics: give them to everybody who asks, unsigned.
         sessions: of browsers; None: nobody can log in.
 
     Raises:
@@ -300,9 +316,26 @@ def make_site(
     )
     url = checked_external_url(external_url)
     browsers = Browsers(sessions, url) if sessions is not None else None
-    tree = make_tree(shop, url, ready, streams, cache=cache, shared_cache=shared, browsers=browsers)
+    tree = make_tree(
+        shop,
+        url,
+        ready,
+        streams,
+        cache=cache,
+        shared_cache=shared,
+        share_metrics=share_metrics,
+        browsers=browsers,
+    )
     nonces = Nonces(max_entries=bounds.remembered_requests, max_bytes=bounds.remembered_bytes)
     guard = SignedTree(
         tree, shop.keys, clock, nonces, max_parameters=bounds.parameters, browsers=browsers
     )
-    return StoreSite(guard, clock, reactor, bounds, streams)
+    site = StoreSite(guard, clock, reactor, bounds, streams, Measures(shop.metrics, Routes(tree)))
+    if shop.metrics is not None:
+        shop.metrics.watch(
+            lambda: {
+                "image_store_connections": {(): len(site.connections)},
+                "image_store_event_streams": {(): len(streams)},
+            }
+        )
+    return site

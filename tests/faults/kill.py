@@ -19,7 +19,10 @@ from tests.functional.rig import Rig, State, wait_for
 
 GROWS = "Example Database"
 # What a round may do, and how often; an upgrade comes when everything before it was killed once.
-KINDS = ("install", "install", "two at once", "two at once", "cancel", "cancel", "uninstall")
+KINDS = (
+    *("install", "two at once", "two at once", "cancel", "cancel", "uninstall"),
+    *("pause", "pause", "two at once and pause"),
+)
 STEPS = ("", "", "", "downloading", "unpacking", "uploading", "registering", "undoing")
 
 
@@ -45,6 +48,7 @@ class Life:
     uris: list[str] = field(default_factory=list)
     states: dict[str, State] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
+    paused: list[str] = field(default_factory=list)
     kills: int = 0
 
     def live(self) -> None:
@@ -72,6 +76,7 @@ class Life:
         self._kill(action)
         self.rig.store.control(reset=True)
         self.rig.daemon.start()
+        self._unpause(expected)
         if self.random.random() < 0.25:
             time.sleep(self.random.uniform(0, self.span_s))
             self._kill("again")
@@ -87,20 +92,63 @@ class Life:
         self.rig.store.control(
             fault="slow", path="/api/files/", rate=self.random.choice((200_000, 1_000_000, 10**8))
         )
+        self.paused = []
         if action == "upgrade":
-            return expected | self._upgrade()
+            expected |= self._upgrade()
+            if self.random.random() < 0.5:
+                self._pause(self.rig.image(GROWS))
+            return expected
         free = self._some("uninstalled", 2)
         if not free or (action == "uninstall" and self._some("installed", 1)):
             for uri in self._some("installed", 2):
                 expected[uri] = self._ask(uri, "uninstall", ("uninstalled",))
             return expected
-        for uri in free if action == "two at once" else free[:1]:
+        for uri in free if action.startswith("two at once") else free[:1]:
             expected[uri] = self._ask(uri, "install", ("installed",))
             if action == "cancel":
                 time.sleep(self.random.uniform(0, self.span_s))
                 self._ask(uri, "cancel", AT_REST)
                 expected[uri] = AT_REST
+        if action.endswith("pause"):
+            self._pause(free[0])
         return expected
+
+    def _pause(self, uri: str) -> None:
+        """Pause an install somewhere; now and then it is resumed at once, and paused again."""
+        time.sleep(self.random.uniform(0, self.span_s))
+        clicks = self.random.choice((["pause"], ["pause", "resume"], ["pause", "resume", "pause"]))
+        for action in clicks:
+            if not self._click(uri, action):
+                return
+            time.sleep(self.random.choice((0, 0, self.random.uniform(0, self.span_s))))
+
+    def _click(self, uri: str, action: str) -> bool:
+        """Click if it is offered; False if it is not, or was refused because it was too late."""
+        if action not in self.rig.daemon.state(uri)["actions"]:
+            return False
+        self.done.append(f"{action} {uri.rpartition('/')[2]}")
+        try:
+            state = self.rig.daemon.act(uri, action)
+        except (KeyError, ClientError):
+            self.done.append("which came too late")
+            return False
+        is_paused = state.get("stage") == "paused"
+        assert is_paused is (action == "pause"), f"after {action}: {state}"
+        self.paused = [uri] if is_paused else []
+        return True
+
+    def _unpause(self, expected: dict[str, tuple[str, ...]]) -> None:
+        """Look whether what was paused still is; then let it go on, or cancel it."""
+        for uri in self.paused:
+            for _ in range(3):
+                state = self.rig.daemon.state(uri)
+                assert "resume" in state["actions"], f"paused no longer: {state}"
+                time.sleep(0.01)
+            if self.random.random() < 0.3:
+                self._ask(uri, "cancel", AT_REST)
+                expected[uri] = ("uninstalled",)  # also where an older version is installed
+            elif self._click(uri, "resume"):
+                expected[uri] = ("installed",)
 
     def _some(self, status: str, count: int) -> list[str]:
         fit = [uri for uri in self.uris if self.states[uri]["status"] == status]
@@ -160,7 +208,7 @@ class Life:
                 "/api/states", [("image-uri", uri) for uri in self.uris]
             )
             stages = {state.get("stage") for state in answer["states"]}
-            if step in stages or stages == {None}:
+            if step in stages or stages <= {None, "paused"}:
                 return
 
     def _line(self) -> str:

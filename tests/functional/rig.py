@@ -142,6 +142,15 @@ class Daemon(Process):
         assert self.running.poll() is None, self.said()
         return _answers(f"http://127.0.0.1:{self.port}/healthz")
 
+    def has_a_catalogue(self) -> bool:
+        """Tell whether it shows something, or says why not.
+
+        The doors open without that after a while: on a busy machine that is too soon for a test.
+        """
+        sources = self.proxy.get("/api/sources")["sources"]
+        is_known = all("fetched-at" in one or "problem" in one for one in sources)
+        return is_known and bool(self.proxy.get("/api/dashboard")["images"])
+
     def state(self, uri: str) -> State:
         answer = self.proxy.post("/api/states", [("image-uri", uri)])
         return next(state for state in answer["states"] if state["image-uri"] == uri)
@@ -226,6 +235,7 @@ def _both(rig: Rig) -> Iterator[Rig]:
     try:
         rig.store.start()
         rig.daemon.start()
+        wait_for("the first catalogue", rig.daemon.has_a_catalogue)
         yield rig
     finally:
         for process in (rig.daemon, rig.store):

@@ -102,6 +102,8 @@ def test_a_newer_version_is_an_upgrade_and_what_is_installed_stays_known(rig: Ri
     rig.store.control(newer=True)
     rig.daemon.end()
     rig.daemon.start()
+    # Until the store has answered, it shows what it knew before.
+    rig.daemon.proxy.post("/api/sources/refresh")
     dashboard = rig.daemon.proxy.get("/api/dashboard")
     upgrades = [state for state in dashboard["states"] if state.get("is-upgrade")]
     assert len(upgrades) == 1

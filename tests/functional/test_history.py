@@ -26,7 +26,6 @@ Json = dict[str, Any]
 @pytest.fixture
 def rig(tmp_path: Path, images: Path) -> Iterator[Rig]:
     with fake_rig(tmp_path, images, "--cache-size=1") as made:
-        wait_for("the catalogue", lambda: made.daemon.proxy.get("/api/dashboard")["images"])
         yield made
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 import signal
 import time
@@ -114,6 +116,45 @@ def test_a_pause_gives_the_place_to_the_next_and_the_first_can_go_on_later(
         assert is_paused(rig.daemon.state(first))
         rig.daemon.act(first, "resume")
         rig.daemon.wait(first, "installed")
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_pause_without_kept_downloads_keeps_no_image_on_the_disk_and_it_comes_whole_again(
+    tmp_path: Path, images: Path, killed: bool
+) -> None:
+    with fake_rig(tmp_path, images, "--keep-downloads=0") as rig:
+        uri = rig.image(TRIO)
+        rig.store.control(fault="slow", path="image.gz", rate=SLOW)
+        rig.daemon.act(uri, "install")
+        wait_for("some bytes", lambda: rig.daemon.state(uri).get("bytes-done", 0) > 3_000_000)
+        paused = rig.daemon.act(uri, "pause")
+        assert is_paused(paused), paused
+        # A small file that was guessed wrongly may have taken the way by the disk.
+        assert not [name for name in held(rig) if name.startswith("image")]
+        sent_before = sent(rig)
+        if killed:
+            rig.daemon.end(signal.SIGKILL)
+            rig.daemon.start()
+        else:
+            time.sleep(KEEP_S)
+        again = rig.daemon.state(uri)
+        assert is_paused(again), again
+        assert again["progress-percentage"] == paused["progress-percentage"]
+        assert sent(rig) == sent_before, "it went on by itself"
+        rig.store.control(reset=True)
+        rig.daemon.act(uri, "resume")
+        rig.daemon.wait(uri, "installed")
+        with gzip.open(images / "image.gz") as file:
+            wanted = hashlib.sha256(file.read()).hexdigest()
+        assert stored_sha256(rig) == wanted
+        assert not rig.daemon.files()
+
+
+def stored_sha256(rig: Rig) -> str:
+    """Give the digest of the image that the fake cloud was given."""
+    held = json.loads((rig.daemon.data_dir / "fake-cloud.json").read_text())["stored"]
+    (digest,) = (one["sha256"] for name, one in held.items() if name.endswith("-image"))
+    return str(digest)
 
 
 @contextmanager

@@ -40,7 +40,7 @@ from imagestoreproxy.model.images import (
     Listing,
     Virtualization,
 )
-from imagestoreproxy.model.installs import Bundle, Install, Installation
+from imagestoreproxy.model.installs import Bundle, Install, Installation, Step
 from imagestoreproxy.model.sessions import Session
 from imagestoreproxy.model.taking import Taking
 from imagestoreproxy.model.upstreams import SourceStatus
@@ -89,6 +89,27 @@ class MemoryJournal:
 
     def failure(self, text: str, error: BaseException, **fields: object) -> None:
         self.failures.append((text, error))
+
+
+class MemoryMeters:
+    """Remembers what it was told.
+
+    Attributes:
+        stages, outcomes: with seconds.
+    """
+
+    def __init__(self) -> None:
+        self.stages: list[tuple[Step, float]] = []
+        self.outcomes: list[tuple[Outcome, float]] = []
+
+    def stage_ended(self, step: Step, seconds: float) -> None:
+        self.stages.append((step, seconds))
+
+    def install_ended(self, outcome: Outcome, seconds: float) -> None:
+        self.outcomes.append((outcome, seconds))
+
+    def uploaded(self, size_bytes: int) -> None:
+        raise AssertionError("the cloud tells that, and this one tells nothing")
 
 
 class MemoryClock:
@@ -617,7 +638,10 @@ class World:
 class Daemon:
     """The inside, alive."""
 
-    def __init__(self, inside: Inside, clock: MemoryClock, journal: MemoryJournal) -> None:
+    def __init__(
+        self, inside: Inside, clock: MemoryClock, journal: MemoryJournal, meters: MemoryMeters
+    ) -> None:
+        self.meters = meters
         self.inventory = inside.inventory
         self.cache = inside.cache
         self.fetches = inside.fetches
@@ -640,7 +664,7 @@ def boot(
     name_of: Callable[[str], str] = lambda _fingerprint: "",
 ) -> Daemon:
     """Wire the inside to a world; ``around`` may wrap each port that leaves something behind."""
-    journal, clock = MemoryJournal(), MemoryClock()
+    journal, clock, meters = MemoryJournal(), MemoryClock(), MemoryMeters()
     outside = Outside(
         sources=cast(Sources, Fetching(world.sources, around(world.fetcher))),
         cloud=around(world.cloud),
@@ -653,8 +677,9 @@ def boot(
         background=InlineBackground(journal),
         clock=clock,
         journal=journal,
+        meters=meters,
     )
-    return Daemon(Inside(outside, limits), clock, journal)
+    return Daemon(Inside(outside, limits), clock, journal, meters)
 
 
 def make_file(

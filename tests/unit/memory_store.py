@@ -36,10 +36,11 @@ from imagestoreproxy.model.running import Place
 from imagestoreproxy.model.signing import Pair, signed_pairs
 from imagestoreproxy.model.upstreams import SourceStatus
 from imagestoreproxy.outside.logbook import Ring
+from imagestoreproxy.outside.metrics import Metrics
 from imagestoreproxy.shop import Glancing, History, Lending, Planning, Shelf, Shop
 from imagestoreproxy.web.sessions import Sessions
 from imagestoreproxy.web.site import Limits, StoreChannel, StoreSite, make_site
-from tests.unit.memory import MemoryRecords, result
+from tests.unit.memory import InlineBackground, MemoryJournal, MemoryRecords, result
 
 NOW_S = 1_795_000_000.0
 SECRET = "Wbh3dvZwRiqYiX6VtOeBycxGjJhShWORy6r0ng"
@@ -391,6 +392,7 @@ class MemorySite:
         history: History | None = None,
         glancing: Glancing | None = None,
         share_cache: bool = False,
+        share_metrics: bool = False,
         records: MemoryRecords | None = None,
         session_limits: dict[str, int] | None = None,
     ) -> None:
@@ -398,6 +400,7 @@ class MemorySite:
         self.supply = MemorySupply()
         self.following = MemoryFollowing()
         self.logbook = Ring()
+        self.metrics = Metrics(InlineBackground(MemoryJournal()))
         self.keys = MemoryKeys({CLIENT: SECRET})
         self.signers = MemorySigners()
         self.clock = clock or FixedClock()
@@ -416,6 +419,7 @@ class MemorySite:
                 signers=self.signers,
                 place=Place(ec2_url="http://cloud.example:8773/services/Eucalyptus"),
                 logbook=self.logbook,
+                metrics=self.metrics,
                 planning=planning,
                 history=history,
                 glancing=glancing,
@@ -425,6 +429,7 @@ class MemorySite:
             external_url=external_url,
             limits=limits,
             share_cache=share_cache,
+            share_metrics=share_metrics,
             sessions=self.sessions,
         )
         self._nonce = 0

@@ -37,6 +37,9 @@ SLOW = {
     *("download", "document"),  # of the source
     *("save_install", "save_bundle", "remove_bundle", "remove_install", "complete"),  # of records
 }
+# Those that have died. Collected, their coroutines would run on to where they clean up, which no
+# process that was killed does.
+DEAD: list[object] = []
 RECORDS = {"save_install", "save_bundle", "remove_bundle", "remove_install", "complete"}
 
 
@@ -194,6 +197,7 @@ class AnyOrder(RuleBasedStateMachine):
         for one in self.net.next_ones() if done else ():
             if one.name not in RECORDS:
                 one._work()
+        DEAD.append((self.daemon, self.net))
         self.start()
         for uri in paused:
             assert Action.RESUME in self.state(uri).actions, "a restart has resumed it"

@@ -505,3 +505,39 @@ def test_an_error_that_nobody_expected_neither_ends_the_asking_nor_passes_for_we
     (status,) = shop.catalogue.statuses()
     assert (status.images, status.problem) == (1, "")
     result(shop.catalogue.close())
+
+
+class SlowToMerge(InlineBackground):
+    """Threads of a busy machine: work waits until it is let go."""
+
+    def __init__(self, journal: MemoryJournal) -> None:
+        super().__init__(journal)
+        self.waiting: list[Deferred[None]] = []
+
+    def run(self, work: Any) -> Any:
+        gate: Deferred[None] = Deferred()
+        self.waiting.append(gate)
+        return gate.addCallback(lambda _: work(NeverStop()))
+
+
+def test_the_first_page_waits_for_what_has_come_to_be_put_together() -> None:
+    shop = Shop({f"{API}/dashboard": DASHBOARD})
+    slow = SlowToMerge(shop.journal)
+    catalogue = Catalogue(shop.sources, slow, shop.clock, shop.journal)
+    catalogue.start()
+    first = Deferred.fromCoroutine(catalogue.first(3.0))
+    shop.clock.twisted.pump([0.05] * 4)
+    assert shop.source.fetched_at_s is not None
+    assert not first.called
+    slow.waiting.pop().callback(None)
+    shop.clock.twisted.pump([0.05] * 4)
+    assert first.called
+    assert result(catalogue.dashboard()).listing.images
+
+
+def test_the_first_page_waits_for_no_source_that_has_something_to_show() -> None:
+    shop = Shop({f"{API}/dashboard": DASHBOARD})
+    result(shop.source.refresh())
+    shop.pages.pages[f"{API}/dashboard"] = Deferred()
+    shop.catalogue.start()
+    assert Deferred.fromCoroutine(shop.catalogue.first(3.0)).called

@@ -75,6 +75,16 @@ def test_an_install_is_told_from_the_click_to_the_emi(world: World) -> None:
     assert all(event.text.endswith(".") for event in run.events)
 
 
+def test_nothing_is_said_to_be_signed_where_nobody_has_signed(world: World) -> None:
+    document = world.sources.documents[URI]
+    info = replace(document.info, is_unsigned=True)
+    world.sources.offer(replace(document, info=info, fingerprint=""))
+    result(started(world).store.install(URI))
+    (run,) = told(world)
+    texts = [event.text for event in run.events if "signed" in event.text]
+    assert texts == ["Version 1.0 can be installed here; it is not signed."]
+
+
 def test_a_run_goes_on_as_long_as_its_install_does(world: World) -> None:
     held = hold(world, "fetcher", "download")
     daemon = started(world)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ import pytest
 from twisted.internet.defer import Deferred, fail
 
 from imagestoreproxy.model.errors import CallerError, Cancelled, CloudError, DiskError
+from imagestoreproxy.model.history import Outcome, RunKind
 from imagestoreproxy.model.images import FileKind
 from imagestoreproxy.model.installs import Action, Install, State, Status, Step
+from imagestoreproxy.storage.database import LEASE_S
 from tests.unit.memory import (
     LIMITS,
     URI,
@@ -503,3 +506,72 @@ def test_p4_a_crash_at_any_step_of_a_click_is_paused_or_goes_on(
         assert len(world.records.installations) == 1, step
         assert not world.records.installs, step
     raise AssertionError("it never came to an end")
+
+
+class Counted:
+    """Records that count how often each lease was renewed."""
+
+    def __init__(self, records: Any) -> None:
+        self._records = records
+        self.renewed: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._records, name)
+
+    def renew(self, image_uri: str, progress_percent: int, run: Any = None) -> Any:
+        self.renewed[image_uri] += 1
+        return self._records.renew(image_uri, progress_percent, run)
+
+
+def test_what_stands_still_is_not_written_down_every_other_second(world: World) -> None:
+    hold(world, "fetcher", "download")
+    counted = Counted(world.records)
+    world.records = counted  # type: ignore[assignment]
+    daemon = started(world, limits=replace(LIMITS, max_installs=1))
+    offer_other(world, world.fetcher)
+    waiting = f"{URI}/third"
+    world.sources.offer(make_document(world.sources.documents[URI].files, uri=waiting))
+    result(daemon.store.install(OTHER))
+    result(daemon.store.pause(OTHER))
+    for uri in (URI, waiting):
+        result(daemon.store.install(uri))
+    daemon.clock.twisted.pump([1.0] * 600)
+    assert counted.renewed[URI] >= 290, "what runs is remembered with its progress"
+    for uri in (OTHER, waiting):
+        assert 600 / LEASE_S * 2 <= counted.renewed[uri] <= 600 / 20, "often enough to stay ours"
+
+
+def without_an_uninstall(world: World) -> Daemon:
+    """An image whose uninstall was refused for good, while a newer version is offered."""
+    daemon = started(world)
+    result(daemon.store.install(URI))
+    refusal = CloudError("You may not deregister it.", retry_helps=False)
+    world.cloud.trouble["deregister"] = refusal
+    asked(daemon, daemon.store.uninstall)
+    daemon.clock.twisted.pump([5.0] * 400)
+    assert "You may not" in state(daemon).error_message
+    world.cloud.trouble.clear()
+    world.sources.offer(trio(world.fetcher, version="1.1", serial=2))
+    return daemon
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_retry_is_never_an_install_where_an_uninstall_has_failed(
+    world: World, restarted: bool
+) -> None:
+    daemon = without_an_uninstall(world)
+    if restarted:
+        daemon = started(world)
+    assert Action.UNINSTALL in state(daemon).actions
+    assert Action.RETRY not in state(daemon).actions
+    assert refused(daemon, "retry").startswith("Nothing to retry: no install")
+    assert [one.version for one in world.records.installations] == ["1.0"]
+
+
+def test_an_install_after_a_failed_uninstall_is_told_as_an_install(world: World) -> None:
+    daemon = without_an_uninstall(world)
+    result(daemon.store.install(URI))
+    newest, uninstall, first = result(world.records.history_of(URI))
+    assert (newest.kind, newest.outcome) == (RunKind.INSTALL, Outcome.INSTALLED)
+    assert (uninstall.kind, uninstall.outcome) == (RunKind.UNINSTALL, Outcome.FAILED)
+    assert first.outcome is Outcome.INSTALLED

@@ -136,3 +136,12 @@ def test_h3_a_clock_that_differs_is_told_with_by_how_much(
 )  # fmt: skip
 def test_a_server_that_does_not_tell_the_time_is_no_finding(headers: dict[str, str]) -> None:
     assert compare_clocks(headers, 0.0, "the store") == []
+
+
+def test_while_the_daemon_starts_or_stops_nothing_is_ready_and_nothing_is_looked_at() -> None:
+    ground = Ground()
+    ground.preflight.not_now = "The proxy is being stopped."
+    assert ground.found() == [Finding("daemon", "The proxy is being stopped.")]
+    assert ground.asked == 0
+    ground.preflight.not_now = ""
+    assert list(ground.found()) == [FINE]
