@@ -16,6 +16,7 @@ POLL_S = 1.0
 AWAY_S = 60.0
 # What is to go on until Ctrl-C.
 FOREVER_S = math.inf
+AWAY = "The proxy cannot be reached; trying again ..."
 REMOVING = "removing"
 PAUSED = "paused"
 
@@ -33,10 +34,21 @@ def goes_on(state: Json) -> bool:
 
 
 class Patience:
-    """Waits for a proxy that is away, as while it is restarted, for up to ``away_s``."""
+    """Waits for a proxy that is away, as while it is restarted, for up to ``away_s``.
 
-    def __init__(self, monotonic: Callable[[], float], away_s: float = AWAY_S) -> None:
+    Args:
+        tell: takes a sentence, once each time that the proxy goes away.
+    """
+
+    def __init__(
+        self,
+        monotonic: Callable[[], float],
+        tell: Callable[[str], None],
+        away_s: float = AWAY_S,
+    ) -> None:
         self._monotonic = monotonic
+        self._tell = tell
+        self._is_away = False
         self._away_s = away_s
         self._heard_at_s = monotonic()
 
@@ -52,7 +64,11 @@ class Patience:
             away_s = self._monotonic() - self._heard_at_s
             if error.exit_status != UNREACHABLE or away_s > self._away_s:
                 raise
+            if not self._is_away:
+                self._tell(AWAY)
+            self._is_away = True
             return None
+        self._is_away = False
         self._heard_at_s = self._monotonic()
         return answer
 
@@ -74,7 +90,7 @@ def follow(
     Raises:
         ClientError: the proxy refuses, or stays away.
     """
-    patience = Patience(monotonic)
+    patience = Patience(monotonic, display.tell)
     told: object = None
     try:
         while is_working(state):
@@ -112,7 +128,7 @@ def follow_all(
     Raises:
         ClientError: the proxy refuses, or stays away.
     """
-    patience = Patience(monotonic)
+    patience = Patience(monotonic, lambda sentence: board.tell("", sentence, "warn"))
     last = dict(states)
     going = dict(states)
     try:

@@ -307,6 +307,16 @@ def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
         assert wanted in done.stdout.split(), done.stderr
 
 
+def test_an_output_that_is_full_is_said_in_a_sentence() -> None:
+    command = [sys.executable, str(ROOT / "bin" / "image-store"), "completion", "bash"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "image-store: The output cannot be read or written: No space left on device.\n"
+    )
+
+
 def test_bash_completes_titles_as_the_shell_takes_them(tmp_path: Path) -> None:
     """With spaces and odd characters, unquoted and within quotes."""
     titles = ["Example Server", "Example Web (2)", "Example $(touch x)", "Other"]

@@ -26,8 +26,7 @@ def logs(command: Command) -> None:
         print_json(answer)
         return
     _show(command, answer)
-    patience = Patience(command.monotonic, FOREVER_S)
-    was_away = False
+    patience = Patience(command.monotonic, lambda said: print(said, file=sys.stderr), FOREVER_S)
     while options.follow:
         since = answer.get("last-number")
         command.sleep(POLL_S)
@@ -35,9 +34,6 @@ def logs(command: Command) -> None:
         if asked is not None:
             answer = asked
             _show(command, answer)
-        elif not was_away:
-            print("The proxy cannot be reached; trying again ...", file=sys.stderr)
-        was_away = asked is None
 
 
 def _asked(command: Command, since: object, count: int) -> Json:

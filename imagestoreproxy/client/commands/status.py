@@ -134,8 +134,10 @@ class Watched:
     def watch(self) -> None:
         """Look again and again, and show what there is."""
         away_s = FOREVER_S if self._command.options.forever else AWAY_S
-        patience = Patience(self._command.monotonic, away_s)
-        seen_any, was_away = False, False
+        patience = Patience(
+            self._command.monotonic, lambda said: self._board.tell("", said, "warn"), away_s
+        )
+        seen_any = False
         try:
             while True:
                 content = patience.ask(self._ask)
@@ -144,9 +146,6 @@ class Watched:
                     seen_any = seen_any or bool(self._going)
                     if not self._is_to_go_on():
                         break
-                elif not was_away and not self._json:
-                    self._board.tell("", "The proxy cannot be reached; trying again ...", "warn")
-                was_away = content is None
                 names = told_apart(self._titles)
                 self._board.show([(names[uri], state) for uri, state in self._going.items()])
                 self._command.sleep(POLL_S)
