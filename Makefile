@@ -2,7 +2,7 @@ PYTHON ?= python3
 export PYTHON
 BIN = .venv/bin
 
-.PHONY: help setup demo test screenshots faults lint man bench lock clean
+.PHONY: help setup demo test faults lint man bench docs lock clean screenshots
 
 help:
 	@echo "make setup   what is needed: system programs and .venv (the others call it)"
@@ -14,6 +14,7 @@ help:
 	@echo "make lint    style, types, and who may import whom"
 	@echo "make man     write the manual pages and the tables of docs/command-line.md"
 	@echo "make bench   measure; ONLY=install,link: these parts; SIZE=small or SMOKE=1: shorter"
+	@echo "make docs    write those documents anew that are made from the code"
 	@echo "make lock    write the requirements locks anew"
 	@echo "make clean   remove what the others made"
 
@@ -44,6 +45,11 @@ man: setup
 bench: setup
 	@$(BIN)/python -m benchmarks.run --size=$(if $(SMOKE),smoke,$(or $(SIZE),full)) \
 		$(if $(ONLY),--only=$(ONLY)) $(if $(FORMS),--forms=$(FORMS)) $(if $(KEEP),--keep=$(KEEP))
+
+docs: setup
+	@$(BIN)/python -m tools.make_api
+	@$(BIN)/python -m tools.draw_states >docs/states.md.new
+	@mv docs/states.md.new docs/states.md
 
 lock:
 	@tools/lock.sh

@@ -33,6 +33,9 @@ need xz xz-utils
 need zstd zstd
 need openssl openssl
 need chromium chromium
+need zsh zsh
+need fish fish
+need mandoc mandoc
 [ -e /etc/ssl/certs/ca-certificates.crt ] || packages="$packages ca-certificates"
 
 if [ -n "$packages" ]; then

@@ -23,6 +23,7 @@ from imagestoreproxy.web.answers import (
     StoreRequest,
     refusal,
 )
+from imagestoreproxy.web.apidocument import ApiDocument
 from imagestoreproxy.web.auth import host_of
 from imagestoreproxy.web.browser import Browsers
 from imagestoreproxy.web.carrying import CARRYING, SharedCache
@@ -300,6 +301,7 @@ def make_tree(
         installed=Installed(store, external_url),
         **({"cache": cache} if cache else {}),
     )
+    api.putChild(b"openapi.json", cast(IResource, ApiDocument()))
     if shop.supply is not None:
         sources = SourcesPage(shop.supply)
         sources.putChild(b"refresh", cast(IResource, RefreshPage(shop.supply)))

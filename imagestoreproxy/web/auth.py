@@ -31,7 +31,7 @@ from imagestoreproxy.web.nonces import Nonces, Seen
 from imagestoreproxy.web.pagefiles import UNSIGNED_PAGE
 
 # Signed all the same, they may tell more.
-UNSIGNED_PATHS = frozenset({b"/healthz", b"/readyz", b"/metrics"})
+UNSIGNED_PATHS = frozenset({b"/healthz", b"/readyz", b"/metrics", b"/api/openapi.json"})
 # What is behind them is signed by others, and there with --share-cache alone.
 UNSIGNED_CACHE = re.compile(
     rb"/cache/(?:images\.json|documents/[0-9a-f]{64}|files/[0-9a-f]{64}(?:[0-9a-f]{64})?)"

@@ -12,6 +12,7 @@ from imagestoreproxy.model.history import Happening, Run
 from imagestoreproxy.shop import History
 from imagestoreproxy.web import plain
 from imagestoreproxy.web.answers import JsonResource, StoreRequest
+from imagestoreproxy.web.pieces import MOST_FROM
 from imagestoreproxy.web.present import SUMMARY_CHARS, TAG_CHARS, TITLE_CHARS, image_uri_of
 
 AT_ONCE = 500
@@ -48,7 +49,7 @@ class HistoryPage(JsonResource):
 
     async def answer(self, request: StoreRequest) -> Mapping[str, Any]:
         given = dict(request.pairs)
-        first = _number(given, "from", 0, 0, 10**9)
+        first = _number(given, "from", 0, 0, MOST_FROM)
         count = _number(given, "count", USUAL, 1, AT_ONCE)
         runs, total = await self._history.history(first, count)
         now_s = request.site.clock.now_s()

@@ -205,7 +205,8 @@ def test_the_activity_tells_what_went_on_and_what_goes_on(
     main = visitor.page.get_by_role("main")
     for title in (SERVER, DATABASE):
         expect(visitor.progress(title)).to_be_visible()
-    expect(main).to_contain_text("Example Web Server")
+    waiting = visitor.card("Example Web Server")
+    expect(waiting).to_contain_text("number 1 in the queue")
     expect(main).to_contain_text(DISK)
     visitor.press("Cancel", SERVER)
     expect(visitor.progress("Example Web Server")).to_be_visible(timeout=WORK_MS)

@@ -288,7 +288,7 @@ def resources(resource: Resource, path: str = "") -> list[str]:
 
 
 def test_nothing_but_the_written_list_is_reachable_unsigned() -> None:
-    assert {b"/healthz", b"/readyz", b"/metrics"} == UNSIGNED_PATHS
+    assert {b"/healthz", b"/readyz", b"/metrics", b"/api/openapi.json"} == UNSIGNED_PATHS
     site = MemorySite()
     ready = ReadyStates(site.store)
     streams = Streams(site.store, ready, site.reactor, most=1)
@@ -339,6 +339,8 @@ def test_nothing_but_the_written_list_is_reachable_unsigned() -> None:
                 elif path.partition("?")[0] in {"/healthz", "/readyz"} and method == "GET":
                     assert reply.status == 200
                     assert reply.json.keys() <= {"status", "ready", "findings"}
+                elif path.partition("?")[0] == "/api/openapi.json" and method == "GET":
+                    assert reply.json["openapi"]
                 else:
                     assert reply.status in {400, 401, 405}, (method, path)
                     # Of HEAD only the head may be answered.
