@@ -38,8 +38,8 @@ class MetricsPage(JsonResource):
         if not (request.signed or self._for_all or _is_from_here(request)):
             request.refused_for = Reason.UNSIGNED
             raise SignatureError(
-                "Only who asks from the proxy's own machine, by its address or as localhost, may "
-                "read this unsigned: sign the request, or start the proxy with --share-metrics."
+                "Only who asks from the proxy's own machine, as localhost or 127.0.0.1, may read "
+                "this unsigned: sign the request, or start the proxy with --share-metrics."
             )
         text = await self._metrics.text()
         return Answer(200, text, headers={b"content-type": CONTENT_TYPE})
@@ -48,8 +48,9 @@ class MetricsPage(JsonResource):
 def _is_from_here(request: StoreRequest) -> bool:
     """Tell whether a program of this machine asks, and for itself.
 
-    A browser of this machine may have been sent here by a page of others under a name of theirs:
-    by an address or ``localhost`` it cannot have been.
+    A browser of this machine may have been sent here by a page of others under a name of theirs,
+    and what hands connections on, such as ``ssh -L``, says nothing of others: by ``localhost`` or
+    its address neither comes.
     """
     if any(request.requestHeaders.hasHeader(name) for name in _PASSED_ON):
         return False
@@ -57,7 +58,7 @@ def _is_from_here(request: StoreRequest) -> bool:
     if not isinstance(peer, UNIXAddress) and not _is_loopback(str(getattr(peer, "host", ""))):
         return False
     name = urlsplit(f"//{host_of(request)}").hostname or ""
-    return name == "localhost" or _is_address(name)
+    return name == "localhost" or _is_loopback(name)
 
 
 def _is_loopback(address: str) -> bool:
@@ -67,11 +68,3 @@ def _is_loopback(address: str) -> bool:
         return False
     mapped = getattr(found, "ipv4_mapped", None)
     return found.is_loopback or bool(mapped and mapped.is_loopback)
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 from playwright.sync_api import Route, expect
@@ -208,6 +208,7 @@ def test_what_no_proxy_of_ours_would_send_does_no_harm_either(
         f"/store?section={quote(HTML)}",
         f"/image/{quote(HTML)}",
         "/image/..%2f..%2f..%2fetc",
+        "/image/..\\..\\healthz",
         "/image/%",
         f"/{quote(HTML)}",
         "/__proto__",
@@ -224,6 +225,7 @@ def test_a_hostile_address_does_nothing(new_visitor: NewVisitor, shown: Any, add
     expect(main.get_by_role("heading", level=1)).to_be_visible()
     visitor.settle()
     harmless(visitor)
+    assert "/healthz" not in [urlsplit(request.url).path for request in visitor.watch.requests]
     visitor.go("Store")
     visitor.go("Installed")
 

@@ -130,6 +130,12 @@ def test_what_a_proxy_passes_on_is_not_of_this_machine(header: str) -> None:
     assert "--share-metrics" in reply.error
 
 
+@pytest.mark.parametrize("host", ["203.0.113.9", "[2001:db8::1]:52780", "evil.example", "0.0.0.0"])
+def test_by_a_name_that_others_know_nobody_is_of_this_machine(host: str) -> None:
+    """Whatever hands on connections of others does so from here."""
+    assert scrape(MemorySite(), host=host).status == 401
+
+
 @pytest.mark.parametrize("peer", ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1", "10.0.0.1"])
 def test_who_asks_from_elsewhere_signs_or_gets_nothing(peer: str) -> None:
     site = MemorySite()

@@ -13,7 +13,8 @@ import { isGoing } from "/page/words.js";
 
 /** Give the page of an image. */
 export function imageView(route, life) {
-  const path = `/api/images/${route.id}`;
+  // Dots would lead elsewhere.
+  const path = `/api/images/${route.id.replace(/[^\w-]/g, "")}`;
   const node = h("div.view", null, bones());
   const view = { title: "Image", node, refresh: load };
   const runHeading = h("h2", { tabindex: -1 }, "How to run");
