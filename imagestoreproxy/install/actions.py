@@ -80,8 +80,12 @@ class Actions:
                 self._go_on(work)
         self._runs.start()
 
-    async def install(self, image_uri: str) -> None:
-        """Start an install, or join the one that is going on; one that is paused goes on."""
+    async def install(self, image_uri: str, *, is_update: bool = False) -> None:
+        """Start an install, or join the one that is going on; one that is paused goes on.
+
+        Args:
+            is_update: nobody has clicked; the image is followed.
+        """
         work = self._inventory.works.get(image_uri)
         if work and work.state in ACTIVE:
             await self._resume(work)
@@ -95,7 +99,7 @@ class Actions:
         if info and info.refused:
             raise CallerError(f"This image is not for this cloud: {info.refused}", 409)
         before = work.state if work else State.UNINSTALLED
-        work = await self._begin(image_uri, source, Event.ACCEPT, before)
+        work = await self._begin(image_uri, source, Event.ACCEPT, before, is_update=is_update)
         if work.state is State.WAITING:  # and was not cancelled meanwhile
             self._runs.install(work)
 
@@ -226,7 +230,9 @@ class Actions:
         self._runs.remove(work)
         await self._end_of(work)
 
-    async def _begin(self, image_uri: str, source: str, event: Event, before: State) -> Work:
+    async def _begin(
+        self, image_uri: str, source: str, event: Event, before: State, *, is_update: bool = False
+    ) -> Work:
         """Begin work on an image, written down before the click is answered.
 
         Raises:
@@ -245,6 +251,7 @@ class Actions:
         begun = failed.story.run if failed else None
         work = Work(row, self._records, self._clock, begun, self._meters)
         self._inventory.works[image_uri] = work
+        work.story.is_update = is_update
         if installation and event is Event.REMOVE:
             work.story.run = replace(work.story.run, version=installation.version)
         if failed:  # what could not be taken back of it is still ours to use, or to undo

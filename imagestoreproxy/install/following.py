@@ -165,7 +165,7 @@ class Follower:
             return  # somebody has clicked meanwhile, and may have paused it already
         self._journal.info("{image} is followed: installing {version}", image=uri, version=version)
         try:
-            await self._actions.install(uri)
+            await self._actions.install(uri, is_update=True)
         except StoreProxyError as error:
             await self._follows.update(tried, replace(tried, problem=error.message))
             raise

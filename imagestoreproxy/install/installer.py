@@ -285,8 +285,10 @@ def _checked(document: ImageDocument) -> str:
 def _planned(plan: Plan) -> str:
     count = len(plan.fetches)
     files = f"{count} file{'s' if count > 1 else ''} of {size(plan.fetch_bytes)}" if count else ""
-    kinds = [part.kind.value for part in plan.parts]
-    return f"It takes {files or 'no file'}, to be made into {listed(kinds or ['an image'])}."
+    kinds = [part.kind.value for part in plan.parts] or ["image"]
+    one = "an image" if kinds == ["image"] else f"a {kinds[0]}"
+    made = listed(kinds) if len(kinds) > 1 else one
+    return f"It takes {files or 'no file'}, to be made into {made}."
 
 
 def _registered(work: Work) -> str:

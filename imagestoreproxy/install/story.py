@@ -30,6 +30,7 @@ class Story:
 
     Attributes:
         run: as it stands now.
+        is_update: nobody has clicked; the image is followed.
     """
 
     def __init__(self, install: Install, run: Run | None, now_s: float) -> None:
@@ -41,6 +42,7 @@ class Story:
             kind=RunKind.UNINSTALL if install.state is State.REMOVING else RunKind.INSTALL,
             began_at_s=now_s,
         )
+        self.is_update = False
         self._saved = run
         self._fetched_before = self.run.fetched_bytes
 
@@ -126,10 +128,14 @@ class Story:
 
     def _is_accepted(self, now_s: float) -> None:
         if self.run.events:
-            self.tell(What.RETRIED, "The install was asked for again.", now_s)
+            again = "It is kept up to date, so it is tried again."
+            text = again if self.is_update else "The install was asked for again."
+            self.tell(What.RETRIED, text, now_s)
             self._goes_on()
         else:
-            self.tell(What.ACCEPTED, "The install was asked for.", now_s)
+            came = "It is kept up to date, and a newer version came."
+            text = came if self.is_update else "The install was asked for."
+            self.tell(What.ACCEPTED, text, now_s)
 
     def _is_undone(self, before: State, error: str, now_s: float) -> None:
         if before is State.REMOVING:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from imagestoreproxy.model.errors import DiskError, OwnStateError
 from imagestoreproxy.model.follows import Follow
 from imagestoreproxy.model.history import Happening, Run
-from imagestoreproxy.model.images import FileKind, ImageInfo, Provider
-from imagestoreproxy.model.installs import Bundle, Install, Installation, State
+from imagestoreproxy.model.installs import Bundle, Install, Installation
 from imagestoreproxy.model.sessions import Session
 from imagestoreproxy.ports import Background, Clock, Journal, Kept, Remembered
 from imagestoreproxy.storage import answers, history, logins
 from imagestoreproxy.storage.rescue import connect_sound, keep_copy
+from imagestoreproxy.storage.rows import (
+    bundle_of,
+    follow_of,
+    info_text,
+    install_of,
+    installation_of,
+    order,
+    upsert,
+)
 from imagestoreproxy.storage.schema import upgrade
 
 T = TypeVar("T")
@@ -27,7 +34,6 @@ LEASE_S = 120.0
 # A small database is copied after each change of what is installed, a large one now and then.
 LARGE_BYTES = 8 * 2**20
 LARGE_EVERY_S = 3000.0
-KINDS = list(FileKind)
 
 
 class Database:
@@ -113,12 +119,12 @@ class Database:
                 "SELECT installed_bundles.*, image_uri, 0 AS registering, '' AS secret"
                 " FROM installed_bundles JOIN installations ON id = installation"
             ):
-                parts.setdefault(row["installation"], []).append(_bundle(row))
+                parts.setdefault(row["installation"], []).append(bundle_of(row))
             installations = db.execute("SELECT * FROM installations ORDER BY id")
             return Remembered(
-                [_install(row) for row in installs],
-                sorted((_bundle(row) for row in bundles), key=_order),
-                [_installation(row, parts.get(row["id"], [])) for row in installations],
+                [install_of(row) for row in installs],
+                sorted((bundle_of(row) for row in bundles), key=order),
+                [installation_of(row, parts.get(row["id"], [])) for row in installations],
                 runs,
             )
 
@@ -130,7 +136,7 @@ class Database:
             "source": install.source,
             "state": install.state.value,
             "token": install.token,
-            "info": _info_text(install.info),
+            "info": info_text(install.info),
             "document": install.document,
             "plan": install.plan,
             "progress_percent": install.progress_percent,
@@ -139,7 +145,7 @@ class Database:
             "owner": self._owner,
             "lease_until_s": self._clock.now_s() + LEASE_S,
         }
-        return self._run(lambda db: _upsert(db, "installs", row, key=("image_uri",)), run)
+        return self._run(lambda db: upsert(db, "installs", row, key=("image_uri",)), run)
 
     def renew(
         self, image_uri: str, progress_percent: int, run: Run | None = None
@@ -159,7 +165,7 @@ class Database:
 
     def save_bundle(self, bundle: Bundle) -> Awaitable[None]:
         row = {**asdict(bundle), "kind": bundle.kind.value}
-        return self._run(lambda db: _upsert(db, "bundles", row, key=("image_uri", "kind")))
+        return self._run(lambda db: upsert(db, "bundles", row, key=("image_uri", "kind")))
 
     def remove_bundle(self, bundle: Bundle) -> Awaitable[None]:
         def work(db: sqlite3.Connection) -> None:
@@ -181,7 +187,7 @@ class Database:
                     installation.source,
                     installation.version,
                     installation.serial,
-                    _info_text(installation.info),
+                    info_text(installation.info),
                     installation.emi,
                     installation.eki,
                     installation.eri,
@@ -263,12 +269,14 @@ class Database:
 
     def follows(self) -> Awaitable[Sequence[Follow]]:
         def work(db: sqlite3.Connection) -> list[Follow]:
-            return [_follow(row) for row in db.execute("SELECT * FROM follows ORDER BY image_uri")]
+            return [
+                follow_of(row) for row in db.execute("SELECT * FROM follows ORDER BY image_uri")
+            ]
 
         return self._run(work)
 
     def follow(self, follow: Follow) -> Awaitable[None]:
-        return self._run(lambda db: _upsert(db, "follows", asdict(follow), key=("image_uri",)))
+        return self._run(lambda db: upsert(db, "follows", asdict(follow), key=("image_uri",)))
 
     def unfollow(self, image_uri: str) -> Awaitable[None]:
         def work(db: sqlite3.Connection) -> None:
@@ -306,90 +314,5 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]
         raise OwnStateError(f"The state database cannot be written or read: {error}.") from error
 
 
-def _upsert(db: sqlite3.Connection, table: str, row: dict[str, Any], key: tuple[str, ...]) -> None:
-    # Table and column names are this file's own, never anything from outside.
-    names = ", ".join(row)
-    marks = ", ".join(f":{name}" for name in row)
-    updates = ", ".join(f"{name} = excluded.{name}" for name in row if name not in key)
-    db.execute(
-        f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608
-        f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {updates}",
-        row,
-    )
-
-
 def _delete_install(db: sqlite3.Connection, image_uri: str) -> None:
     db.execute("DELETE FROM installs WHERE image_uri = ?", (image_uri,))
-
-
-def _info_text(info: ImageInfo) -> str:
-    return json.dumps(asdict(info))
-
-
-def _info(text: str) -> ImageInfo:
-    fields = json.loads(text)
-    return ImageInfo(
-        **{
-            **fields,
-            "tags": tuple(fields["tags"]),
-            "releases": tuple(fields.get("releases", ())),
-            "ports": tuple(fields.get("ports", ())),
-            "provider": Provider(**fields["provider"]),
-        }
-    )
-
-
-def _install(row: sqlite3.Row) -> Install:
-    return Install(
-        image_uri=row["image_uri"],
-        source=row["source"],
-        state=State(row["state"]),
-        token=row["token"],
-        info=_info(row["info"]),
-        updated_at_s=row["updated_at_s"],
-        document=row["document"],
-        plan=row["plan"],
-        progress_percent=row["progress_percent"],
-        error=row["error"],
-    )
-
-
-def _follow(row: sqlite3.Row) -> Follow:
-    return Follow(**{**dict(row), "even_if_used": bool(row["even_if_used"])})
-
-
-def _order(bundle: Bundle) -> int:
-    return KINDS.index(bundle.kind)
-
-
-def _bundle(row: sqlite3.Row) -> Bundle:
-    return Bundle(
-        image_uri=row["image_uri"],
-        kind=FileKind(row["kind"]),
-        bucket=row["bucket"],
-        name=row["name"],
-        content=row["content"],
-        secret=row["secret"],
-        location=row["location"],
-        registering=bool(row["registering"]),
-        image_id=row["image_id"],
-    )
-
-
-def _installation(row: sqlite3.Row, bundles: list[Bundle]) -> Installation:
-    return Installation(
-        image_uri=row["image_uri"],
-        source=row["source"],
-        version=row["version"],
-        serial=row["serial"],
-        info=_info(row["info"]),
-        emi=row["emi"],
-        eki=row["eki"],
-        eri=row["eri"],
-        document=row["document"],
-        fingerprint=row["fingerprint"],
-        installed_at_s=row["installed_at_s"],
-        bundles=tuple(sorted(bundles, key=_order)),
-        gone=row["gone"],
-        number=row["id"],
-    )

@@ -112,6 +112,21 @@ def test_a_newer_version_is_installed_when_the_window_opens_and_told_before(worl
     assert told(daemon).will == ("nothing: 2.0 is the newest",)
 
 
+def test_the_history_says_that_nobody_has_clicked_for_an_update(world: World) -> None:
+    daemon = followed(world)
+    upgraded(world, daemon, 2)
+    update, first = result(world.records.history_of(URI))
+    assert first.events[0].text == "The install was asked for."
+    assert update.events[0].text == "It is kept up to date, and a newer version came."
+    works_again = failing(world, 3)
+    pass_s(daemon, EVERY_S)
+    works_again()
+    pass_s(daemon, 30 * 60)
+    texts = [event.text for event in result(world.records.history_of(URI))[0].events]
+    assert "It is kept up to date, so it is tried again." in texts
+    assert not [text for text in texts if "asked for" in text]
+
+
 def test_without_a_number_to_keep_nothing_is_ever_removed(world: World) -> None:
     daemon = followed(world)
     upgraded(world, daemon, 2, 3, 4)

@@ -19,7 +19,19 @@ from imagestoreproxy.model.history import (
     RunKind,
     What,
 )
-from tests.unit.memory import NOW_S, URI, Daemon, MemoryDisk, World, boot, result, trio
+from imagestoreproxy.model.images import FileKind
+from tests.unit.memory import (
+    NOW_S,
+    URI,
+    Daemon,
+    MemoryDisk,
+    World,
+    boot,
+    make_document,
+    make_file,
+    result,
+    trio,
+)
 from tests.unit.memory_store import KARMIC, MemorySite, action_path
 from tests.unit.test_actions import Held, hold
 
@@ -83,6 +95,15 @@ def test_nothing_is_said_to_be_signed_where_nobody_has_signed(world: World) -> N
     (run,) = told(world)
     texts = [event.text for event in run.events if "signed" in event.text]
     assert texts == ["Version 1.0 can be installed here; it is not signed."]
+
+
+def test_one_file_and_one_image_are_told_as_one_would(world: World) -> None:
+    file = make_file(world.fetcher, FileKind.IMAGE, b"x" * 2048)
+    world.sources.offer(make_document([file]))
+    result(started(world).store.install(URI))
+    planned = told(world)[0].last(What.PLANNED)
+    assert planned
+    assert planned.text == "It takes 1 file of 2.0 KiB, to be made into an image."
 
 
 def test_a_run_goes_on_as_long_as_its_install_does(world: World) -> None:
