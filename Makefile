@@ -2,7 +2,7 @@ PYTHON ?= python3
 export PYTHON
 BIN = .venv/bin
 
-.PHONY: help setup demo test faults lint man bench docs lock clean screenshots
+.PHONY: help setup demo test faults lint bench docs lock clean screenshots
 
 help:
 	@echo "make setup   what is needed: system programs and .venv (the others call it)"
@@ -12,9 +12,9 @@ help:
 	@echo "make screenshots  the pictures of the page in docs/images"
 	@echo "make faults  everything that can go wrong, many times over; SEED=1 repeats a run"
 	@echo "make lint    style, types, and who may import whom"
-	@echo "make man     write the manual pages and the tables of docs/command-line.md"
 	@echo "make bench   measure; ONLY=install,link: these parts; SIZE=small or SMOKE=1: shorter"
-	@echo "make docs    write those documents anew that are made from the code"
+	@echo "make docs    write anew what is made from the code: manual pages, the tables of the"
+	@echo "             command line, the API reference, the states"
 	@echo "make lock    write the requirements locks anew"
 	@echo "make clean   remove what the others made"
 
@@ -39,14 +39,12 @@ lint: setup
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-man: setup
-	@$(BIN)/python tools/make_man.py
-
 bench: setup
 	@$(BIN)/python -m benchmarks.run --size=$(if $(SMOKE),smoke,$(or $(SIZE),full)) \
 		$(if $(ONLY),--only=$(ONLY)) $(if $(FORMS),--forms=$(FORMS)) $(if $(KEEP),--keep=$(KEEP))
 
 docs: setup
+	@$(BIN)/python -m tools.make_man
 	@$(BIN)/python -m tools.make_api
 	@$(BIN)/python -m tools.draw_states >docs/states.md.new
 	@mv docs/states.md.new docs/states.md

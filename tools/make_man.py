@@ -1,7 +1,7 @@
 """Writes what is made from the command lines' own words: manual pages, and tables of the JSON.
 
-    python tools/make_man.py            writes them
-    python tools/make_man.py --check    exit status 1 if one is not current
+    python -m tools.make_man            writes them
+    python -m tools.make_man --check    exit status 1 if one is not current
 
 The pages are docs/man/image-store.1 and docs/man/image-store-proxy.8; the tables are in
 docs/command-line.md, the same as JSON Schema in docs/command-line.schema.json.
@@ -249,8 +249,6 @@ def _said(entry: Entry, same: str) -> str:
 
 
 def _table(keys: shapes.Keys) -> str:
-    if not keys:
-        return "An object.\n"
     rows = [
         f"| `{key.removesuffix('?')}` | {_type(what)}{', or missing' if key.endswith('?') else ''} "
         f"| {said} |"
@@ -311,7 +309,7 @@ def main() -> int:
     if sys.argv[1:] == ["--check"]:
         stale = [path.name for path, text in pages.items() if not _is_current(path, text)]
         for name in stale:
-            sys.stderr.write(f"{name} is not current: make man\n")
+            sys.stderr.write(f"{name} is not current: make docs\n")
         return 1 if stale else 0
     for path, text in pages.items():
         path.parent.mkdir(exist_ok=True)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from imagestoreproxy.client.requests import FAILED, MISUSED, ClientError, Connection
-from imagestoreproxy.client.text import plain
+from imagestoreproxy.client.text import number, plain
+from imagestoreproxy.model.signing import Pair
 from imagestoreproxy.web.present import image_id
 
 NEAR_MATCHES = 10
+PIECE = 500
 
 Json = Mapping[str, Any]
 
@@ -57,7 +59,7 @@ class Finder:
             known = self._connection.post("/api/states", [("image-uri", name)])
             return Found(name, {}, state_of(known, name), _problem(known), name)
         if not matches:
-            content = self._connection.get("/api/search", [("q", name)])
+            content = listing(self._connection, "/api/search", [("q", name)])
             matches = _matches(content, name)
         if len(matches) == 1:
             uri = str(matches[0]["uri"])
@@ -76,8 +78,31 @@ class Finder:
 
     def _all(self) -> Json:
         if self._dashboard is None:
-            self._dashboard = self._connection.get("/api/dashboard")
+            self._dashboard = listing(self._connection, "/api/dashboard")
         return self._dashboard
+
+
+def listing(connection: Connection, path: str, pairs: Sequence[Pair] = ()) -> Json:
+    """Give a whole listing in pieces, without the descriptions, which nobody looks for here."""
+    images: dict[str, Json] = {}
+    beside: dict[str, Json] = {}
+    states: dict[object, Json] = {}
+    first = 0
+    while True:
+        piece = [("brief", "1"), ("from", str(first)), ("count", str(PIECE))]
+        content = connection.get(path, [*pairs, *piece])
+        given = objects(content, "images")
+        # What is under way comes with each piece, behind it. An older proxy gives all at once.
+        total = number(content.get("images-total", len(given)))
+        count = min(PIECE, int(total) - first) if "images-total" in content else len(given)
+        images |= {str(one.get("uri")): one for one in given[:count]}
+        beside |= {str(one.get("uri")): one for one in given[count:]}
+        states |= {one.get("image-uri"): one for one in objects(content, "states")}
+        first += count
+        if first >= total or count < 1:
+            break
+    whole = {**images, **{uri: one for uri, one in beside.items() if uri not in images}}
+    return {**content, "images": list(whole.values()), "states": list(states.values())}
 
 
 def find_image(connection: Connection, name: str) -> Found:

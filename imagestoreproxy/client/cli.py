@@ -46,9 +46,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         # Who read our output has seen enough; nothing is left to flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()
+        return FAILED
+    except OSError as error:
+        _give_up_output()
+        what = error.filename or "The output"
+        _tell(ClientError(f"{what} cannot be read or written: {error.strerror}."), as_json=False)
         return FAILED
     return 0
+
+
+def _give_up_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def said(whole: argparse.ArgumentParser, options: argparse.Namespace) -> list[str]:

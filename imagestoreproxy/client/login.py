@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,14 @@ class Login:
         """Give the shell lines that start an instance of an image and log in to it."""
         return "\n".join(self.guide(emi, image).ways[0].commands)
 
-    def guide(self, emi: str, image: Mapping[str, Any] | None = None) -> Guide:
+    def guide(
+        self, emi: str, image: Mapping[str, Any] | None = None, *, is_fake: bool = False
+    ) -> Guide:
         """Tell how an image is run with these credentials.
 
         Args:
             image: what the proxy says of it.
+            is_fake: the proxy plays a cloud.
         """
         said = image or {}
         info = ImageInfo(
@@ -52,7 +55,7 @@ class Login:
             login_user=login_user_of(said.get("login-user")),
             ports=ports_of(said.get("ports")),
         )
-        return run_guide(info, emi, self.place)
+        return run_guide(info, emi, replace(self.place, is_here=True, is_fake=is_fake))
 
 
 def find_login(

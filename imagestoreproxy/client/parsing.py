@@ -54,9 +54,12 @@ class Parser(argparse.ArgumentParser):
 
 
 def _seconds(value: str) -> float:
-    seconds = float(value)
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0.0
     if not 0 < seconds <= 3600:
-        raise argparse.ArgumentTypeError("it must be more than 0 and at most 3600")
+        raise argparse.ArgumentTypeError("must be a number, more than 0 and at most 3600")
     return seconds
 
 

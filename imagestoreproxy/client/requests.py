@@ -20,6 +20,7 @@ ATTEMPTS = 3
 # In the words of web/answers.py, which takes its time to be imported.
 NOWHERE = "There is nothing at this address."
 CLOCKS_DIFFER_S = 3
+HERE = {"localhost", "127.0.0.1", "::1"}
 
 __all__ = ["FAILED", "MISUSED", "TIMEOUT_S", "UNREACHABLE", "ClientError", "Connection"]
 
@@ -228,7 +229,7 @@ class Connection:
             f"The proxy at {self.url} cannot be reached: {cause}. "
             "Is it running, and is --url (or IMAGE_STORE_URL) right?",
             UNREACHABLE,
-            hints=["systemctl start image-store-proxy", "image-store-proxy --help"],
+            hints=["image-store-proxy --help"] if self._name in HERE else (),
         )
 
 

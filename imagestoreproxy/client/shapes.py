@@ -340,7 +340,18 @@ SHAPES: dict[str, Keys] = {
         "file": (TEXT, "the archive"),
     },
     "import": {"images": (many({"type": "object"}), "as in the archive's list")},
-    "publish": {},
+    "publish": {
+        "images": (WHOLE, "how many there are"),
+        "unchanged": (WHOLE, "of these"),
+        "new-or-changed": (TEXTS, "names of the others"),
+        "gone": (TEXTS, "names of those that are offered no longer"),
+        "read-bytes": (WHOLE, "of files that were not known yet"),
+        "serial": (WHOLE, "in the signed documents"),
+        "url": (TEXT, "what a proxy asks"),
+        "fingerprint": (TEXT, "of the key that signed"),
+        "keyring": (TEXT, "a file with that key, for a proxy"),
+        "not-installable": (TEXTS, "names of what this format cannot describe"),
+    },
     "completion": {
         "shell": (TEXT, "which"),
         "script": (TEXT, "for the shell to read"),
@@ -362,7 +373,7 @@ def schema(name: str, *, closed: bool = False) -> Json:
     definitions = {key: _object(keys, closed=closed) for key, (_, keys) in OBJECTS.items()}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **_object(SHAPES[name], closed=closed and bool(SHAPES[name])),
+        **_object(SHAPES[name], closed=closed),
         "$defs": definitions,
     }
 

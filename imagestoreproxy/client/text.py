@@ -11,6 +11,9 @@ from typing import Any
 from imagestoreproxy.client.paint import PLAIN, Paint
 
 BAR_COLUMNS = 20
+# Marks on the letter before them, such as accents and the selectors of emoji.
+_NO_COLUMN = {"Mn", "Me"}
+_INLINE = re.compile(r"</?(?:a|abbr|b|code|em|i|s|small|span|strong|sub|sup|u)\b[^>]*>", re.I)
 LEAST_BAR_COLUMNS = 4
 
 
@@ -25,14 +28,18 @@ def plain(text: object) -> str:
 
 
 def without_tags(markup: str) -> str:
-    """Give the words of HTML."""
-    return plain(html.unescape(re.sub(r"<[^>]*>", " ", markup)))
+    """Give the words of HTML; what stands within a line parts none of them."""
+    return plain(html.unescape(re.sub(r"<[^>]*>", " ", _INLINE.sub("", markup))))
 
 
 def columns_of(text: str) -> int:
     """Tell how many columns a line takes."""
     return sum(
-        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        0
+        if unicodedata.category(c) in _NO_COLUMN
+        else 2
+        if unicodedata.east_asian_width(c) in "WF"
+        else 1
         for c in text
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,6 +14,9 @@ from imagestoreproxy.client.requests import Connection
 
 POLL_S = 1.0
 AWAY_S = 60.0
+# What is to go on until Ctrl-C.
+FOREVER_S = math.inf
+AWAY = "The proxy cannot be reached; trying again ..."
 REMOVING = "removing"
 PAUSED = "paused"
 
@@ -30,10 +34,22 @@ def goes_on(state: Json) -> bool:
 
 
 class Patience:
-    """Waits for a proxy that is away, as while it is restarted, for up to ``AWAY_S``."""
+    """Waits for a proxy that is away, as while it is restarted, for up to ``away_s``.
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    Args:
+        tell: takes a sentence, once each time that the proxy goes away.
+    """
+
+    def __init__(
+        self,
+        monotonic: Callable[[], float],
+        tell: Callable[[str], None],
+        away_s: float = AWAY_S,
+    ) -> None:
         self._monotonic = monotonic
+        self._tell = tell
+        self._is_away = False
+        self._away_s = away_s
         self._heard_at_s = monotonic()
 
     def ask(self, question: Callable[[], Json]) -> Json | None:
@@ -46,9 +62,13 @@ class Patience:
             answer = question()
         except ClientError as error:
             away_s = self._monotonic() - self._heard_at_s
-            if error.exit_status != UNREACHABLE or away_s > AWAY_S:
+            if error.exit_status != UNREACHABLE or away_s > self._away_s:
                 raise
+            if not self._is_away:
+                self._tell(AWAY)
+            self._is_away = True
             return None
+        self._is_away = False
         self._heard_at_s = self._monotonic()
         return answer
 
@@ -70,7 +90,7 @@ def follow(
     Raises:
         ClientError: the proxy refuses, or stays away.
     """
-    patience = Patience(monotonic)
+    patience = Patience(monotonic, display.tell)
     told: object = None
     try:
         while is_working(state):
@@ -108,7 +128,7 @@ def follow_all(
     Raises:
         ClientError: the proxy refuses, or stays away.
     """
-    patience = Patience(monotonic)
+    patience = Patience(monotonic, lambda sentence: board.tell("", sentence, "warn"))
     last = dict(states)
     going = dict(states)
     try:

@@ -217,6 +217,7 @@ def _wrong(url: str, feed: Feed, file: ImageFile) -> DigestError:
             f" {file.size_bytes} bytes are signed."
         )
     return DigestError(
-        f"{masked(url)} gave a {file.kind} with another content than was signed"
-        f" ({algorithm_name(file.digest)} {feed.digest_hex()[:16]}…, signed {file.digest[:16]}…)."
+        f"The {file.kind} from {masked(url)} has another content than was signed"
+        f" ({algorithm_name(file.digest)} {feed.digest_hex()[:16]}…, signed {file.digest[:16]}…);"
+        " try again, and if that does not help, tell who runs the source."
     )

@@ -51,6 +51,7 @@ class Place:
         profile: of an AWS-style file that has the keys instead; may be empty.
         profile_file: path of that file; empty: where the AWS tools look.
         is_loaded: the keys are variables of the shell already.
+        is_here: the credentials lie where the commands are run; else with the proxy.
         is_fake: there is no cloud at all.
     """
 
@@ -60,6 +61,7 @@ class Place:
     profile: str = ""
     profile_file: str = ""
     is_loaded: bool = False
+    is_here: bool = False
     is_fake: bool = False
 
 
@@ -177,10 +179,20 @@ def _notes(info: ImageInfo, place: Place) -> tuple[str, ...]:
         if info.login_user
         else f"The source does not say as whom to log in: {_USUAL_LOGIN} is only the usual name.",
         f"It needs these ports open: {ports}." if ports else "",
-        "The first line loads credentials that lie on the machine of the proxy; load your own "
-        "elsewhere.",
+        _loading(place),
         f"The ports are opened to everybody: put your own network in place of {_ANYWHERE} if only "
         "that is to reach it.",
         "A port or a key pair that is said to exist already does no harm; go on with the next "
         f"line. Without {_KEY_FILE}, take another name than {_KEY} for a new key pair.",
     )
+
+
+def _loading(place: Place) -> str:
+    if not place.is_here:
+        return (
+            "The first line loads credentials that lie on the machine of the proxy; load your own "
+            "elsewhere."
+        )
+    if place.is_loaded or place.eucarc or place.profile:
+        return ""
+    return "The first line loads the credentials of a cloud account: name your own eucarc there."

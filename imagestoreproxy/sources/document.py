@@ -227,4 +227,4 @@ def _time(source: Json, name: str) -> int:
 
 
 def _at(now_s: float) -> str:
-    return datetime.fromtimestamp(now_s, UTC).isoformat(timespec="seconds")
+    return f"{datetime.fromtimestamp(now_s, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -307,6 +307,50 @@ def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
         assert wanted in done.stdout.split(), done.stderr
 
 
+def test_an_output_that_is_full_is_said_in_a_sentence() -> None:
+    command = [sys.executable, str(ROOT / "bin" / "image-store"), "completion", "bash"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "image-store: The output cannot be read or written: No space left on device.\n"
+    )
+
+
+def test_bash_completes_titles_as_the_shell_takes_them(tmp_path: Path) -> None:
+    """With spaces and odd characters, unquoted and within quotes."""
+    titles = ["Example Server", "Example Web (2)", "Example $(touch x)", "Other"]
+    command = [sys.executable, str(ROOT / "bin" / "image-store"), "completion", "bash"]
+    file = tmp_path / "script"
+    file.write_bytes(subprocess.run(command, capture_output=True, check=True).stdout)
+    (tmp_path / "titles").write_text("".join(f"{title}\n" for title in titles))
+    program = tmp_path / "image-store"
+    program.write_text(f'#!/bin/sh\n[ "$3" = list ] && exec cat {tmp_path}/titles\n')
+    program.chmod(0o755)
+    asked = f"""
+    . {file}
+    COMP_WORDS=(image-store "$@"); COMP_CWORD=$#; COMPREPLY=()
+    $(complete -p image-store | sed 's/.* -F \\([^ ]*\\).*/\\1/')
+    printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    quoted = [r"Example\ Server", r"Example\ Web\ \(2\)", r"Example\ \$\(touch\ x\)"]
+    for words, wanted in (
+        (["show", "Exa"], quoted),
+        (["install", r"Example\ Server", r"Example\ W"], quoted[1:2]),
+        (["show", '"Exa'], titles[:2]),
+        (["show", "'Example S"], titles[:1]),
+        (["show", "x"], [""]),
+    ):
+        done = subprocess.run(
+            ["bash", "-c", asked, "bash", *words],
+            env=environment(PATH=f"{tmp_path}:{os.environ['PATH']}"),
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert done.stdout.splitlines() == wanted, (words, done.stderr)
+
+
 @pytest.mark.parametrize("page", ["image-store.1", "image-store-proxy.8"])
 def test_a_manual_page_is_shown_without_a_warning(page: str) -> None:
     file = str(ROOT / "docs" / "man" / page)

@@ -23,8 +23,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 
+from imagestoreproxy.client.shapes import schema
 from imagestoreproxy.model.images import ImageDocument
 from imagestoreproxy.outside.background import Threads
 from imagestoreproxy.outside.gpg import GpgVerifier
@@ -101,7 +103,9 @@ class Publisher:
     def publish(self, *options: str) -> dict[str, Any]:
         done = self.run("--json", *options)
         assert done.returncode == 0, done.stdout + done.stderr
-        return dict(json.loads(done.stdout))
+        content = dict(json.loads(done.stdout))
+        jsonschema_rs.validator_for(schema("publish", closed=True)).validate(content)
+        return content
 
     def refused(self, *options: str) -> str:
         """Publish in vain; see that nothing has changed, and give the reason."""

@@ -54,8 +54,10 @@ LOGIN = Login(CLIENT, SECRET, Place(eucarc="/creds/eucarc"))
 class MemoryConnection(Connection):
     """Reaches a site in memory; ``troubles`` are raised first, one for each request."""
 
-    def __init__(self, site: MemorySite, secret: str = SECRET) -> None:
-        super().__init__("http://localhost:52780", CLIENT, secret)
+    def __init__(
+        self, site: MemorySite, secret: str = SECRET, url: str = "http://localhost:52780"
+    ) -> None:
+        super().__init__(url, CLIENT, secret)
         self.site = site
         self.sent: list[str] = []
         self.troubles: list[Exception] = []
@@ -139,11 +141,17 @@ def test_h13_h14_an_installed_image_comes_with_the_lines_that_run_it(
     site.store.state_of[LUCID] = DONE
     for command in ("install", "show"):
         run(command, "lucid")
-        lines = capsys.readouterr().out.partition("To run it:\n")[2].splitlines()
+        told = capsys.readouterr().out.partition("To run it:\n")[2]
+        commands, _, notes = told.partition("Notes:\n")
+        lines = commands.splitlines()
         assert lines[0] == "  . /creds/eucarc"
         assert "  euca-authorize -P tcp -p 80 -s 0.0.0.0/0 default" in lines
         assert any("euca-run-instances" in line and "emi-1234ABCD" in line for line in lines)
         assert lines[-1] == '  ssh -i ~/image-store.pem admin@"$ADDRESS"'
+        assert "  Log in as admin, " in notes
+        assert "  It needs these ports open: 80.\n" in notes
+        # They lie here: nothing else has to be loaded.
+        assert "The first line" not in notes
     assert site.store.acted == []
 
 
@@ -405,6 +413,13 @@ def test_h9_a_proxy_that_cannot_be_reached_is_named_with_the_cause(site: MemoryS
         assert caught.value.exit_status == UNREACHABLE
         assert "http://localhost:52780" in caught.value.message
         assert cause in caught.value.message
+        assert caught.value.hints == ["image-store-proxy --help"]
+    # Nothing that is typed here starts one elsewhere.
+    elsewhere = MemoryConnection(site, url="http://store.invalid:1")
+    elsewhere.troubles = [OSError(-2, "Name or service not known")]
+    with pytest.raises(ClientError) as caught:
+        elsewhere.get("/api/dashboard")
+    assert not caught.value.hints
 
 
 def test_a_connection_closed_without_an_answer_is_tried_again_with_the_same_bytes(
@@ -442,7 +457,7 @@ def test_odd_characters_of_an_argument_are_signed_as_they_are_sent(
     run: Run, site: MemorySite
 ) -> None:
     run("search", "a b+c&d=é~*\udce9😀")
-    assert site.store.asked == ["a b+c&d=é~*?😀"]
+    assert site.store.asked[0] == "a b+c&d=é~*?😀"
 
 
 class Timeline:
@@ -541,7 +556,9 @@ def test_a_proxy_that_is_restarted_is_waited_for_and_one_that_stays_away_is_not(
 ) -> None:
     connection = MemoryConnection(site)
     connection.troubles = [ConnectionRefusedError(111, "Connection refused")] * 20
-    assert followed(site, connection, [*[BUSY] * 20, DONE], Lines(io.StringIO()))["emi"]
+    stream = io.StringIO()
+    assert followed(site, connection, [*[BUSY] * 20, DONE], Lines(stream))["emi"]
+    assert stream.getvalue().count("The proxy cannot be reached; trying again ...\n") == 1
     connection.troubles = [ConnectionRefusedError(111, "Connection refused")] * 1000
     with pytest.raises(ClientError) as caught:
         followed(site, connection, [BUSY] * 1000, Lines(io.StringIO()))

@@ -35,7 +35,7 @@ def test_a_closed_schema_refuses_what_is_not_described_and_what_is_missing() -> 
 
 
 def test_the_manual_and_the_tables_are_current() -> None:
-    """``make man`` writes them anew."""
+    """``make docs`` writes them anew."""
     stale = [path.name for path, text in made().items() if path.read_text() != text]
     assert stale == []
 

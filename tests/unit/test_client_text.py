@@ -29,8 +29,18 @@ def test_no_text_of_a_store_can_control_a_terminal(text: str) -> None:
     assert not [c for c in shown if unicodedata.category(c)[0] == "C"]
 
 
+def test_what_stands_on_a_letter_takes_no_column_and_wide_letters_take_two() -> None:
+    assert columns_of("e\u0301") == 1
+    assert columns_of("\u2764\ufe0f") == 1
+    assert columns_of("\u65e5\u672c") == 4
+
+
 def test_escapes_line_ends_and_marks_of_direction_are_taken_out() -> None:
     assert plain("a\x1b[31m\r\n\tb\u202ec\u2028d\x9b0m\0") == "a[31m bc d0m"
+
+
+def test_words_of_html_are_parted_by_blocks_and_not_by_what_stands_within_a_line() -> None:
+    assert without_tags("<p>One</p><p>t<b>w</b>o <em>three</em>.</p>4<br>5") == "One two three. 4 5"
 
 
 @given(st.text(), st.integers(1, 40))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import re
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from imagestoreproxy.client.catalogue import told_apart
+from imagestoreproxy.client.catalogue import PIECE, listing, told_apart
 from imagestoreproxy.client.cli import said
 from imagestoreproxy.client.command import Command
 from imagestoreproxy.client.commands.completion import completion
@@ -21,7 +22,7 @@ from imagestoreproxy.client.parsing import parser
 from imagestoreproxy.client.requests import FAILED, MISUSED, UNREACHABLE, ClientError, Connection
 from imagestoreproxy.client.watch import AWAY_S
 from imagestoreproxy.model.installs import Action, ImageState, Progress, Status, Step
-from tests.unit.memory_store import CLIENT, KARMIC, LUCID, SECRET, MemorySite
+from tests.unit.memory_store import CLIENT, KARMIC, LUCID, SECRET, MemorySite, info
 from tests.unit.test_client import BUSY, DONE, LOGIN, Captured, MemoryConnection, never
 
 FAILED_STATE = ImageState(
@@ -127,6 +128,60 @@ def test_all_that_is_offered_is_asked_for_once_for_several_names(site: MemorySit
     assert len([sent for sent in connection.sent if "/api/dashboard" in sent]) == 1
 
 
+def test_a_listing_comes_in_pieces_without_descriptions_and_in_order() -> None:
+    def image(number: int) -> dict[str, str]:
+        return {"uri": f"http://x/{number}", "title": f"Image {number}"}
+
+    def state(number: int) -> dict[str, str]:
+        return {"image-uri": f"http://x/{number}", "status": "uninstalled"}
+
+    # What is under way comes behind each piece: 501 is of the second, 900 of none.
+    sizes = (range(PIECE), range(PIECE, PIECE + 3))
+    pieces = [
+        {
+            "images": [*map(image, size), image(501), image(900)],
+            "states": [*map(state, size), state(501), state(900)],
+            "images-total": PIECE + 3,
+        }
+        for size in sizes
+    ]
+    connection = Told(dashboard=list(pieces))
+    content = listing(connection, "/api/dashboard")
+    wanted = [f"http://x/{number}" for number in (*range(PIECE + 3), 900)]
+    assert [one["uri"] for one in content["images"]] == wanted
+    assert len(content["states"]) == len(wanted)
+    assert [asked for _, asked in connection.asked] == [
+        {"brief": "1", "from": first, "count": str(PIECE)} for first in ("0", str(PIECE))
+    ]
+    # One that knows no pieces gives all at once; one that promises more than it has ends it too.
+    assert listing(Told(dashboard={"images": [image(1)]}), "/api/dashboard")["images"] == [image(1)]
+    assert listing(Told(dashboard={"images": [], "images-total": 7}), "/api/search")["images"] == []
+
+
+def test_show_has_the_description_that_listings_leave_out(
+    site: MemorySite, capsys: Captured
+) -> None:
+    site.store.images[LUCID] = info(LUCID, "Lucid", description_html="<p>Long-lived.</p>")
+    command(MemoryConnection(site), "show", "lucid")
+    assert "Description: Long-lived." in capsys.readouterr().out
+    command(MemoryConnection(site), "show", "lucid", "--json")
+    assert "Long-lived" in json.loads(capsys.readouterr().out)["image"]["description-html"]
+
+
+def test_a_cloud_that_is_played_is_said_to_be_none_beside_the_lines_that_run_an_image(
+    capsys: Captured,
+) -> None:
+    done = {"image-uri": LUCID, "status": "installed", "emi": "emi-1", "actions": {}}
+    dashboard = {"images": [{"uri": LUCID, "title": "Lucid"}], "states": [done]}
+    for told, is_said in (
+        ({"overview": {"cloud": "fake"}}, True),
+        ({"overview": {"cloud": "ec2"}}, False),
+        (ClientError("away", UNREACHABLE), False),
+    ):
+        command(Told(dashboard=dashboard, overview=told), "install", "lucid")
+        assert ("a cloud that does not exist" in capsys.readouterr().out) is is_said
+
+
 def test_what_is_paused_is_said_with_the_way_on(site: MemorySite, capsys: Captured) -> None:
     site.store.state_of[LUCID] = replace(BUSY, actions=(Action.CANCEL, Action.PAUSE))
     command(MemoryConnection(site), "pause", "lucid")
@@ -207,6 +262,29 @@ def test_a_watch_outlives_a_restart_and_not_a_proxy_that_stays_away(
     with pytest.raises(ClientError) as caught:
         options.entry.load()(Command(options, connection, LOGIN, **clock))  # type: ignore[arg-type]
     assert caught.value.exit_status == UNREACHABLE
+
+
+@pytest.mark.parametrize("words", [("watch", "--forever"), ("logs", "-f")])
+def test_what_goes_on_until_ctrl_c_waits_for_a_proxy_without_end(
+    words: Sequence[str], capsys: Captured
+) -> None:
+    away = [ClientError("away", UNREACHABLE)] * 3
+    answers = [{"states": [], "log": [], "last-number": 0}, *away, KeyboardInterrupt()]
+    connection = Told(states=list(answers), log=list(answers))
+    now_s = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now_s
+        now_s += 10 * AWAY_S
+
+    options = parser({}).parse_args(words)
+    with contextlib.suppress(KeyboardInterrupt):
+        options.entry.load()(
+            Command(options, connection, LOGIN, sleep=sleep, monotonic=lambda: now_s)
+        )
+    assert len(connection.asked) == len(answers)
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("The proxy cannot be reached; trying again ...") == 1
 
 
 OVERVIEW = {

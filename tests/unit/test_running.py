@@ -80,6 +80,23 @@ def test_h14_login_user_and_ports_are_said_and_what_is_not_known_is_said_to_be_u
     assert sum("euca-authorize" in line for line in unknown.ways[0].commands) == 1
 
 
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        (Place(eucarc="/x/eucarc"), "lie on the machine of the proxy"),
+        (Place(is_here=True), "name your own eucarc there"),
+        (Place(is_here=True, eucarc="/x/eucarc"), ""),
+        (Place(is_here=True, profile="x"), ""),
+        (Place(is_here=True, is_loaded=True), ""),
+    ],
+)
+def test_whose_credentials_the_first_line_loads_is_said_where_it_is_not_plain(
+    place: Place, said: str
+) -> None:
+    first = [note for note in run_guide(WEB, "emi-1", place).notes if "The first line" in note]
+    assert (said in first[0]) if said else not first
+
+
 def test_a_cloud_that_is_played_is_said_to_be_none() -> None:
     assert "does not exist" in run_guide(WEB, "emi-1", Place(is_fake=True)).notes[0]
     assert "does not exist" not in " ".join(run_guide(WEB, "emi-1", EUCARC).notes)

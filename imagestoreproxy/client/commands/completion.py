@@ -11,18 +11,31 @@ from imagestoreproxy.client.entry import DIRECTORY, FILE, IMAGE_NAME
 from imagestoreproxy.client.parsing import parser
 
 ASK = "image-store --timeout 2 list --names 2>/dev/null"
-# Not for bash: it takes each word of a title for a name.
+# A title is a store's text: what is offered within quotes must mean nothing to the shell there.
+BASH = r"""
+_image_store_images() {
+  local typed=$1 start=${1//\\/} name
+  [[ $typed == [\"\']* ]] && start=${typed:1}
+  while IFS= read -r name; do
+    [[ $name == "$start"* ]] || continue
+    if [[ $typed != [\"\']* ]]; then
+      printf '%q\n' "$name"
+    elif [[ $name != *[\"\'\`\$\\!]* ]]; then
+      printf '%s\n' "$name"
+    fi
+  done < <(ASK)
+}"""
+ZSH = """
+_image_store_images() {
+  local -a names
+  names=(${(f)"$(ASK)"})
+  compadd -a names
+}"""
 IMAGES = {
-    "bash": "",
+    "bash": "_image_store_images",
     "zsh": "_image_store_images",
     "fish": f"({ASK})",
-    "preamble": {
-        "zsh": "_image_store_images() {\n"
-        "  local -a names\n"
-        f'  names=(${{(f)"$({ASK})"}})\n'
-        "  compadd -a names\n"
-        "}"
-    },
+    "preamble": {"bash": BASH.replace("ASK", ASK), "zsh": ZSH.replace("ASK", ASK)},
 }
 
 

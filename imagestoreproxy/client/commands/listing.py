@@ -7,16 +7,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from imagestoreproxy.client import text
-from imagestoreproxy.client.catalogue import about, find_image, objects, state_of, versions_of
+from imagestoreproxy.client.catalogue import (
+    about,
+    find_image,
+    listing,
+    objects,
+    state_of,
+    versions_of,
+)
 from imagestoreproxy.client.command import Command, Row, print_json, status_cell, status_line
+from imagestoreproxy.client.failure import ClientError
 
 Json = Mapping[str, Any]
 
 
 def show_all(command: Command) -> None:
     """Show all that is offered."""
-    content = command.connection.get("/api/dashboard")
-    if command.options.names and not command.options.json:
+    if command.options.json:
+        print_json(command.connection.get("/api/dashboard"))
+        return
+    content = listing(command.connection, "/api/dashboard")
+    if command.options.names:
         for image in objects(content, "images"):
             print(text.plain(image.get("title") or image.get("uri") or ""))
         return
@@ -25,13 +36,14 @@ def show_all(command: Command) -> None:
 
 def search(command: Command) -> None:
     """Show what matches."""
-    _show_listing(command, command.connection.get("/api/search", [("q", command.options.text)]))
+    pairs = [("q", command.options.text)]
+    if command.options.json:
+        print_json(command.connection.get("/api/search", pairs))
+    else:
+        _show_listing(command, listing(command.connection, "/api/search", pairs))
 
 
 def _show_listing(command: Command, content: Json) -> None:
-    if command.options.json:
-        print_json(content)
-        return
     if message := content.get("error-message"):
         print(f"image-store: {text.plain(message)}", file=sys.stderr)
     rows: list[Row] = [
@@ -57,12 +69,15 @@ def show(command: Command) -> None:
     found = find_image(command.connection, command.options.image)
     answer = about(command.connection, found)
     versions = versions_of(answer)
+    # What names are looked up in has no description.
+    whole = answer.get("image")
+    info = whole if isinstance(whole, dict) else found.info
     if command.options.json:
         beside = {key: answer[key] for key in ("signed-by", "run") if key in answer}
-        known = {"image": found.info or None, "state": found.state or None}
+        known = {"image": info or None, "state": found.state or None}
         print_json({**known, "versions": versions, **beside})
         return
-    info, state = found.info, found.state
+    state = found.state
     provider = info.get("provider")
     described: dict[str, object] = {
         "URI": found.uri,
@@ -107,5 +122,15 @@ def print_run(command: Command, state: Json, info: Json | None = None) -> None:
         info: what the proxy says of the image.
     """
     if emi := state.get("emi"):
-        guide = command.login.guide(text.plain(emi), info)
+        guide = command.login.guide(text.plain(emi), info, is_fake=_is_fake(command))
         print("To run it:\n  " + "\n  ".join(guide.ways[0].commands))
+        print("Notes:\n  " + "\n  ".join(guide.notes))
+
+
+def _is_fake(command: Command) -> bool:
+    """Ask whether there is a cloud at all; what was done is done without an answer too."""
+    try:
+        overview = command.connection.get("/api/overview", also={404}).get("overview")
+    except ClientError:
+        return False
+    return isinstance(overview, dict) and overview.get("cloud") == "fake"

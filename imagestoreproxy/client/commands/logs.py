@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ from imagestoreproxy.client import text
 from imagestoreproxy.client.catalogue import objects
 from imagestoreproxy.client.command import Command, print_json, print_json_line
 from imagestoreproxy.client.commands.supply import local_time
-from imagestoreproxy.client.watch import POLL_S, Patience
+from imagestoreproxy.client.watch import FOREVER_S, POLL_S, Patience
 
 AT_ONCE = 500
 STYLES = {"error": "bad", "critical": "bad", "warn": "warn", "info": "", "debug": "dim"}
@@ -25,7 +26,7 @@ def logs(command: Command) -> None:
         print_json(answer)
         return
     _show(command, answer)
-    patience = Patience(command.monotonic)
+    patience = Patience(command.monotonic, lambda said: print(said, file=sys.stderr), FOREVER_S)
     while options.follow:
         since = answer.get("last-number")
         command.sleep(POLL_S)

@@ -19,7 +19,7 @@ from imagestoreproxy.client.command import (
 )
 from imagestoreproxy.client.display import Board, SilentBoard, board_for
 from imagestoreproxy.client.failure import ClientError
-from imagestoreproxy.client.watch import POLL_S, Patience, goes_on, is_working
+from imagestoreproxy.client.watch import AWAY_S, FOREVER_S, POLL_S, Patience, goes_on, is_working
 
 STATUS_COLUMNS = 80
 
@@ -133,21 +133,19 @@ class Watched:
 
     def watch(self) -> None:
         """Look again and again, and show what there is."""
-        patience = Patience(self._command.monotonic)
-        seen_any, was_away = False, False
+        away_s = FOREVER_S if self._command.options.forever else AWAY_S
+        patience = Patience(
+            self._command.monotonic, lambda said: self._board.tell("", said, "warn"), away_s
+        )
+        seen_any = False
         try:
             while True:
                 content = patience.ask(self._ask)
                 if content is not None:
                     self._take(content)
                     seen_any = seen_any or bool(self._going)
-                    if not (
-                        self._command.options.forever or any(map(goes_on, self._going.values()))
-                    ):
+                    if not self._is_to_go_on():
                         break
-                elif not was_away and not self._json:
-                    self._board.tell("", "The proxy cannot be reached; trying again ...", "warn")
-                was_away = content is None
                 names = told_apart(self._titles)
                 self._board.show([(names[uri], state) for uri, state in self._going.items()])
                 self._command.sleep(POLL_S)

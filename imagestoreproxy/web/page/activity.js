@@ -17,6 +17,7 @@ export function activityView(_route, life) {
   const failed = group("Failed", "Nothing has failed.", life);
   const most = h("p.muted");
   const runs = h("ol.runs", { "aria-label": "History" }, skeletons(3, "row"));
+  const nothing = h("p.muted", { hidden: true }, "Nothing was done yet.");
   const below = h("div.below");
   let order = [];
   let shownCount = WINDOW;
@@ -58,13 +59,13 @@ export function activityView(_route, life) {
   async function loadHistory() {
     try {
       const answer = await get("/api/history", { from: 0, count: shownCount }, { signal: life });
+      nothing.hidden = answer.history.length > 0;
       arrange(
         runs,
         answer.history.map((run) => [JSON.stringify(run), () => runView(run, { titled: true })]),
       );
       fill(
         below,
-        !answer.history.length && h("p.muted", null, "Nothing was done yet."),
         answer["history-total"] > answer.history.length &&
           button(
             "Show more",
@@ -114,7 +115,7 @@ export function activityView(_route, life) {
       h("h1", null, "Activity"),
       h("section", null, going.heading, most, going.node),
       h("section", null, failed.heading, failed.node),
-      h("section", null, h("h2", null, "History"), runs, below),
+      h("section", null, h("h2", null, "History"), nothing, runs, below),
     ),
   };
 }

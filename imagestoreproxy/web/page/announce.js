@@ -21,11 +21,13 @@ export function say(text) {
 /** Give what is worth saying of a change: ends, pauses, and each quarter of the way; or "". */
 export function worthSaying(state, before) {
   if (!before) return "";
-  if (state["error-message"] && state["error-message"] !== before["error-message"]) {
-    // The error itself is an alert where the image is shown.
-    if (isGoing(state)) return "";
+  const error = state["error-message"];
+  // What is taken back after a failure is told of with the error, which is then nothing new.
+  if (error && !isGoing(state) && (isGoing(before) || error !== before["error-message"])) {
     return state.actions?.forget ? "is gone from the cloud" : "has failed";
   }
+  // The error itself is an alert where the image is shown.
+  if (error && error !== before["error-message"]) return "";
   if (isGoing(before) && state.status === "installed") return "is installed";
   if (isGoing(before) && state.status === "uninstalled") {
     return before.stage === "removing" ? "is uninstalled" : "is not installed: it was cancelled";
@@ -36,7 +38,10 @@ export function worthSaying(state, before) {
   if (!isGoing(state)) return "";
   if (state.stage === "paused") return before.stage === "paused" ? "" : "is paused";
   if (before.stage === "paused") return "goes on";
-  if (!isGoing(before)) return state.stage === "removing" ? "is being uninstalled" : "has begun";
+  if (!isGoing(before) && state.stage === "removing") return "is being uninstalled";
+  const waits = state["queue-position"] > 0;
+  if (waits) return before["queue-position"] > 0 ? "" : "waits for its turn";
+  if (!isGoing(before) || before["queue-position"] > 0) return "has begun";
   const quarter = (one) => Math.floor((one["progress-percentage"] ?? 0) / QUARTER);
   return quarter(state) > quarter(before) ? `${quarter(state) * QUARTER} percent` : "";
 }

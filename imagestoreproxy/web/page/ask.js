@@ -2,9 +2,10 @@
 
 import { act, get, imagePath, post } from "/page/api.js";
 import { ask } from "/page/dialog.js";
-import { button, failure, fill, h } from "/page/dom.js";
+import { button, failure, fill, h, setText } from "/page/dom.js";
 import { planView } from "/page/plan.js";
 import { stateOf, take } from "/page/shelf.js";
+import { bytes } from "/page/words.js";
 
 /** Do something, and take what it answers; the button waits meanwhile. */
 export async function perform(pressed, address, params) {
@@ -19,16 +20,20 @@ export async function perform(pressed, address, params) {
 /** Show what an install would do, and do it when it is wished. */
 export function askInstall(uri, title, { upgrade = false } = {}) {
   const verb = upgrade ? "Upgrade" : "Install";
-  const body = h("div.plan-room", { "aria-live": "polite" });
+  const body = h("div.plan-room");
+  // The whole plan would be much to listen to: it is there to be read.
+  const told = h("p.away", { role: "status" });
   const go = button(verb, () => install(), { kind: "primary", autofocus: true });
-  const asked = ask(`${verb} ${title}?`, body, [button("Close", () => asked.close()), go]);
+  const asked = ask(`${verb} ${title}?`, [told, body], [button("Close", () => asked.close()), go]);
 
   async function load() {
     go.setAttribute("aria-disabled", "true");
+    setText(told, "");
     fill(body, h("p.muted", null, "Looking at what it takes ..."), h("div.bones.lines"));
     try {
       const { plan } = await get(imagePath(uri, "plan"), {}, { signal: asked.closed });
       fill(body, planView(plan));
+      setText(told, `The plan is there. To fetch: ${bytes(plan["fetch-bytes"])}.`);
       if (!plan.problem) go.removeAttribute("aria-disabled");
       else setGo("Install anyway");
     } catch (error) {

@@ -56,13 +56,15 @@ export function controls(uri, life, { full = false, follow = false, run = false 
 
   function drawError(text) {
     if (text === failed) return;
+    // An error of before is no news to who comes to the view.
+    const role = failed === null ? null : "alert";
     failed = text;
     fill(
       error,
       text &&
         h(
           `div.alert${full ? "" : ".clamped"}`,
-          { role: "alert" },
+          { role },
           icon("warn"),
           h("p", null, text),
         ),

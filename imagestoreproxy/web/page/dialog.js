@@ -8,7 +8,7 @@ let count = 0;
  * Ask something.
  *
  * @param {string} title its name.
- * @param {Node} body what is said.
+ * @param {Node|Node[]} body what is said.
  * @param {Node[]} buttons they close it themselves; one may have "autofocus".
  * @param {Function} whenClosed called once it is gone.
  * @returns {{close: Function, closed: AbortSignal}}
@@ -37,6 +37,8 @@ export function ask(title, body, buttons, whenClosed = () => {}) {
   });
   document.body.append(dialog);
   dialog.showModal();
+  // Where there is little room the button that has the keyboard would hide the question.
+  dialog.scrollTop = 0;
   return { close: () => dialog.open && dialog.close(), closed: gone.signal };
 }
 

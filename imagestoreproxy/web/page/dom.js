@@ -74,10 +74,15 @@ export function arrange(list, entries) {
     return node;
   });
   const stay = new Set(nodes);
+  const focused = [...list.children].findIndex((node) => node.contains(document.activeElement));
   for (const node of [...list.children]) if (!stay.has(node)) node.remove();
   nodes.forEach((node, index) => {
     if (list.children[index] !== node) list.insertBefore(node, list.children[index] ?? null);
   });
+  if (focused < 0 || list.contains(document.activeElement)) return;
+  // What had the keyboard is gone: it goes on with what stands in its place.
+  const next = list.children[Math.min(focused, list.children.length - 1)];
+  (next?.querySelector("a, button, summary") ?? document.getElementById("main")).focus();
 }
 
 /** A list of what is known: pairs of a term and what is said of it; empty ones are left out. */
@@ -116,6 +121,13 @@ export function failure(error, again) {
     h("p", null, error.message || String(error)),
     again && h("p", null, button("Try again", again)),
   );
+}
+
+/** Show a failure of what is tried again by itself: the same one is said, and heard, once. */
+export function fail(room, error, again) {
+  const shown = room.firstChild;
+  if (!shown?.matches?.(".alert") || shown.firstChild.textContent !== error.message)
+    fill(room, failure(error, again));
 }
 
 const PATHS = {

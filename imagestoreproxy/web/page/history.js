@@ -17,7 +17,7 @@ const OUTCOMES = {
 export function runView(run, { titled = false } = {}) {
   const numbers = [
     run.version,
-    run.seconds > 0 && `took ${duration(run.seconds)}`,
+    run["ended-at"] && `took ${run.seconds < 1 ? "under a second" : duration(run.seconds)}`,
     run.bytes > 0 && bytes(run.bytes),
     run.emi,
   ];

@@ -1,7 +1,7 @@
 // The newest lines of the proxy's log, going on by themselves.
 
 import { get } from "/page/api.js";
-import { button, failure, fill, h } from "/page/dom.js";
+import { button, fail, fill, h } from "/page/dom.js";
 import { moment } from "/page/words.js";
 
 const LOOK_MS = 4000;
@@ -61,7 +61,7 @@ export function logPanel(life) {
       append(answer.log);
     } catch (error) {
       if (life.aborted) return;
-      fill(said, failure(error, load));
+      fail(said, error, load);
     }
   }
 

@@ -101,12 +101,16 @@ async function goTo(isFirst = false) {
   // Meanwhile another address may have been asked for, or the session have ended.
   if (mine !== turn || !currentSession()) return;
   leave();
+  let focus = main;
   if (name === "store" && kept && kept.hash === location.hash) {
     const was = kept;
+    // By "back" one comes to the image one went to; by the main navigation, to the beginning.
+    if (!document.activeElement.closest(".top")) focus = was.focus;
     kept = null;
     theRoom.life = was.life;
     show(was.view);
     scrollTo(0, was.scroll);
+    if (!focus.isConnected) focus = main;
     if (Date.now() - was.at > FRESH_MS) was.view.refresh();
   } else {
     if (name === "store") dropKept();
@@ -115,7 +119,7 @@ async function goTo(isFirst = false) {
     scrollTo(0, 0);
   }
   mark(name === "image" ? "store" : name, name);
-  if (!isFirst) main.focus({ preventScroll: true });
+  if (!isFirst) focus.focus({ preventScroll: true });
 }
 
 async function fetchView(name) {
@@ -126,6 +130,7 @@ async function fetchView(name) {
     // A browser does not fetch a module again that it once could not have.
     const error = new Error("This part of the page could not be fetched from the proxy.");
     leave();
+    mark(name, name);
     fill(
       main,
       failure(error, () => globalThis.location.reload()),
@@ -138,7 +143,13 @@ async function fetchView(name) {
 function leave() {
   if (theRoom.view?.kept) {
     dropKept();
-    kept = { ...theRoom, scroll: scrollY, hash: theRoom.view.hash(), at: Date.now() };
+    kept = {
+      ...theRoom,
+      scroll: scrollY,
+      hash: theRoom.view.hash(),
+      at: Date.now(),
+      focus: main.contains(document.activeElement) ? document.activeElement : main,
+    };
     rememberStore(kept.hash);
   } else {
     theRoom.life.abort();

@@ -1,6 +1,6 @@
 // How to start an instance of what is installed: whole commands, each with a button to copy it.
 
-import { button, h } from "/page/dom.js";
+import { button, h, setText } from "/page/dom.js";
 import { say } from "/page/announce.js";
 
 const TOLD_MS = 2000;
@@ -32,31 +32,33 @@ export function howToRun(answer) {
 
 function way(one) {
   const text = one.commands.join("\n");
+  // It scrolls sideways, so the keyboard must reach it.
+  const lines = h(
+    "pre.commands",
+    { tabindex: 0, role: "region", "aria-label": `Commands for ${one.name}` },
+    h("code", null, text),
+  );
   return h(
     "div.way",
     null,
-    h("div.way-head", null, h("h3", null, one.name), copier(text, one.name)),
-    // It scrolls sideways, so the keyboard must reach it.
-    h(
-      "pre.commands",
-      { tabindex: 0, role: "region", "aria-label": `Commands for ${one.name}` },
-      h("code", null, text),
-    ),
+    h("div.way-head", null, h("h3", null, one.name), copier(text, one.name, lines)),
+    lines,
   );
 }
 
-function copier(text, name) {
+function copier(text, name, lines) {
   const made = button(
     "Copy",
     async () => {
       const done = await copy(text);
-      made.textContent = done ? "Copied" : "Not copied";
-      say(
-        done ? `The commands for ${name} are copied.` : "The browser does not let the page copy.",
-      );
-      setTimeout(() => {
-        made.textContent = "Copy";
-      }, TOLD_MS);
+      if (!done) {
+        // The browser does not let the page: one key does it for who sits there.
+        lines.focus();
+        getSelection().selectAllChildren(lines);
+      }
+      made.textContent = done ? "Copied" : "Selected: press Ctrl+C";
+      say(`The commands for ${name} are ${done ? "copied" : "selected: press Control and C"}.`);
+      setTimeout(() => setText(made, "Copy"), done ? TOLD_MS : 4 * TOLD_MS);
     },
     { kind: "small" },
   );

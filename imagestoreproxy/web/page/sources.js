@@ -2,7 +2,7 @@
 
 import { get, post } from "/page/api.js";
 import { say } from "/page/announce.js";
-import { arrange, button, emptiness, failure, fill, facts, h, icon, skeletons } from "/page/dom.js";
+import { arrange, button, emptiness, fail, failure, fill, facts, h, icon, skeletons } from "/page/dom.js";
 import { time } from "/page/history.js";
 import { many } from "/page/words.js";
 
@@ -30,7 +30,7 @@ export function sourcesView(_route, life) {
       show(sources);
     } catch (error) {
       if (life.aborted) return;
-      fill(said, failure(error, load));
+      fail(said, error, load);
       if (list.querySelector(".bones")) fill(list);
     }
   }
@@ -85,7 +85,7 @@ function row(one) {
           "span.badge",
           { "data-health": health },
           icon(health === "good" ? "check" : "warn"),
-          one.problem ? "Problem" : one.remark ? "Take note" : "Well",
+          one.problem ? "Problem" : one.remark ? "Take note" : "Good",
         ),
         h("h2", null, one.title || one.name),
       ),

@@ -51,7 +51,7 @@ export function storeView(route, life) {
   const count = h("p.count", { role: "status" });
   const list = h("ul.cards", { "aria-label": "Images" });
   const below = h("div.below");
-  const problem = h("div");
+  const problem = h("div", { "aria-live": "polite" });
 
   box.addEventListener("input", () => {
     clearTimeout(typing);
@@ -123,7 +123,8 @@ export function storeView(route, life) {
     list.classList.remove("waiting");
     list.removeAttribute("aria-busy");
     setText(count, many(total, "image"));
-    fill(problem, answer["error-message"] && h("p.notice", null, answer["error-message"]));
+    if (problem.textContent !== (answer["error-message"] ?? ""))
+      fill(problem, answer["error-message"] && h("p.notice", null, answer["error-message"]));
     drawSections(answer.sections ?? []);
     drawBelow(from, before.length);
   }
@@ -187,7 +188,9 @@ export function storeView(route, life) {
           )
         : emptiness(
             "No images here",
-            "No source offers an image, or none could be asked yet. ",
+            section
+              ? `There is no image in ${section}.`
+              : "No source offers an image, or none could be asked yet. ",
             h("a", { href: "#/sources" }, "See how the sources are"),
           );
       fill(below, nothing);

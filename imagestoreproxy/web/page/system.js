@@ -2,9 +2,10 @@
 
 import { get, post } from "/page/api.js";
 import { say } from "/page/announce.js";
-import { button, failure, facts, fill, h, icon } from "/page/dom.js";
+import { button, fail, failure, facts, fill, h, icon } from "/page/dom.js";
 import { time } from "/page/history.js";
 import { logPanel } from "/page/log.js";
+import { titleOf } from "/page/shelf.js";
 import { bytes, many } from "/page/words.js";
 
 const LOOK_MS = 15_000;
@@ -21,12 +22,16 @@ export function systemView(_route, life) {
   load();
   return {
     title: "System",
-    refresh: () => [overview, checks].forEach((one) => one.load()),
+    refresh: () => {
+      [overview, checks].forEach((one) => one.load());
+      // What is being typed there stays.
+      if (bandwidth.node.querySelector(".alert")) bandwidth.load();
+    },
     node: h(
       "div.view",
       null,
       h("h1", null, "System"),
-      h("div.grid-two", null, overview.node, h("div.stack", null, checks.node, bandwidth.node)),
+      h("div.grid-two", null, h("div.stack", null, overview.node, bandwidth.node), checks.node),
       log,
     ),
   };
@@ -39,7 +44,7 @@ function part(life, title, bones, read) {
     try {
       await read(room);
     } catch (error) {
-      if (!life.aborted) fill(room, failure(error, load));
+      if (!life.aborted) fail(room, error, load);
     }
   };
   return { node: h("section.panel", null, h("h2", null, title), room), load };
@@ -147,8 +152,9 @@ function compareButton(room) {
     try {
       const { reconciliation: found } = await post("/api/reconcile");
       const words = [`${many(found.checked, "installed image")} looked for.`];
-      if (found.gone.length) words.push(`${many(found.gone.length, "image")} gone from the cloud.`);
-      if (found.back.length) words.push(`${many(found.back.length, "image")} there again.`);
+      const names = (uris) => uris.map(titleOf).join(", ");
+      if (found.gone.length) words.push(`Gone from the cloud: ${names(found.gone)}.`);
+      if (found.back.length) words.push(`There again: ${names(found.back)}.`);
       if (!found.gone.length && !found.back.length && !found.problem)
         words.push("All is as it was.");
       if (found.strangers.length)
