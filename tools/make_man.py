@@ -283,8 +283,8 @@ def schemas() -> str:
         }
     content = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "description": "What image-store --json writes: see $defs, by the name of the command. What "
-        "it writes where it fails is failure.",
+        "description": "What image-store --json writes: see $defs, by the name of the command, "
+        "or failure where it fails.",
         "$defs": definitions,
     }
     return json.dumps(content, indent=1) + "\n"
