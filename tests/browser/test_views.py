@@ -114,6 +114,7 @@ def test_a_theme_that_was_chosen_stays_chosen(new_visitor: NewVisitor, lively: D
     theme = visitor.button("Dark theme")
     expect(theme).to_have_attribute("aria-pressed", "false")
     theme.click()
+    expect(theme).to_have_attribute("aria-pressed", "true")
     dark = visitor.ask(BACKGROUND)
     visitor.page.reload()
     expect(theme).to_have_attribute("aria-pressed", "true")
@@ -121,6 +122,7 @@ def test_a_theme_that_was_chosen_stays_chosen(new_visitor: NewVisitor, lively: D
     visitor.page.emulate_media(color_scheme="dark")
     assert visitor.ask(BACKGROUND) == dark
     theme.click()
+    expect(theme).to_have_attribute("aria-pressed", "false")
     assert visitor.ask(BACKGROUND) != dark
 
 

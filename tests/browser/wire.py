@@ -30,6 +30,8 @@ class Wire:
         self._paths[event["requestId"]] = urlsplit(event["request"]["url"]).path
 
     def _complete(self, event: dict[str, Any]) -> None:
-        path = self._paths[event["requestId"]]
+        path = self._paths.get(event["requestId"])
+        if path is None:  # asked for before anybody watched
+            return
         self.sizes[path] += int(event["encodedDataLength"])
         self.answers[path] += 1
