@@ -338,7 +338,7 @@ class Store:
             "summary": image.summary,
             "description-html": f"<p>{image.summary}</p><p>Made for <em>trying out</em>.</p>",
             "version": self._version(image)[0],
-            "size-in-mb": max(1, round(size_bytes / 1e6)),
+            "size-in-mb": max(1, round(size_bytes / 2**20)),
             "icon-uri": f"{base}/icons/{image.id}.svg",
             "tags": list(image.tags),
             "login-user": image.login_user,

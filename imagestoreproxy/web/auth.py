@@ -186,7 +186,8 @@ class SignedTree(Resource):
         else:
             raise SignatureError(
                 f"The signature of {method} {path[:200]} for host {host} is not right: the secret "
-                "key is not the one of this ClientId, or the request was changed on its way.",
+                "key is not the one of this access key (ClientId), or the request was changed on "
+                "its way.",
                 reason=Reason.SIGNATURE,
             )
         now_s = self._clock.now_s()

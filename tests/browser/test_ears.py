@@ -183,3 +183,18 @@ def test_a_question_is_seen_where_there_is_little_room(new_visitor: NewVisitor, 
     expect(visitor.button("Install", dialog)).to_be_enabled()
     expect(dialog.get_by_role("heading")).to_be_in_viewport()
     expect(visitor.button("Install", dialog)).to_be_in_viewport()
+
+
+def test_a_session_that_ends_behind_a_question_leaves_the_keyboard_at_the_login(
+    rig: Rig, new_visitor: NewVisitor
+) -> None:
+    visitor = listener(new_visitor, rig)
+    visitor.watch.expect(r"^resource: .* status of 401 ")
+    visitor.press("Install", DISK)
+    dialog = visitor.dialog(f"Install {DISK}?")
+    expect(visitor.button("Install", dialog)).to_be_enabled()
+    visitor.page.context.clear_cookies()
+    visitor.button("Install", dialog).click()
+    expect(visitor.page.get_by_text("Your session has ended.")).to_be_visible()
+    expect(dialog).to_have_count(0)
+    expect(visitor.page.get_by_label("Access key")).to_be_focused()

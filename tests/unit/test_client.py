@@ -107,7 +107,7 @@ def test_list_is_a_table_whose_uris_can_be_copied(run: Run, capsys: Captured) ->
     run("list")
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["TITLE", "VERSION", "SIZE", "STATUS", "URI"]
-    assert lines[1].startswith("Ubuntu 9.10   1.0      300 MB  uninstalled  ")
+    assert lines[1].startswith("Ubuntu 9.10   1.0      300 MiB  uninstalled  ")
     assert [line.split()[-1] for line in lines[1:]] == [KARMIC, LUCID]
 
 

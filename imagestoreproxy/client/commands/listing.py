@@ -50,7 +50,7 @@ def _show_listing(command: Command, content: Json) -> None:
         [
             str(image.get("title", "")),
             str(image.get("version", "")),
-            f"{text.number(image.get('size-in-mb')):.0f} MB",
+            f"{text.number(image.get('size-in-mb')):.0f} MiB",
             status_cell(state_of(content, str(image.get("uri")))),
             ("dim", str(image.get("uri", ""))),
         ]
@@ -87,7 +87,7 @@ def show(command: Command) -> None:
         "Versions": ", ".join(str(one.get("version", "")) for one in versions),
         "Machine": info.get("architecture"),
         "Support to": info.get("support-ends"),
-        "Size": f"{text.number(info['size-in-mb']):.0f} MB" if "size-in-mb" in info else "",
+        "Size": f"{text.number(info['size-in-mb']):.0f} MiB" if "size-in-mb" in info else "",
         "Tags": ", ".join(str(tag) for tag in info.get("tags") or ()),
         "Provider": provider.get("title") if isinstance(provider, dict) else "",
         "Source": info.get("source"),

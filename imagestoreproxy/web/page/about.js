@@ -3,7 +3,7 @@
 import { described, link } from "/page/clean.js";
 import { facts, h, icon } from "/page/dom.js";
 import { signer } from "/page/plan.js";
-import { day } from "/page/words.js";
+import { day, mebibytes } from "/page/words.js";
 
 /** Give the store's own description, cleaned. */
 export function describe(image) {
@@ -39,7 +39,7 @@ export function details(image, answer) {
       ["Kernel", code(state.eki)],
       ["Ramdisk", code(state.eri)],
       ["Architecture", image.architecture],
-      ["Size", image["size-in-mb"] > 0 && `${image["size-in-mb"]} MB`],
+      ["Size", image["size-in-mb"] > 0 && mebibytes(image["size-in-mb"])],
       ["Releases", image.releases?.join(", ")],
       ["Supported until", image["support-ends"] && day(image["support-ends"])],
       [

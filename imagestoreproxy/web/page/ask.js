@@ -74,7 +74,7 @@ export function askUninstall(uri, title) {
     ),
     state?.emi && h("p", null, "It is ", h("code", null, state.emi), "."),
     state?.follows && h("p", null, "It is also followed no longer."),
-    h("div", { "aria-live": "polite" }),
+    h("div"),
   );
   const go = button(
     "Uninstall",
@@ -104,7 +104,7 @@ export function askFollow(uri, title, follow, whenDone) {
     "aria-describedby": "keep-help",
   });
   const evenIfUsed = h("input", { type: "checkbox", checked: follow?.["even-if-used"] });
-  const said = h("div", { "aria-live": "polite" });
+  const said = h("div");
   const body = h(
     "div",
     null,

@@ -32,7 +32,8 @@ export function ask(title, body, buttons, whenClosed = () => {}) {
   dialog.addEventListener("close", () => {
     gone.abort();
     dialog.remove();
-    returnTo(opener, place);
+    // What stands there now may have taken the keyboard already: the login does.
+    if (document.activeElement === document.body) returnTo(opener, place);
     whenClosed();
   });
   document.body.append(dialog);

@@ -11,7 +11,7 @@ const LOOK_MS = 30_000;
 /** Give the page of the sources. */
 export function sourcesView(_route, life) {
   const list = h("ul.rows", { "aria-label": "Sources" }, skeletons(2, "row"));
-  const said = h("div", { "aria-live": "polite" });
+  const said = h("div");
   const refresh = button("Refresh all sources", ask, { kind: "primary" });
 
   function show(sources) {

@@ -17,7 +17,7 @@ import {
 import { address, rewrite } from "/page/router.js";
 import { take } from "/page/shelf.js";
 import { tile } from "/page/tile.js";
-import { many } from "/page/words.js";
+import { many, mebibytes } from "/page/words.js";
 
 const WINDOW = 48;
 // That the proxy gives at once.
@@ -247,7 +247,7 @@ export function storeView(route, life) {
 
 /** Give an image as an entry of the list. */
 export function card(image, life) {
-  const marks = [image.version, image.architecture, image["size-in-mb"] > 0 && size(image)];
+  const marks = [image.version, image.architecture, image["size-in-mb"] > 0 && mebibytes(image["size-in-mb"])];
   return h(
     "li",
     null,
@@ -275,7 +275,3 @@ export function card(image, life) {
   );
 }
 
-function size(image) {
-  const mb = image["size-in-mb"];
-  return mb >= 1000 ? `${(mb / 1000).toFixed(1)} GB` : `${mb} MB`;
-}

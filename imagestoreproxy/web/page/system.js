@@ -182,7 +182,7 @@ function bandwidthPart(life) {
       value: told["limit-mb-per-s"],
       "aria-describedby": "limit-help",
     });
-    const said = h("div", { "aria-live": "polite" });
+    const said = h("div");
     const change = async (event) => {
       event.preventDefault();
       try {

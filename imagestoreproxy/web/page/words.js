@@ -14,6 +14,9 @@ export function bytes(count) {
   return `${value.toFixed(digits).replace(/\.0$/, "")}\u00a0${UNITS[unit]}`;
 }
 
+/** The "size-in-mb" of a catalogue, which counts mebibytes. */
+export const mebibytes = (count) => bytes(count * 2 ** 20);
+
 /** 130 -> "2 min"; rough on purpose: a time left is a guess. */
 export function duration(seconds) {
   const s = Math.max(0, Math.round(seconds));
