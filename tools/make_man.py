@@ -276,15 +276,15 @@ def _type(what: dict[str, Any]) -> str:
 def schemas() -> str:
     """Give the JSON Schema of all shapes, each under the name of its commands."""
     definitions = shapes.schema("failure")["$defs"]
-    for entry in COMMANDS:
-        if entry.shape:
-            whole = shapes.schema(entry.shape)
-            definitions[f"image-store {entry.name}"] = {
-                key: value for key, value in whole.items() if not key.startswith("$")
-            }
+    named = {f"image-store {entry.name}": entry.shape for entry in COMMANDS if entry.shape}
+    for name, shape in {**named, "failure": "failure"}.items():
+        definitions[name] = {
+            key: value for key, value in shapes.schema(shape).items() if not key.startswith("$")
+        }
     content = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "description": "What image-store --json writes: see $defs, by the name of the command.",
+        "description": "What image-store --json writes: see $defs, by the name of the command, "
+        "or failure where it fails.",
         "$defs": definitions,
     }
     return json.dumps(content, indent=1) + "\n"

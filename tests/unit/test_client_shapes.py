@@ -9,7 +9,7 @@ import pytest
 
 from imagestoreproxy.client.shapes import OBJECTS, SHAPES, schema
 from imagestoreproxy.client.table import COMMANDS
-from tools.make_man import client_page, daemon_page, made
+from tools.make_man import client_page, daemon_page, made, schemas
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -24,6 +24,15 @@ def test_each_shape_is_a_json_schema_of_which_every_reference_leads_somewhere(na
 def test_every_command_but_serve_has_a_shape_and_every_shape_a_command() -> None:
     assert {entry.name for entry in COMMANDS if not entry.shape} == {"serve"}
     assert {entry.shape for entry in COMMANDS if entry.shape} | {"failure"} == set(SHAPES)
+
+
+def test_the_published_schema_has_every_command_and_what_a_failure_says() -> None:
+    whole = json.loads(schemas())
+    named = {f"image-store {entry.name}" for entry in COMMANDS if entry.shape}
+    assert named | {"failure"} <= set(whole["$defs"])
+    checker = jsonschema_rs.validator_for({**whole, "$ref": "#/$defs/failure"})
+    assert checker.is_valid({"error-message": "No."})
+    assert not checker.is_valid({})
 
 
 def test_a_closed_schema_refuses_what_is_not_described_and_what_is_missing() -> None:

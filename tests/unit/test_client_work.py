@@ -352,7 +352,8 @@ RUN = {
     "run": "r1", "image-uri": LUCID, "title": "Lucid", "version": "2.0", "kind": "install",
     "outcome": "failed", "began-at": "2026-11-29T13:00:00Z", "seconds": 65, "bytes": 3 << 20,
     "error-message": "No route.",
-    "events": [{"at": "2026-11-29T13:00:01Z", "what": "started", "text": "It began."},
+    "events": [{"at": "2026-11-29T13:00:01Z", "what": "planned", "text": "It takes 3.0 MiB.",
+                "bytes": 3 << 20},
                {"at": "2026-11-29T13:01:05Z", "what": "failed", "text": "It\x1b[2J failed.",
                 "seconds": 64, "bytes": 3 << 20}],
 }  # fmt: skip
@@ -364,7 +365,10 @@ def test_a_history_tells_the_steps_of_one_and_the_runs_of_all(capsys: Captured) 
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("install of Lucid 2.0, 2026-")
     assert lines[0].endswith(": failed after 1:05")
-    assert [line[12:] for line in lines[1:-1]] == ["It began.", "It[2J failed. (3.0 MiB, 1:04)"]
+    assert [line[12:] for line in lines[1:-1]] == [
+        "It takes 3.0 MiB.",
+        "It[2J failed. (3.0 MiB, 1:04)",
+    ]
     assert lines[-1] == "  No route."
     command(told, "history", "--count", "1")
     lines = capsys.readouterr().out.splitlines()

@@ -88,7 +88,9 @@ def _show_run(command: Command, title: str, run: Json) -> None:
     for one in objects(run, "events"):
         style = "bad" if one.get("what") == "failed" else ""
         said = [text.plain(one.get("text") or one.get("what") or "")]
-        measured = [text.size(text.number(one["bytes"]))] if "bytes" in one else []
+        size = text.size(text.number(one["bytes"])) if "bytes" in one else ""
+        # Where the sentence tells it already, once is enough.
+        measured = [size] if size and size not in str(one.get("text")) else []
         seconds = text.number(one.get("seconds"))
         measured += [text.duration(seconds)] if seconds >= 1 else []
         said += [f"({', '.join(measured)})"] if measured else []
