@@ -78,7 +78,8 @@ export function installedView(_route, life) {
     later = setTimeout(load, SETTLE_MS);
   }
   watchAll((state, before) => {
-    if (!before || before.status !== state.status || before.emi !== state.emi) soon();
+    const changed = (name) => before?.[name] !== state[name];
+    if (["status", "emi", "installed-version", "error-message"].some(changed)) soon();
   }, life);
   list.addEventListener("followed", soon);
   life.addEventListener("abort", () => clearTimeout(later));

@@ -5,7 +5,6 @@ import { say } from "/page/announce.js";
 import { button, fail, failure, facts, fill, h, icon } from "/page/dom.js";
 import { time } from "/page/history.js";
 import { logPanel } from "/page/log.js";
-import { titleOf } from "/page/shelf.js";
 import { bytes, many } from "/page/words.js";
 
 const LOOK_MS = 15_000;
@@ -152,9 +151,8 @@ function compareButton(room) {
     try {
       const { reconciliation: found } = await post("/api/reconcile");
       const words = [`${many(found.checked, "installed image")} looked for.`];
-      const names = (uris) => uris.map(titleOf).join(", ");
-      if (found.gone.length) words.push(`Gone from the cloud: ${names(found.gone)}.`);
-      if (found.back.length) words.push(`There again: ${names(found.back)}.`);
+      if (found.gone.length) words.push(`${many(found.gone.length, "image")} gone from the cloud.`);
+      if (found.back.length) words.push(`${many(found.back.length, "image")} there again.`);
       if (!found.gone.length && !found.back.length && !found.problem)
         words.push("All is as it was.");
       if (found.strangers.length)
