@@ -46,7 +46,7 @@ from imagestoreproxy.sources.catalogue import Catalogue
 from imagestoreproxy.storage.database import Database
 from imagestoreproxy.upstreams import Accesses, Supply, Upstreams
 from imagestoreproxy.watching import Watching
-from imagestoreproxy.web.sessions import Sessions
+from imagestoreproxy.web.entry.sessions import Sessions
 from imagestoreproxy.web.site import Limits, make_site
 
 STOP_S = 4.0

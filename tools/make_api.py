@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from imagestoreproxy.web.apidocument import api_document
+from imagestoreproxy.web.pages.apidocument import api_document
 
 TARGET = Path(__file__).parents[1] / "docs" / "api-reference.md"
 METHODS = ("get", "post")

@@ -9,7 +9,7 @@ from twisted.web.resource import Resource
 
 from imagestoreproxy.model.installs import Action
 from imagestoreproxy.web.answers import StoreRequest
-from imagestoreproxy.web.carrying import CARRYING
+from imagestoreproxy.web.pages.carrying import CARRYING
 
 # Below the address of an image.
 OF_IMAGES = frozenset({"follow", "unfollow", "plan", "history"})

@@ -22,18 +22,18 @@ from imagestoreproxy.model.refusals import Reason
 from imagestoreproxy.ports import Clock
 from imagestoreproxy.shop import Shop
 from imagestoreproxy.web.answers import StoreRequest, refusal
-from imagestoreproxy.web.api import STATES_AT_ONCE, make_tree
-from imagestoreproxy.web.auth import SignedTree
-from imagestoreproxy.web.browser import Browsers
-from imagestoreproxy.web.carrying import SharedCache
 from imagestoreproxy.web.connections import Connections, client_of
+from imagestoreproxy.web.entry.auth import SignedTree
+from imagestoreproxy.web.entry.browser import Browsers
+from imagestoreproxy.web.entry.nonces import Nonces
+from imagestoreproxy.web.entry.sessions import Sessions
 from imagestoreproxy.web.measures import Measures
-from imagestoreproxy.web.nonces import Nonces
+from imagestoreproxy.web.pages.api import STATES_AT_ONCE, make_tree
+from imagestoreproxy.web.pages.carrying import SharedCache
 from imagestoreproxy.web.present import checked_external_url
 from imagestoreproxy.web.ready import ReadyStates
 from imagestoreproxy.web.routes import Routes
 from imagestoreproxy.web.sending import Sendings
-from imagestoreproxy.web.sessions import Sessions
 from imagestoreproxy.web.streams import Streams
 
 log = Logger()

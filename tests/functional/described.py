@@ -6,7 +6,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from imagestoreproxy.web.apidocument import api_document
+from imagestoreproxy.web.pages.apidocument import api_document
 
 DOCUMENT = api_document()
 

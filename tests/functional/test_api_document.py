@@ -24,7 +24,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from imagestoreproxy.model.signing import signed_pairs
-from imagestoreproxy.web.apidocument import api_document
+from imagestoreproxy.web.pages.apidocument import api_document
 from imagestoreproxy.web.present import image_id
 from tests.functional.described import assert_described
 from tests.functional.rig import CLIENT_ID, SECRET, Rig, fake_rig

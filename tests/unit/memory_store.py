@@ -38,7 +38,7 @@ from imagestoreproxy.model.upstreams import SourceStatus
 from imagestoreproxy.outside.logbook import Ring
 from imagestoreproxy.outside.metrics import Metrics
 from imagestoreproxy.shop import Glancing, History, Lending, Planning, Shelf, Shop
-from imagestoreproxy.web.sessions import Sessions
+from imagestoreproxy.web.entry.sessions import Sessions
 from imagestoreproxy.web.site import Limits, StoreChannel, StoreSite, make_site
 from tests.unit.memory import InlineBackground, MemoryJournal, MemoryRecords, result
 

@@ -9,8 +9,8 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.logger import LogEvent
 
-from imagestoreproxy.web.api import STATES_AT_ONCE
 from imagestoreproxy.web.connections import client_of
+from imagestoreproxy.web.pages.api import STATES_AT_ONCE
 from imagestoreproxy.web.site import Limits
 from tests.unit.logins import Browser
 from tests.unit.memory_store import KARMIC, MemorySite, Wire, action_path

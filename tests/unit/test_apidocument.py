@@ -12,7 +12,7 @@ from twisted.web.resource import Resource
 
 from imagestoreproxy import __version__
 from imagestoreproxy.model.installs import Action, Status, Step
-from imagestoreproxy.web.apidocument import api_document
+from imagestoreproxy.web.pages.apidocument import api_document
 from tests.unit.memory_store import CLIENT, NOW_S, SECRET, MemorySite
 
 ROOT = Path(__file__).parents[2]

@@ -13,11 +13,11 @@ from twisted.web.resource import Resource
 
 from imagestoreproxy.model.signing import Pair, Parameter, signed_pairs
 from imagestoreproxy.shop import Shop
-from imagestoreproxy.web import form
-from imagestoreproxy.web.api import make_tree
-from imagestoreproxy.web.auth import UNSIGNED_PATHS
-from imagestoreproxy.web.browser import Browsers
+from imagestoreproxy.web.entry import form
+from imagestoreproxy.web.entry.auth import UNSIGNED_PATHS
+from imagestoreproxy.web.entry.browser import Browsers
 from imagestoreproxy.web.pagefiles import UNSIGNED_PAGE
+from imagestoreproxy.web.pages.api import make_tree
 from imagestoreproxy.web.ready import ReadyStates
 from imagestoreproxy.web.streams import Streams
 from tests.unit.memory_store import (

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from imagestoreproxy.model.errors import CallerError
 from imagestoreproxy.model.signing import Pair, canonical, signed_pairs
-from imagestoreproxy.web import form
-from imagestoreproxy.web.auth import SignedTree
-from imagestoreproxy.web.claims import OF_SIGNING
-from imagestoreproxy.web.form import Beginnings
+from imagestoreproxy.web.entry import form
+from imagestoreproxy.web.entry.auth import SignedTree
+from imagestoreproxy.web.entry.claims import OF_SIGNING
+from imagestoreproxy.web.entry.form import Beginnings
 from tests.unit.memory_store import (
     CLIENT,
     KARMIC,

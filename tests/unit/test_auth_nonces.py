@@ -8,7 +8,7 @@ import pytest
 
 from imagestoreproxy.model.errors import CallerError, SignatureError
 from imagestoreproxy.web.answers import Answer
-from imagestoreproxy.web.nonces import Nonces
+from imagestoreproxy.web.entry.nonces import Nonces
 from imagestoreproxy.web.site import Limits
 from tests.unit.memory_store import KARMIC, MemorySite, action_path
 

@@ -19,7 +19,7 @@ from imagestoreproxy.outside.lateness import LOOK_S, Lateness
 from imagestoreproxy.outside.metrics import READ, Metrics, Readings
 from imagestoreproxy.ports.metering import ENDS
 from imagestoreproxy.watching import images
-from imagestoreproxy.web.claims import MAX_FUTURE_S
+from imagestoreproxy.web.entry.claims import MAX_FUTURE_S
 from imagestoreproxy.web.site import Limits
 from tests.unit.logins import Browser
 from tests.unit.memory import InlineBackground, MemoryJournal, result

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, fail
 from imagestoreproxy.model.errors import OwnStateError
 from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.model.sessions import Session, digest_of
-from imagestoreproxy.web.sessions import LIFETIME_S
+from imagestoreproxy.web.entry.sessions import LIFETIME_S
 from tests.unit.logins import COOKIE, HOST, Browser, attributes
 from tests.unit.memory import MemoryRecords
 from tests.unit.memory_store import (

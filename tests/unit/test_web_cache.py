@@ -13,7 +13,7 @@ from imagestoreproxy.install.lending import Lending
 from imagestoreproxy.model.carrying import Fetch, index_text, read_index
 from imagestoreproxy.model.installs import Progress, Step
 from imagestoreproxy.outside.depot import DepotDirectory
-from imagestoreproxy.web.auth import UNSIGNED_CACHE
+from imagestoreproxy.web.entry.auth import UNSIGNED_CACHE
 from imagestoreproxy.web.sending import BLOCK_BYTES, MOST, MOST_OF_ONE, STALL_S
 from tests.unit.carrying import FILES, a_document, an_image, sha256
 from tests.unit.memory import InlineBackground, MemoryJournal

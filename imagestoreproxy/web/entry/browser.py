@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 from imagestoreproxy.model.errors import SignatureError
 from imagestoreproxy.model.refusals import Reason
 from imagestoreproxy.model.sessions import Session
-from imagestoreproxy.web import cookies
 from imagestoreproxy.web.answers import StoreRequest
-from imagestoreproxy.web.sessions import Sessions
+from imagestoreproxy.web.entry import cookies
+from imagestoreproxy.web.entry.sessions import Sessions
 
 CSRF_HEADER = "X-CSRF-Token"
 

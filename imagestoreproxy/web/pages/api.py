@@ -15,7 +15,6 @@ from twisted.web.server import NOT_DONE_YET
 from imagestoreproxy.model.errors import CallerError
 from imagestoreproxy.model.installs import Action, ImageState
 from imagestoreproxy.shop import Checks, Shelf, Shop, Store
-from imagestoreproxy.web.about import about_json
 from imagestoreproxy.web.answers import (
     Answer,
     JsonResource,
@@ -23,19 +22,21 @@ from imagestoreproxy.web.answers import (
     StoreRequest,
     refusal,
 )
-from imagestoreproxy.web.apidocument import ApiDocument
-from imagestoreproxy.web.auth import host_of
-from imagestoreproxy.web.browser import Browsers
-from imagestoreproxy.web.carrying import CARRYING, SharedCache
-from imagestoreproxy.web.following import FollowsPage, follow_page
-from imagestoreproxy.web.history import HistoryPage, ImageHistoryPage
-from imagestoreproxy.web.logbook import LogPage
-from imagestoreproxy.web.login import SessionPage
-from imagestoreproxy.web.metrics import MetricsPage
-from imagestoreproxy.web.overview import OverviewPage
+from imagestoreproxy.web.entry.auth import host_of
+from imagestoreproxy.web.entry.browser import Browsers
+from imagestoreproxy.web.entry.login import SessionPage
 from imagestoreproxy.web.pagefiles import INDEX, PageFolder, read_page
+from imagestoreproxy.web.pages.about import about_json
+from imagestoreproxy.web.pages.apidocument import ApiDocument
+from imagestoreproxy.web.pages.carrying import CARRYING, SharedCache
+from imagestoreproxy.web.pages.following import FollowsPage, follow_page
+from imagestoreproxy.web.pages.history import HistoryPage, ImageHistoryPage
+from imagestoreproxy.web.pages.logbook import LogPage
+from imagestoreproxy.web.pages.metrics import MetricsPage
+from imagestoreproxy.web.pages.overview import OverviewPage
+from imagestoreproxy.web.pages.planning import PlanPage
+from imagestoreproxy.web.pages.supply import BandwidthPage, RefreshPage, SourcesPage
 from imagestoreproxy.web.pieces import Piece, installed_body, piece_body, piece_of
-from imagestoreproxy.web.planning import PlanPage
 from imagestoreproxy.web.present import (
     NO_BASE,
     base_url,
@@ -49,7 +50,6 @@ from imagestoreproxy.web.present import (
 from imagestoreproxy.web.ready import ReadyStates
 from imagestoreproxy.web.shelves import shelf_body
 from imagestoreproxy.web.streams import Streams
-from imagestoreproxy.web.supply import BandwidthPage, RefreshPage, SourcesPage
 
 QUERY_CHARS = 500
 STATES_AT_ONCE = 5000

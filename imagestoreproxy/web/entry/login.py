@@ -13,10 +13,10 @@ from twisted.web.resource import IResource
 
 from imagestoreproxy.model.errors import CallerError, SignatureError
 from imagestoreproxy.model.sessions import Session
-from imagestoreproxy.web import cookies
 from imagestoreproxy.web.answers import Answer, JsonResource, StoreRequest, encode, refusal
-from imagestoreproxy.web.auth import host_of
-from imagestoreproxy.web.browser import Browsers
+from imagestoreproxy.web.entry import cookies
+from imagestoreproxy.web.entry.auth import host_of
+from imagestoreproxy.web.entry.browser import Browsers
 from imagestoreproxy.web.plain import iso
 
 log = Logger()

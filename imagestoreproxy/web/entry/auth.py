@@ -23,11 +23,11 @@ from imagestoreproxy.model.refusals import Reason
 from imagestoreproxy.model.signing import Parameter
 from imagestoreproxy.ports import Clock
 from imagestoreproxy.shop import Keys
-from imagestoreproxy.web import claims, form
 from imagestoreproxy.web.answers import StoreRequest, refusal
-from imagestoreproxy.web.browser import Browsers
-from imagestoreproxy.web.form import Beginning, Beginnings
-from imagestoreproxy.web.nonces import Nonces, Seen
+from imagestoreproxy.web.entry import claims, form
+from imagestoreproxy.web.entry.browser import Browsers
+from imagestoreproxy.web.entry.form import Beginning, Beginnings
+from imagestoreproxy.web.entry.nonces import Nonces, Seen
 from imagestoreproxy.web.pagefiles import UNSIGNED_PAGE
 
 # Signed all the same, they may tell more.

@@ -10,7 +10,7 @@ from imagestoreproxy.model import signing
 from imagestoreproxy.model.errors import CallerError, SignatureError
 from imagestoreproxy.model.refusals import Reason
 from imagestoreproxy.model.signing import Parameter
-from imagestoreproxy.web import form
+from imagestoreproxy.web.entry import form
 
 MAX_FUTURE_S = 15 * 60
 

@@ -14,7 +14,7 @@ from imagestoreproxy.model.errors import SignatureError
 from imagestoreproxy.model.refusals import Reason
 from imagestoreproxy.shop import Metrics
 from imagestoreproxy.web.answers import Answer, JsonResource, StoreRequest
-from imagestoreproxy.web.auth import host_of
+from imagestoreproxy.web.entry.auth import host_of
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 # What a proxy in front adds: then it is somebody else who asks.

@@ -1,0 +1,1 @@
+"""The pages of the API, each answered by what stands in ``shop.py``."""
