@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -17,6 +16,7 @@ from twisted.python.usage import Options, UsageError
 from zope.interface import implementer
 
 from imagestoreproxy.config.settings import Settings, parse
+from imagestoreproxy.doors import allow_open_files
 from imagestoreproxy.heap import keep_large_apart
 from imagestoreproxy.model.errors import SettingsError, StoreProxyError
 from imagestoreproxy.model.findings import Finding
@@ -26,7 +26,6 @@ from imagestoreproxy.service import Proxy, build, check
 PROGRAM = "image-store-proxy"
 
 
-OPEN_FILES = 4096
 # For one request the reactor lets go of the interpreter some ten times, and waits this long each
 # time to get it back from threads that read long lists; 5 ms is what Python has.
 SWITCH_S = 0.0005
@@ -40,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     os.umask(0o077)
     keep_large_apart()
-    _allow_open_files()
+    allow_open_files()
     try:
         settings = parse(sys.argv[1:] if arguments is None else arguments)
     except SettingsError as error:
@@ -54,14 +53,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
-
-
-def _allow_open_files() -> None:
-    """Make room for a thousand pages that listen: what is usual is 1024 files for all."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _run(settings: Settings) -> int:
@@ -174,7 +165,7 @@ class ServiceMaker:
     def makeService(self, options: _TwistOptions) -> Proxy:
         """Build the daemon for the reactor that ``twist`` runs."""
         os.umask(0o077)
-        _allow_open_files()
+        allow_open_files()
         hangups = Hangups()
         try:
             proxy = build(options.settings, _reactor())

@@ -9,15 +9,12 @@ import shutil
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
-from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.endpoints import serverFromString
 from twisted.python.failure import Failure
-from twisted.web.server import Site
 
 from imagestoreproxy.carriage import Carriage
 from imagestoreproxy.checks import Parts, make_preflight
@@ -30,8 +27,9 @@ from imagestoreproxy.cloudside import (
     place_of,
 )
 from imagestoreproxy.config.settings import Settings, reread
+from imagestoreproxy.doors import listen, open_files
 from imagestoreproxy.install.inside import Inside, InstallLimits, Outside
-from imagestoreproxy.model.errors import OwnStateError, SettingsError, StoreProxyError
+from imagestoreproxy.model.errors import OwnStateError, StoreProxyError
 from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.model.windows import window_of
 from imagestoreproxy.outside.background import ReactorClock, Threads
@@ -52,8 +50,6 @@ from imagestoreproxy.web.site import Limits, make_site
 STOP_S = 4.0
 # How long the doors stay closed for sources that have nothing to show yet.
 FIRST_S = 3.0
-# All pages that listen come back at once after a restart; Twisted lets 50 wait.
-BACKLOG = 128
 
 
 class Proxy(Service):
@@ -244,23 +240,14 @@ class Proxy(Service):
             self._clock,
             reactor=self._reactor,
             external_url=self._settings.external_url,
-            limits=Limits.within(_open_files()),
+            limits=Limits.within(open_files()),
             share_cache=self._settings.share_cache,
             share_metrics=self._settings.share_metrics,
             sessions=self._sessions,
         )
         for description in self._settings.listen:
-            self._ports.append(await self._listen_at(description, site))
+            self._ports.append(await listen(self._reactor, description, site))
             self._journal.info("listening on {address}", address=self._ports[-1].getHost())
-
-    async def _listen_at(self, description: str, site: Site) -> Any:
-        try:
-            endpoint: Any = serverFromString(self._reactor, _roomy(description))  # type: ignore[no-untyped-call]
-            return await endpoint.listen(site)
-        except Exception as error:
-            # Endpoint plugins raise what they like; all of it means that this option is wrong.
-            text = str(error).rstrip(".")
-            raise SettingsError(f"Cannot listen on '{description}': {text}.") from error
 
     def startService(self) -> None:
         """Start as part of a ``twist`` process; a failure ends it."""
@@ -305,14 +292,6 @@ class Proxy(Service):
         self._watching.stop()
 
 
-def _roomy(description: str) -> str:
-    """Let more connections wait to be accepted, unless the endpoint says how many."""
-    has_backlog = description.startswith(("tcp:", "tcp6:", "ssl:", "unix:"))
-    if not has_backlog or ":backlog=" in description:
-        return description
-    return f"{description}:backlog={BACKLOG}"
-
-
 def _settle() -> None:
     """Take what was loaded at the start out of the sight of the garbage collector.
 
@@ -321,12 +300,6 @@ def _settle() -> None:
     """
     gc.collect()
     gc.freeze()
-
-
-def _open_files() -> int:
-    """Give how many files the process may have open, after ``main.py`` raised it."""
-    soft, _hard = getrlimit(RLIMIT_NOFILE)
-    return 2**20 if soft == RLIM_INFINITY else soft
 
 
 def _identity(data_dir: Path) -> str:

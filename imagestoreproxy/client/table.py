@@ -7,6 +7,7 @@ made from this. Nothing heavy is imported here: what runs a command is, when it 
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 
 from imagestoreproxy.client.entry import (
     CARRY,
@@ -27,6 +28,7 @@ COUNT_MOST = 500
 NAMED = "its URI, or a part of its title or URI that no other has"
 IMAGE = arg("image", help=NAMED, completes=IMAGE_NAME)
 IMAGES = arg("images", nargs="+", metavar="image", help=NAMED, completes=IMAGE_NAME)
+LIMIT_MOST_MB_PER_S = 100_000
 NO_WAIT = arg("--no-wait", action="store_true", help="return once it has begun")
 
 
@@ -51,6 +53,13 @@ def _keep(value: str) -> int:
     if not (value.isdecimal() and 1 <= int(value) <= KEEP_MOST):
         raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {KEEP_MOST}")
     return int(value)
+
+
+def _limit(value: str) -> str:
+    with suppress(ValueError):
+        if value == "none" or 0 <= float(value) <= LIMIT_MOST_MB_PER_S:
+            return value
+    raise argparse.ArgumentTypeError(f"must be a number up to {LIMIT_MOST_MB_PER_S}, or 'none'")
 
 
 LOOKING = (
@@ -241,6 +250,7 @@ KEEPING = (
             arg(
                 "limit",
                 nargs="?",
+                type=_limit,
                 metavar="MB/S",
                 help="of all together, or 'none'; until the next start",
             ),

@@ -125,7 +125,7 @@ def test_p10_h13_an_install_ends_with_status_0_and_the_lines_to_run_it(server: S
     done = image_store(server, "install", "lucid")
     assert done.returncode == 0, done.stderr
     assert "70 %  uploading  7.0 MiB of 10.0 MiB  1.0 MiB/s  0:03 left" in done.stdout
-    lines = done.stdout.partition("To run it:\n")[2].splitlines()
+    lines = done.stdout.partition("To run it:\n")[2].partition("Notes:\n")[0].splitlines()
     assert lines[0].startswith('  export AWS_ACCESS_KEY_ID="${AWS_ACCESS_KEY_ID:-$EC2_ACCESS_KEY}"')
     started = (
         "aws ec2 run-instances --endpoint-url http://10.0.0.1:8773/ --region us-east-1 "
@@ -163,6 +163,7 @@ def test_every_command_answers_in_json(server: Server) -> None:
     for arguments, keys in shapes.items():
         for order in (("--json", *arguments), (*arguments, "--json")):
             server.store.state_of.update(MemoryStore().state_of)
+            server.store.steps = []
             if arguments[0] == "cancel":
                 image_store(server, "install", "karmic", "--no-wait")
                 server.store.steps = []

@@ -27,6 +27,14 @@ def test_a_misspelt_command_names_the_near_ones() -> None:
     assert caught.value.hints == ["image-store --help"]
 
 
+@pytest.mark.parametrize("limit", ["x", "-1", "1e9", "nan", ""])
+def test_a_limit_that_is_none_is_wrong_use(limit: str) -> None:
+    with pytest.raises(ClientError, match="must be a number up to 100000, or 'none'") as caught:
+        parser({}).parse_args(["bandwidth", "--", limit])
+    assert caught.value.exit_status == MISUSED
+    assert parser({}).parse_args(["bandwidth", "2.5"]).limit == "2.5"
+
+
 def test_wrong_options_are_told_with_the_usage() -> None:
     with pytest.raises(ClientError, match=r"usage: image-store install") as caught:
         parser({}).parse_args(["install"])

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -487,3 +488,10 @@ def test_in_a_pipe_each_line_says_of_which_image_it_is() -> None:
     assert [line.split(":")[0] for line in stream.getvalue().splitlines()] == [
         "image 0", "image 1", "image 1"
     ]  # fmt: skip
+
+
+def test_what_could_not_be_written_is_not_fetched_for_an_archive(tmp_path: Path) -> None:
+    connection = Told(dashboard=IMAGES)
+    with pytest.raises(ClientError, match="cannot be written: No such file or directory"):
+        command(connection, "export", "lucid", str(tmp_path / "nowhere" / "x.tar"))
+    assert [path for path, _ in connection.asked] == ["/api/dashboard"]

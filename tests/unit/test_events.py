@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 from twisted.logger import LogEvent
 
-from imagestoreproxy.main import OPEN_FILES, _allow_open_files
+from imagestoreproxy.doors import OPEN_FILES, allow_open_files, roomy
 from imagestoreproxy.model.installs import Action, ImageState, Progress, Status, Step
-from imagestoreproxy.service import _roomy
 from imagestoreproxy.web.changes import Changes
 from imagestoreproxy.web.present import state_json
 from imagestoreproxy.web.site import Limits
@@ -281,7 +280,7 @@ def few_files() -> Iterator[int]:
 
 
 def test_the_daemon_asks_for_as_many_files_as_its_streams_need(few_files: int) -> None:
-    _allow_open_files()
+    allow_open_files()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert hard == few_files
     assert soft == (OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard))
@@ -300,7 +299,7 @@ def test_the_daemon_asks_for_as_many_files_as_its_streams_need(few_files: int) -
 def test_many_pages_may_come_at_once_unless_the_endpoint_says_how_many(
     described: str, listening: str
 ) -> None:
-    assert _roomy(described) == listening
+    assert roomy(described) == listening
 
 
 def test_all_streams_end_when_the_daemon_is_stopped() -> None:

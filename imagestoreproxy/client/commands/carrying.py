@@ -38,15 +38,16 @@ def export_images(command: Command) -> None:
     if options.file == STREAM and sys.stdout.isatty():
         raise ClientError("The archive is not written to a terminal: name a file.", MISUSED)
     uris = [found.uri for found in find_images(connection, options.images)]
-    if not options.json:
-        for uri in uris:
-            print(f"Fetching {text.plain(uri)}", file=sys.stderr)
-    try:
-        images = [fetched(connection, uri, _display(options)) for uri in uris]
-    except KeyboardInterrupt:
-        _release(connection, uris)
-        raise
+    # Opened first: what cannot be written is not worth being fetched.
     with _whole_file(options.file) as target:
+        if not options.json:
+            for uri in uris:
+                print(f"Fetching {text.plain(uri)}", file=sys.stderr)
+        try:
+            images = [fetched(connection, uri, _display(options)) for uri in uris]
+        except KeyboardInterrupt:
+            _release(connection, uris)
+            raise
         size_bytes = write_archive(connection, images, target)
     _release(connection, uris)
     if options.json and options.file != STREAM:
