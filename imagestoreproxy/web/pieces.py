@@ -12,6 +12,7 @@ from imagestoreproxy.model.signing import Pair
 from imagestoreproxy.ports import Clock
 from imagestoreproxy.shop import Shelf, Store
 from imagestoreproxy.web.answers import encode
+from imagestoreproxy.web.asked import whole
 from imagestoreproxy.web.present import (
     image_json,
     is_image_uri,
@@ -56,18 +57,11 @@ def piece_of(pairs: Iterable[Pair]) -> Piece | None:
     if given.get("brief", "0") not in {"0", "1"}:
         raise CallerError("Give brief as 1 or 0.")
     return Piece(
-        _whole("from", given.get("from", "0"), 0, MOST_FROM),
-        _whole("count", given.get("count", str(MOST)), 1, MOST),
+        whole(given, "from", 0, MOST_FROM) or 0,
+        whole(given, "count", 1, MOST) or MOST,
         given.get("section"),
         given.get("brief") == "1",
     )
-
-
-def _whole(name: str, text: str, least: int, most: int) -> int:
-    is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(most))
-    if not is_number or not least <= int(text) <= most:
-        raise CallerError(f"Give {name} as a whole number from {least} to {most}.")
-    return int(text)
 
 
 async def piece_body(offered: Shelf, piece: Piece, store: Store, base: str, clock: Clock) -> bytes:

@@ -1,8 +1,22 @@
-"""No test in this folder says anything about time: a busy machine must not make one fail."""
+"""What unit tests share: a world with one image, and no word about time."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.unit.memory import MemoryDisk, World, trio
+
+# A busy machine must make no test fail.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """A store that offers one image, a cloud, and a disk."""
+    made = World(MemoryDisk(tmp_path))
+    made.sources.offer(trio(made.fetcher))
+    return made

@@ -748,3 +748,10 @@ def result(awaitable: Awaitable[T]) -> T:
     if isinstance(error, BaseException):
         raise error
     return cast("T", outcome[0])
+
+
+def started(world: World, **options: Any) -> Daemon:
+    """Start a daemon that has taken up what an earlier one left."""
+    daemon = boot(world, **options)
+    result(daemon.actions.take_up())
+    return daemon

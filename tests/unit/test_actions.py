@@ -20,25 +20,12 @@ from tests.unit.memory import (
     Daemon,
     MemoryDisk,
     World,
-    boot,
     make_document,
     make_file,
     result,
+    started,
     trio,
 )
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    made = World(MemoryDisk(tmp_path))
-    made.sources.offer(trio(made.fetcher))
-    return made
-
-
-def started(world: World, **options: Any) -> Daemon:
-    daemon = boot(world, **options)
-    result(daemon.actions.take_up())
-    return daemon
 
 
 def state(daemon: Daemon) -> ImageState:

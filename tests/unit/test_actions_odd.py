@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,22 +22,15 @@ from imagestoreproxy.model.installs import Action, Status
 from tests.unit.memory import (
     URI,
     Daemon,
-    MemoryDisk,
     World,
     boot,
     make_document,
     make_file,
     result,
+    started,
     trio,
 )
-from tests.unit.test_actions import Held, hold, nothing_is_left, started, state
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    made = World(MemoryDisk(tmp_path))
-    made.sources.offer(trio(made.fetcher))
-    return made
+from tests.unit.test_actions import Held, hold, nothing_is_left, state
 
 
 def test_a_document_that_changed_over_a_restart_takes_the_old_parts_out(world: World) -> None:

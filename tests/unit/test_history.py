@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,13 +22,11 @@ from imagestoreproxy.model.images import FileKind
 from tests.unit.memory import (
     NOW_S,
     URI,
-    Daemon,
-    MemoryDisk,
     World,
-    boot,
     make_document,
     make_file,
     result,
+    started,
     trio,
 )
 from tests.unit.memory_store import KARMIC, MemorySite, action_path
@@ -40,19 +37,6 @@ END = (
     What.DOWNLOADED, What.UPLOADING, What.UPLOADED, What.REGISTERING, What.REGISTERED,
     What.INSTALLED,
 )  # fmt: skip
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    made = World(MemoryDisk(tmp_path))
-    made.sources.offer(trio(made.fetcher))
-    return made
-
-
-def started(world: World, **options: Any) -> Daemon:
-    daemon = boot(world, **options)
-    result(daemon.actions.take_up())
-    return daemon
 
 
 def told(world: World) -> list[Run]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from imagestoreproxy.install.laps import Laps
@@ -13,20 +11,11 @@ from imagestoreproxy.model.installs import State, Step
 from tests.unit.memory import (
     URI,
     MemoryClock,
-    MemoryDisk,
     MemoryMeters,
     World,
     boot,
     result,
-    trio,
 )
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    made = World(MemoryDisk(tmp_path))
-    made.sources.offer(trio(made.fetcher))
-    return made
 
 
 def test_an_install_that_works_is_counted_once_with_its_stages(world: World) -> None:

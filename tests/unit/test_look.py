@@ -38,9 +38,10 @@ from tests.unit.memory import (
     make_document,
     make_file,
     result,
+    started,
     trio,
 )
-from tests.unit.test_actions import Mortal, _awaited, hold, nothing_is_left, started, state
+from tests.unit.test_actions import Mortal, _awaited, hold, nothing_is_left, state
 from tests.unit.test_sparse import sparse
 from tests.unit.test_unpack import make_tar, member
 

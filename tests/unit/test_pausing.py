@@ -24,9 +24,10 @@ from tests.unit.memory import (
     make_document,
     make_file,
     result,
+    started,
     trio,
 )
-from tests.unit.test_actions import Mortal, hold, nothing_is_left, started, state
+from tests.unit.test_actions import Mortal, hold, nothing_is_left, state
 
 OTHER = f"{URI}/other"
 EVERYWHERE = [
@@ -36,13 +37,6 @@ EVERYWHERE = [
     ("records", "save_bundle"),
     ("sources", "document"),
 ]
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    made = World(MemoryDisk(tmp_path))
-    made.sources.offer(trio(made.fetcher))
-    return made
 
 
 async def _awaited(awaitable: Any) -> Any:

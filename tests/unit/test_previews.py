@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,12 +19,11 @@ from tests.unit.memory import (
     NOW_S,
     URI,
     Daemon,
-    MemoryDisk,
     World,
-    boot,
     make_document,
     make_file,
     result,
+    started,
     trio,
 )
 from tests.unit.memory_store import KARMIC, MemorySite, action_path
@@ -33,19 +31,6 @@ from tests.unit.test_actions import hold
 
 CACHING = replace(LIMITS, cache_bytes=2**30)
 OTHER = f"{URI}0"
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    made = World(MemoryDisk(tmp_path))
-    made.sources.offer(trio(made.fetcher))
-    return made
-
-
-def started(world: World, **options: Any) -> Daemon:
-    daemon = boot(world, **options)
-    result(daemon.actions.take_up())
-    return daemon
 
 
 def planned(daemon: Daemon, uri: str = URI) -> Preview:

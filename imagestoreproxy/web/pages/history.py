@@ -7,11 +7,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from imagestoreproxy.model.errors import CallerError
 from imagestoreproxy.model.history import Happening, Run
 from imagestoreproxy.shop import History
 from imagestoreproxy.web import plain
 from imagestoreproxy.web.answers import JsonResource, StoreRequest
+from imagestoreproxy.web.asked import whole
 from imagestoreproxy.web.pieces import MOST_FROM
 from imagestoreproxy.web.present import SUMMARY_CHARS, TAG_CHARS, TITLE_CHARS, image_uri_of
 
@@ -49,20 +49,11 @@ class HistoryPage(JsonResource):
 
     async def answer(self, request: StoreRequest) -> Mapping[str, Any]:
         given = dict(request.pairs)
-        first = _number(given, "from", 0, 0, MOST_FROM)
-        count = _number(given, "count", USUAL, 1, AT_ONCE)
+        first = whole(given, "from", 0, MOST_FROM) or 0
+        count = whole(given, "count", 1, AT_ONCE) or USUAL
         runs, total = await self._history.history(first, count)
         now_s = request.site.clock.now_s()
         return {"history": [run_json(run, now_s) for run in runs], "history-total": total}
-
-
-def _number(given: Mapping[str, str], name: str, usual: int, least: int, most: int) -> int:
-    text = given.get(name, str(usual))
-    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(most))):
-        raise CallerError(f"Give {name} as a number from {least} to {most}.")
-    if not least <= int(text) <= most:
-        raise CallerError(f"Give {name} as a number from {least} to {most}.")
-    return int(text)
 
 
 def run_json(run: Run, now_s: float) -> Json:

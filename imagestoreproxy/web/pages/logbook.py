@@ -11,12 +11,13 @@ from imagestoreproxy.model.errors import CallerError
 from imagestoreproxy.model.logbook import Level
 from imagestoreproxy.shop import Logbook
 from imagestoreproxy.web.answers import JsonResource, StoreRequest
+from imagestoreproxy.web.asked import whole
 from imagestoreproxy.web.plain import iso
 
 COUNT = 100
 MOST = 1000
-# More than any process logs; Python refuses to read thousands of digits.
-_DIGITS = 18
+# More than any process logs.
+HIGHEST = 10**18 - 1
 
 
 class LogPage(JsonResource):
@@ -31,8 +32,8 @@ class LogPage(JsonResource):
 
     async def answer(self, request: StoreRequest) -> Mapping[str, Any]:
         given = dict(request.pairs)
-        since = _whole(given, "since", 0, 10**_DIGITS - 1)
-        count = _whole(given, "count", 1, MOST)
+        since = whole(given, "since", 0, HIGHEST)
+        count = whole(given, "count", 1, MOST)
         entries, last = self._logbook.entries(since, count or COUNT, _level(given))
         return {
             "log": [
@@ -47,16 +48,6 @@ class LogPage(JsonResource):
             ],
             "last-number": last,
         }
-
-
-def _whole(given: Mapping[str, str], name: str, lowest: int, highest: int) -> int | None:
-    text = given.get(name)
-    if text is None:
-        return None
-    is_whole = text.isascii() and text.isdecimal() and len(text) <= _DIGITS
-    if not is_whole or not lowest <= int(text) <= highest:
-        raise CallerError(f"{name} must be a whole number from {lowest} to {highest}.")
-    return int(text)
 
 
 def _level(given: Mapping[str, str]) -> Level:
