@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from imagestoreproxy.client.paint import PLAIN, Paint
+from imagestoreproxy.model.words import size
 
 BAR_COLUMNS = 20
 # Marks on the letter before them, such as accents and the selectors of emoji.
@@ -84,16 +85,6 @@ def table(
 
 def _plain_cell(cell: tuple[str, str]) -> tuple[str, str]:
     return cell[0], plain(cell[1])
-
-
-def size(size_bytes: float) -> str:
-    """Write a number of bytes in binary units."""
-    unit = "B"
-    for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if size_bytes < 1024:
-            break
-        size_bytes, unit = size_bytes / 1024, larger
-    return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
 
 
 def duration(seconds: float) -> str:

@@ -34,7 +34,7 @@ from imagestoreproxy.model.plan import (
     parts_of,
     still_good,
 )
-from imagestoreproxy.model.previews import listed, size
+from imagestoreproxy.model.words import listed, size
 from imagestoreproxy.ports import Background, Clock, Cloud, Disk, Journal, Sources
 
 _SECRET = re.compile("[0-9a-f]{64}")

@@ -24,7 +24,8 @@ from imagestoreproxy.model.plan import (
     parts_of,
     still_good,
 )
-from imagestoreproxy.model.previews import PlannedFile, Preview, size, steps_of
+from imagestoreproxy.model.previews import PlannedFile, Preview, steps_of
+from imagestoreproxy.model.words import size
 from imagestoreproxy.ports import Background, Clock, Cloud, Disk, Sources
 
 # A page asks again when its dialog is opened again.

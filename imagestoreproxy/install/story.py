@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from imagestoreproxy.model.history import Happening, Outcome, Run, RunKind, What
 from imagestoreproxy.model.installs import Event, Install, State, Step
-from imagestoreproxy.model.previews import size
+from imagestoreproxy.model.words import size
 
 _STEPS = {
     Step.DOWNLOADING: (What.DOWNLOADING, "Its files are being fetched."),

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from imagestoreproxy.model.digests import algorithm_name
 from imagestoreproxy.model.images import Compression, FileFormat, FileKind, ImageDocument, ImageFile
 from imagestoreproxy.model.plan import Part, has_unknown_members
+from imagestoreproxy.model.words import listed, size
 
 HOSTS = 3
 
@@ -155,18 +156,3 @@ def _few(hosts: Iterable[str]) -> str:
     names = list(hosts)
     others = len(names) - HOSTS
     return listed([*names[:HOSTS], f"{others} more"] if others > 0 else names)
-
-
-def listed(words: Iterable[str]) -> str:
-    """Write words as one does: ``kernel, ramdisk and image``."""
-    *most, last = [str(word) for word in words] or ["nothing"]
-    return f"{', '.join(most)} and {last}" if most else last
-
-
-def size(size_bytes: int) -> str:
-    """Write a number of bytes for people."""
-    for factor, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
-        if size_bytes >= factor:
-            number = size_bytes / factor
-            return f"{number:.0f} {unit}" if number >= 100 else f"{number:.1f} {unit}"
-    return f"{size_bytes} bytes"

@@ -17,10 +17,10 @@ from imagestoreproxy.client.text import (
     duration,
     plain,
     progress,
-    size,
     table,
     without_tags,
 )
+from imagestoreproxy.model.words import size
 
 
 @given(st.text())

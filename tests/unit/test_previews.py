@@ -13,7 +13,8 @@ from imagestoreproxy.install import previews
 from imagestoreproxy.model.errors import CallerError, CloudError, DocumentError, FetchError
 from imagestoreproxy.model.images import Compression, FileFormat, FileKind, ImageFile
 from imagestoreproxy.model.plan import make_plan
-from imagestoreproxy.model.previews import PlannedFile, Preview, size, steps_of
+from imagestoreproxy.model.previews import PlannedFile, Preview, steps_of
+from imagestoreproxy.model.words import size
 from tests.unit.memory import (
     LIMITS,
     NOW_S,
@@ -196,7 +197,7 @@ def test_h16_too_little_room_is_said_with_both_numbers(world: World) -> None:
     plan = planned(started(world))
     assert not plan.has_room
     assert plan.free_bytes == 1000
-    assert "1000 bytes" in plan.problem
+    assert "1000 B" in plan.problem
     assert size(plan.peak_disk_bytes) in plan.problem
 
 

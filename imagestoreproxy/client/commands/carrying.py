@@ -25,6 +25,7 @@ from imagestoreproxy.client.offline import DEFAULT_CONFIG
 from imagestoreproxy.client.requests import MISUSED, ClientError, Connection
 from imagestoreproxy.model.carrying import FILES, image_json
 from imagestoreproxy.model.errors import SettingsError
+from imagestoreproxy.model.words import size
 from imagestoreproxy.web.present import image_id
 
 STREAM = "-"
@@ -55,7 +56,7 @@ def export_images(command: Command) -> None:
     elif not options.json:
         titles = ", ".join(f"{image.info.title} {image.info.version}".strip() for image in images)
         print(
-            f"{text.size(size_bytes)} of {FILES} with their signatures:"
+            f"{size(size_bytes)} of {FILES} with their signatures:"
             f" {text.plain(titles)} -> {options.file}",
             file=sys.stderr,
         )

@@ -10,6 +10,7 @@ from imagestoreproxy.client.catalogue import find_image, in_version, objects
 from imagestoreproxy.client.command import Command, print_json
 from imagestoreproxy.client.commands.supply import local_time
 from imagestoreproxy.client.failure import FAILED, ClientError
+from imagestoreproxy.model.words import size
 from imagestoreproxy.web.present import image_id
 
 Json = Mapping[str, Any]
@@ -65,7 +66,7 @@ def _show(command: Command, title: str, told: Json) -> None:
         rows = [
             [
                 str(one.get("kind", "")),
-                text.size(text.number(one.get("bytes"))),
+                size(text.number(one.get("bytes"))),
                 ("good", "yes") if one.get("cached") else "no",
                 ("dim", str(one.get("url", ""))),
             ]
@@ -79,12 +80,12 @@ def _show(command: Command, title: str, told: Json) -> None:
 def _fetching(told: Json) -> str:
     whole = sum(text.number(one.get("bytes")) for one in objects(told, "fetch"))
     coming = text.number(told.get("fetch-bytes"))
-    return text.size(coming) + (f" of {text.size(whole)}" if whole > coming else "")
+    return size(coming) + (f" of {size(whole)}" if whole > coming else "")
 
 
 def _disk(told: Json) -> str:
-    needed = text.size(text.number(told.get("peak-disk-bytes")))
-    free = text.size(text.number(told.get("free-bytes")))
+    needed = size(text.number(told.get("peak-disk-bytes")))
+    free = size(text.number(told.get("free-bytes")))
     return f"{needed} needed at the most, {free} free" + (
         ": not enough" if told.get("enough-room") is False else ""
     )

@@ -20,6 +20,7 @@ from imagestoreproxy.client.command import (
 from imagestoreproxy.client.display import Board, SilentBoard, board_for
 from imagestoreproxy.client.failure import ClientError
 from imagestoreproxy.client.watch import AWAY_S, FOREVER_S, POLL_S, Patience, goes_on, is_working
+from imagestoreproxy.model.words import size
 
 STATUS_COLUMNS = 80
 
@@ -89,7 +90,7 @@ def _overview_lines(overview: Json) -> list[str]:
             )
     disk = overview.get("disk")
     if isinstance(disk, dict):
-        sizes = {name: text.size(text.number(value)) for name, value in disk.items()}
+        sizes = {name: size(text.number(value)) for name, value in disk.items()}
         line = f"Disk: {sizes.get('free-bytes', '?')} free of {sizes.get('total-bytes', '?')}"
         line += f" at {text.plain(disk.get('path') or '?')}"
         line += f"; downloads {sizes.get('downloads-bytes', '?')}"

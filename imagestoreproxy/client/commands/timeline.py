@@ -10,6 +10,7 @@ from imagestoreproxy.client import text
 from imagestoreproxy.client.catalogue import find_image, objects
 from imagestoreproxy.client.command import Cell, Command, Row, print_json
 from imagestoreproxy.client.commands.supply import local_time
+from imagestoreproxy.model.words import size
 from imagestoreproxy.web.present import image_id
 
 STYLES = {
@@ -49,7 +50,7 @@ def _of_all(command: Command) -> None:
             str(run.get("kind", "")),
             _outcome(run),
             text.duration(text.number(run.get("seconds"))),
-            text.size(text.number(run["bytes"])) if "bytes" in run else "",
+            size(text.number(run["bytes"])) if "bytes" in run else "",
             f"{run.get('title') or ''} {run.get('version') or ''}".strip(),
             ("dim", str(run.get("image-uri", ""))),
         ]
@@ -88,9 +89,9 @@ def _show_run(command: Command, title: str, run: Json) -> None:
     for one in objects(run, "events"):
         style = "bad" if one.get("what") == "failed" else ""
         said = [text.plain(one.get("text") or one.get("what") or "")]
-        size = text.size(text.number(one["bytes"])) if "bytes" in one else ""
+        shown = size(text.number(one["bytes"])) if "bytes" in one else ""
         # Where the sentence tells it already, once is enough.
-        measured = [size] if size and size not in str(one.get("text")) else []
+        measured = [shown] if shown and shown not in str(one.get("text")) else []
         seconds = text.number(one.get("seconds"))
         measured += [text.duration(seconds)] if seconds >= 1 else []
         said += [f"({', '.join(measured)})"] if measured else []
