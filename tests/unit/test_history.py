@@ -85,7 +85,7 @@ def test_a_cloud_that_bundles_on_the_disk_bundles_when_all_has_come(world: World
         seen.append((reading.step, reading.bytes_done))
         return sealed
 
-    world.cloud.seal = watched  # type: ignore[method-assign]
+    world.cloud.seal = watched  # type: ignore[method-assign,assignment]
     result(daemon.store.install(URI))
     (run,) = told(world)
     last = (What.DOWNLOADED, What.BUNDLING, What.REGISTERING, What.REGISTERED, What.INSTALLED)
