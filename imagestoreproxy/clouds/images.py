@@ -57,6 +57,10 @@ class Images:
         image_id = self._calls.call(f"register {location}", register_once, leave_s=REGISTER_LIMIT_S)
         if not image_id:
             raise CloudError(f"{self._calls.endpoint} registered {location} without giving an id.")
+        return self.confirmed(image_id, location)
+
+    def confirmed(self, image_id: str, location: str) -> str:
+        """Give the id of what was just registered, once EC2 lists it."""
         for failures in range(1, CONFIRMATIONS + 1):
             if self.knows(image_id):
                 return image_id
@@ -70,7 +74,7 @@ class Images:
 
     def _registered(self, upload: Upload, location: str) -> dict[str, Any]:
         is_old = self._calls.manners.manner.version == 2
-        request = _request(upload, location, is_old=is_old)
+        request = request_of(upload, location, is_old=is_old)
         answer: dict[str, Any]
         try:
             answer = self._ec2.register_image(**request)
@@ -158,7 +162,12 @@ def registered_name(bundle: Bundle) -> str:
     return re.sub(r"[^A-Za-z0-9()./_-]", "-", f"{bundle.name[:room]}-{bundle.bucket}")
 
 
-def _request(upload: Upload, location: str, *, is_old: bool) -> dict[str, Any]:
+def request_of(upload: Upload, location: str, *, is_old: bool = False) -> dict[str, Any]:
+    """Give what EC2 is told of an image when it is registered, by the names of its parameters.
+
+    Args:
+        is_old: it is signed with version 2.
+    """
     title = _description(upload.title) or upload.bundle.name
     request: dict[str, Any] = {
         "Name": registered_name(upload.bundle),
