@@ -50,6 +50,7 @@ class Settings:
         fake_secret: with cloud ``fake``: the secret key of every client.
         credentials_dir, profile, ec2_url, s3_url: empty where not given.
         log_format: one of ``outside.journal.FORMS``.
+        log_file, pid_file: none, where not given.
         share_metrics: give them to everybody who asks.
         check: look whether all is there, say so, and end.
         max_installs, max_downloads: that run at a time.
@@ -65,6 +66,8 @@ class Settings:
     keyring: Path = Path("keyring.gpg")
     debug: bool = False
     log_format: str = "text"
+    log_file: Path | None = None
+    pid_file: Path | None = None
     share_metrics: bool = False
     check: bool = False
     listen: tuple[str, ...] = (DEFAULT_LISTEN,)
@@ -131,6 +134,8 @@ def parse(arguments: Sequence[str]) -> Settings:
         arguments=tuple(arguments),
         debug=options.debug,
         log_format=options.log_format,
+        log_file=_path(options.log_file),
+        pid_file=_path(options.pid_file),
         share_metrics=options.share_metrics,
         check=options.check,
         listen=tuple(options.listen or (DEFAULT_LISTEN,)),
@@ -340,6 +345,10 @@ def _required(value: str, message: str) -> str:
     if not value:
         raise SettingsError(message)
     return value
+
+
+def _path(value: str) -> Path | None:
+    return Path(value).expanduser().absolute() if value else None
 
 
 def _http_url(option: str, value: str) -> str:
