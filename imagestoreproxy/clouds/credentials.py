@@ -32,6 +32,8 @@ class Credentials:
         account_problem: why nobody told the account; or empty.
         iam_url: where the account can be asked for, or empty.
         directory: where its files lie together with their eucarc, or empty.
+        profile: its name in the file of the AWS tools, or empty.
+        loading: the shell's line that loads them, where that is neither of the two; or empty.
         is_own_certificate: the user's certificate was made here, by nobody's cloud.
         is_fetched: a program of the cloud gave them, and can be asked again.
     """
@@ -49,6 +51,8 @@ class Credentials:
     account_problem: str = ""
     iam_url: str = ""
     directory: str = ""
+    profile: str = ""
+    loading: str = ""
     is_own_certificate: bool = False
     is_fetched: bool = False
 
@@ -150,7 +154,7 @@ def from_profile(name: str, environ: Mapping[str, str]) -> Credentials:
     keys = {*ACCESS_KEYS, *SECRET_KEYS, "AWS_SESSION_TOKEN"}
     rest = {variable: value for variable, value in environ.items() if variable not in keys}
     section = {option.upper(): value for option, value in sections[name].items()}
-    return from_values({**rest, **section}, origin)
+    return replace(from_values({**rest, **section}, origin), profile=name)
 
 
 def profile_file(environ: Mapping[str, str]) -> Path:

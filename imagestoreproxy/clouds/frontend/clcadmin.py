@@ -6,6 +6,7 @@ S3, certificates or account. The rest is that of the region ``localhost`` of euc
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,6 +68,7 @@ def completed(values: dict[str, str], prefix: Path, origin: str) -> Credentials:
         s3_url=found.s3_url or S3_URL,
         iam_url=found.iam_url or IAM_URL,
         cloud_certificate=_certificate(certificate),
+        loading=f'eval "$({shlex.quote(origin)})"',
     )
 
 
