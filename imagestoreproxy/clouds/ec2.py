@@ -63,6 +63,7 @@ class Ec2Cloud:
         self.taking = taking or Taking()
         self._background = background
         self._credentials = credentials
+        self._meters = meters
         self._clients = Clients(
             credentials,
             region=region,
