@@ -237,6 +237,7 @@ def make_cloud(
             public_read_fallback=settings.public_read_fallback,
             taking=settings.taking,
             meters=meters,
+            refused=wallet.refused,
         )
 
     return CurrentEc2Cloud(background, wallet, ec2, settings.taking)

@@ -9,6 +9,7 @@ from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.clouds.ec2 import Ec2Cloud
 from imagestoreproxy.clouds.wallet import Wallet
 from imagestoreproxy.model.bundles import Stored, Upload
+from imagestoreproxy.model.errors import CloudError
 from imagestoreproxy.model.installs import Bundle
 from imagestoreproxy.model.taking import Taking
 from imagestoreproxy.ports import Background, Stop, Streams, unheeded
@@ -55,7 +56,15 @@ class CurrentEc2Cloud:
             return self._made[1]
 
     async def check(self) -> None:
-        await (await self._now()).check()
+        cloud = await self._now()
+        try:
+            await cloud.check()
+        except CloudError:
+            # Refused, the keys may have been fetched anew.
+            other = await self._now()
+            if other is cloud:
+                raise
+            await other.check()
 
     async def store(self, streams: Streams) -> Sequence[Stored]:
         return await (await self._now()).store(streams)

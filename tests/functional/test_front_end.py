@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import stat
 import subprocess
+import time
 import urllib.error
 import urllib.request
 import zipfile
@@ -20,7 +22,8 @@ from imagestoreproxy.client.requests import ClientError, Connection
 from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.clouds.frontend.iam import account_number
 from imagestoreproxy.model.errors import CloudError
-from tests.functional.interceptor import Answer, interceptor
+from tests.functional.ec2_ground import ec2_error
+from tests.functional.interceptor import Answer, Request, interceptor
 from tests.functional.moto_server import moto_server
 from tests.functional.rig import CLIENT_ID, SECRET, Daemon, FakeStore, Rig, ec2_rig, wait_for
 from tests.unit.memory import NeverStop
@@ -56,13 +59,9 @@ class Front:
 
     def __init__(self, tmp_path: Path, images: Path, moto_url: str, *options: str) -> None:
         self.prefix = tmp_path / "eucalyptus"
+        self.path, self.cloud_url = tmp_path, moto_url
         program(self.prefix / "usr/sbin/euca_conf", EUCA_CONF.format(prefix=self.prefix))
-        made = make_credentials_directory(
-            tmp_path / "made", moto_url, moto_url, CLIENT_ID, SECRET
-        ).directory
-        with zipfile.ZipFile(self.prefix / "admin.zip", "w") as archive:
-            for file in made.iterdir():
-                archive.write(file, file.name)
+        self.hand_out("made", CLIENT_ID)
         self.store = FakeStore(tmp_path, images)
         self.daemon = Daemon(
             tmp_path,
@@ -72,6 +71,15 @@ class Front:
             *options,
             HOME=str(tmp_path),
         )
+
+    def hand_out(self, name: str, access_key: str) -> None:
+        """Make the archive that euca_conf gives from now on."""
+        made = make_credentials_directory(
+            self.path / name, self.cloud_url, self.cloud_url, access_key, SECRET
+        ).directory
+        with zipfile.ZipFile(self.prefix / "admin.zip", "w") as archive:
+            for file in made.iterdir():
+                archive.write(file, file.name)
 
     @property
     def calls(self) -> int:
@@ -181,6 +189,35 @@ def test_a_check_before_the_first_start_leaves_the_daemon_what_it_fetched(
     with running(front) as rig:
         wait_for("credentials", lambda: answers(rig.daemon.proxy))
         assert front.calls == 1
+
+
+def test_a_cloud_that_was_installed_anew_is_installed_into_at_the_first_click(
+    tmp_path: Path, images: Path, moto_url: str
+) -> None:
+    def refuse(request: Request) -> Answer | None:
+        headers = str(request.headers)
+        is_ec2 = "x-www-form-urlencoded" in headers
+        signed = headers + (request.body().decode() if is_ec2 else "")
+        return ec2_error(401, "AuthFailure") if CLIENT_ID in signed else None
+
+    with interceptor(moto_url) as between:
+        front = Front(tmp_path, images, between.url)
+        (front.prefix / "up").touch()
+        with running(front) as rig:
+            wait_for("the first catalogue", rig.daemon.has_a_catalogue)
+            uri = rig.image(TRIO)
+            rig.daemon.end()
+            eucarc = rig.daemon.data_dir / "credentials" / "eucarc"
+            hour_ago_s = time.time() - 3600
+            os.utime(eucarc, (hour_ago_s, hour_ago_s))
+            between.rule = refuse
+            front.hand_out("anew", "of-the-new-cloud")
+            rig.daemon.start()
+            rig.daemon.act(uri, "install")
+            rig.daemon.proxy = Connection(rig.daemon.proxy.url, "of-the-new-cloud", SECRET)
+            wait_for("the new keys", lambda: answers(rig.daemon.proxy))
+            assert rig.daemon.wait(uri, "installed")["emi"].startswith("ami-")
+            assert front.calls == 2
 
 
 def test_changed_keys_are_noticed_without_a_restart(
