@@ -20,6 +20,7 @@ PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
 QUOTING = ("troubleshooting.md", "upgrading.md")
 # A message that is put together of others has one seam between two places that differ.
 PIECES = 2
+SEAMS = " .,;:()'?"
 LEAST_CHARS = 12
 
 
@@ -69,9 +70,9 @@ def _texts(tree: ast.AST) -> Iterator[str]:
 
 
 def is_said(part: str, pieces: int = PIECES) -> bool:
-    """Tell whether a text is made of so many texts of the package."""
-    said = said_by_the_package()
-    if not part.strip() or part in said:
+    """Tell whether a text is made of so many texts of the package, and of what stands between."""
+    said, part = said_by_the_package(), part.strip(SEAMS)
+    if not part or part in said:
         return True
     return pieces > 1 and any(
         part[:end] in said and is_said(part[end:], pieces - 1)
