@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import re
 from collections.abc import Iterator
@@ -18,8 +19,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "imagestoreproxy"
 PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
 QUOTING = ("troubleshooting.md", "upgrading.md")
-# A message that is put together of others has one seam between two places that differ.
-PIECES = 2
+# What may stand where two texts meet.
 SEAMS = " .,;:()'?"
 LEAST_CHARS = 12
 
@@ -52,32 +52,30 @@ def said_by_the_package() -> str:
         found += re.findall(r'"((?:[^"\\\n]|\\.)*)"', path.read_text())
         for template in re.findall(r"`([^`]*)`", path.read_text()):
             found += re.split(r"\$\{[^}]*\}", template)
-    return "\0".join(found)
+    return "\0".join(["", *(one.strip(SEAMS) for one in found), ""])
 
 
 def _texts(tree: ast.AST) -> Iterator[str]:
+    described = ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef
     docstrings = {
         id(node.body[0].value)
         for node in ast.walk(tree)
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        and node.body
-        and isinstance(node.body[0], ast.Expr)
+        if isinstance(node, described) and node.body and isinstance(node.body[0], ast.Expr)
     }
     for node in ast.walk(tree):
-        is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
-        if is_text and id(node) not in docstrings:
+        if not isinstance(node, ast.Constant) or id(node) in docstrings:
+            continue
+        if isinstance(node.value, str):
             yield from re.split(r"\{[a-z_]+\}", node.value)
 
 
-def is_said(part: str, pieces: int = PIECES) -> bool:
-    """Tell whether a text is made of so many texts of the package, and of what stands between."""
+def is_said(part: str) -> bool:
+    """Tell whether a text is of the package, or is put together of two that meet at their ends."""
     said, part = said_by_the_package(), part.strip(SEAMS)
     if not part or part in said:
         return True
-    return pieces > 1 and any(
-        part[:end] in said and is_said(part[end:], pieces - 1)
-        for end in range(len(part) - 1, 0, -1)
-    )
+    halves = [(part[:at].rstrip(SEAMS), part[at:].lstrip(SEAMS)) for at in range(1, len(part))]
+    return any(f"{before}\0" in said and f"\0{after}" in said for before, after in halves)
 
 
 @pytest.mark.parametrize("page", QUOTING)
@@ -96,8 +94,11 @@ def test_a_message_that_nobody_says_is_found() -> None:
 
 
 def known_options() -> set[str]:
-    parsers = [daemon_parser(), client_parser({})]
-    parsers += parsers[1]._subparsers._group_actions[0].choices.values()  # type: ignore[union-attr, arg-type]
+    client = client_parser({})
+    parsers: list[argparse.ArgumentParser] = [daemon_parser(), client]
+    for action in client._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            parsers += action.choices.values()
     return {name for one in parsers for action in one._actions for name in action.option_strings}
 
 
