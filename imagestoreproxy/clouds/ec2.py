@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from imagestoreproxy.clouds.bucket import own_buckets
 from imagestoreproxy.clouds.calls import Patience
+from imagestoreproxy.clouds.calls import unheeded as unheeded_refusal
 from imagestoreproxy.clouds.clients import Clients
 from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.clouds.images import ARCHITECTURES, Images
@@ -39,10 +40,12 @@ class Ec2Cloud:
         background: runs all that blocks.
         region: goes into signatures and new buckets.
         ca_bundle: PEM file to trust for TLS; empty means that of the system.
+        signatures: their version: ``4``, ``2``, or ``auto`` for the one that each service takes.
         public_read_fallback: whether bundles (they are encrypted) may be readable by all where S3
             does not know how to let only EC2 read them.
         patience: how long and how often the services are asked.
         taking: what this cloud can run.
+        refused: told when it does not take the keys.
     """
 
     name = "ec2"
@@ -55,10 +58,12 @@ class Ec2Cloud:
         *,
         region: str = "us-east-1",
         ca_bundle: str = "",
+        signatures: str = "auto",
         public_read_fallback: bool = False,
         patience: Patience | None = None,
         taking: Taking | None = None,
         meters: Meters = NO_METERS,
+        refused: Callable[[], None] = unheeded_refusal,
     ) -> None:
         self.taking = taking or Taking()
         self._background = background
@@ -68,9 +73,11 @@ class Ec2Cloud:
             credentials,
             region=region,
             ca_bundle=ca_bundle,
+            signatures=signatures,
             public_read_fallback=public_read_fallback,
             patience=patience or Patience(),
             meters=meters,
+            refused=refused,
         )
         self._preflight = Preflight(self._clients, credentials)
         self._memory = PartMemory(PARTS)
