@@ -35,14 +35,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     What the tests of a file share, a cloud or a daemon, is then started once; and two browsers
     at once are more than a small machine has patience for.
     """
+    if config.getoption("dist") != "loadfile":
+        return None
     from xdist.scheduler import LoadFileScheduling
 
-    class WithOneBrowser(LoadFileScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            browser = "tests/browser/"
-            return browser if nodeid.startswith(browser) else str(super()._split_scope(nodeid))
-
-    return WithOneBrowser(config, log) if config.getoption("dist") == "loadfile" else None
+    scheduler: Any = LoadFileScheduling(config, log)
+    by_file = scheduler._split_scope
+    browser = "tests/browser/"
+    scheduler._split_scope = lambda node: browser if node.startswith(browser) else by_file(node)
+    return scheduler
 
 
 @pytest.hookimpl(optionalhook=True)
