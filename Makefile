@@ -13,8 +13,9 @@ help:
 	@echo "make faults  everything that can go wrong, many times over; SEED=1 repeats a run"
 	@echo "make lint    style, types, and who may import whom"
 	@echo "make bench   measure; ONLY=install,link: these parts; SIZE=small or SMOKE=1: shorter"
-	@echo "make docs    write anew what is made from the code: manual pages, the tables of the"
-	@echo "             command line, the API reference, the states"
+	@echo "make docs    write anew what is made from the code: manual pages, the configuration's"
+	@echo "             reference and example, the tables of the command line, the API reference,"
+	@echo "             the states"
 	@echo "make lock    write the requirements locks anew"
 	@echo "make clean   remove what the others made"
 
@@ -45,6 +46,7 @@ bench: setup
 
 docs: setup
 	@$(BIN)/python -m tools.make_man
+	@$(BIN)/python -m tools.make_config
 	@$(BIN)/python -m tools.make_api
 	@$(BIN)/python -m tools.draw_states >docs/states.md.new
 	@mv docs/states.md.new docs/states.md

@@ -63,7 +63,7 @@ class Proxy(Service):
         self._clock = ReactorClock(reactor)
         self._watching = Watching(settings, reactor, self._clock)
         self._journal = LoggerJournal()
-        cloud_keys = find_credentials(settings, environ) if settings.cloud == "ec2" else None
+        cloud_keys = find_credentials(settings, environ) if settings.cloud != "fake" else None
         for warning in cloud_keys.warnings() if cloud_keys else ():
             self._journal.info("{warning}", warning=warning)
         self._keys: Keys = OneClient(cloud_keys) if cloud_keys else AnyClient(settings.fake_secret)
@@ -342,7 +342,7 @@ async def check(settings: Settings, reactor: Any) -> Sequence[Finding]:
 
     @cache
     def credentials() -> Credentials | None:
-        return find_credentials(settings, os.environ) if settings.cloud == "ec2" else None
+        return find_credentials(settings, os.environ) if settings.cloud != "fake" else None
 
     with TemporaryDirectory(ignore_cleanup_errors=True) as home:
         preflight = make_preflight(

@@ -11,25 +11,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
-import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from imagestoreproxy import __version__
 from imagestoreproxy.client import shapes
 from imagestoreproxy.client.entry import FAMILIES, Entry
 from imagestoreproxy.client.parsing import EXIT_STATUSES, parser
 from imagestoreproxy.client.table import COMMANDS
 from imagestoreproxy.config.settings import _parser as daemon_parser
+from tools.roff import escaped, head, italic, page, prose, sentence, tagged
 
 ROOT = Path(__file__).parents[1]
-# Of the pages: set by hand, for two who make them must get the same.
-DATE = "2026-11-29"
-MANUAL = "Image Store Proxy"
-LINE_CHARS = 70
+TOOL = "make_man.py"
+CONFIG = ".BR image\\-store\\-proxy.toml (5)"
 CLIENT_ENVIRONMENT = {
     "IMAGE_STORE_URL": "where the proxy listens.",
     "IMAGE_STORE_SECRET, IMAGE_STORE_CLIENT_ID": "what signs requests, before all other variables.",
@@ -48,7 +44,7 @@ CLIENT_EXAMPLES = {
 }
 DAEMON_FILES = {
     "/etc/image-store-proxy/config.toml": "sources, mirrors, limits and updates; read again at "
-    "SIGHUP.",
+    "SIGHUP. See image-store-proxy.toml(5).",
     "/var/lib/image-store-proxy": "what is known, verified files that are kept, and unfinished "
     "downloads.",
 }
@@ -62,68 +58,61 @@ BEGIN, END = "<!-- made by tools/make_man.py -->", "<!-- end -->"
 def client_page() -> str:
     """Give image-store.1."""
     whole = parser({})
-    lines = _head("image-store", "1", "look into an image store, and install its images")
+    lines = head("image-store", "1", "look into an image store, and install its images", TOOL)
     lines += _synopsis(whole)
-    lines += [".SH DESCRIPTION", *_text(f"{whole.description} It asks a running")]
+    lines += [".SH DESCRIPTION", *prose(f"{whole.description} It asks a running")]
     lines += [".BR image\\-store\\-proxy (8),", "by requests that are signed with your secret key."]
-    lines += _text(
+    lines += prose(
         "An image is named by its URI, or by a part of its title or URI that no other has."
     )
     lines.append(".SH COMMANDS")
     for family, what in FAMILIES.items():
-        lines += [f".SS {_roff(family)}", *_text(what)]
+        lines += [f".SS {escaped(family)}", *prose(what)]
         for entry in COMMANDS:
             if entry.family == family:
                 lines += _command(whole, entry)
     lines.append(".SH OPTIONS")
-    lines += _text("These stand before the command; --json and --color may also stand behind it.")
+    lines += prose("These stand before the command; --json and --color may also stand behind it.")
     lines += _groups(whole)
     lines.append(".SH EXIT STATUS")
-    lines += _tagged({str(number): f"{what}." for number, what in EXIT_STATUSES.items()})
-    lines += [".SH ENVIRONMENT", *_tagged(CLIENT_ENVIRONMENT)]
-    lines += [".SH EXAMPLES", *_tagged(CLIENT_EXAMPLES)]
-    return _page([*lines, ".SH SEE ALSO", ".BR image\\-store\\-proxy (8)"])
+    lines += tagged({str(number): f"{what}." for number, what in EXIT_STATUSES.items()})
+    lines += [".SH ENVIRONMENT", *tagged(CLIENT_ENVIRONMENT)]
+    lines += [".SH EXAMPLES", *tagged(CLIENT_EXAMPLES)]
+    return page([*lines, ".SH SEE ALSO", ".BR image\\-store\\-proxy (8)"])
 
 
 def daemon_page() -> str:
     """Give image-store-proxy.8."""
     whole = daemon_parser()
-    lines = _head("image-store-proxy", "8", "bring images from signed image stores into a cloud")
+    lines = head(
+        "image-store-proxy", "8", "bring images from signed image stores into a cloud", TOOL
+    )
     lines += _synopsis(whole)
-    lines += [".SH DESCRIPTION", *_text(str(whole.description))]
-    lines += _text("It runs in the foreground, logs to standard error, and is driven by")
+    lines += [".SH DESCRIPTION", *prose(str(whole.description))]
+    lines += prose("It runs in the foreground, logs to standard error, and is driven by")
     lines += [
         ".BR image\\-store (1),",
         "by its page in a browser, or by the Store tab of the cloud.",
     ]
     lines += [".SH OPTIONS", *_groups(whole)]
-    lines += [".SH SIGNALS", *_tagged(DAEMON_SIGNALS)]
-    lines += [".SH FILES", *_tagged(DAEMON_FILES)]
+    lines += [".SH SIGNALS", *tagged(DAEMON_SIGNALS)]
+    lines += [".SH FILES", *tagged(DAEMON_FILES)]
     lines.append(".SH EXIT STATUS")
-    lines += _text("0 after a signal that stops it; 1 where something is wrong, which it says.")
-    return _page([*lines, ".SH SEE ALSO", ".BR image\\-store (1)"])
-
-
-def _head(name: str, section: str, what: str) -> list[str]:
-    return [
-        ".\\\" Made by tools/make_man.py from the program's own words.",
-        f'.TH {_roff(name.upper())} {section} {DATE} "{_roff(__version__)}" "{MANUAL}"',
-        ".SH NAME",
-        f"{_roff(name)} \\- {_roff(what)}",
-    ]
+    lines += prose("0 after a signal that stops it; 1 where something is wrong, which it says.")
+    return page([*lines, ".SH SEE ALSO", ".BR image\\-store (1),", CONFIG])
 
 
 def _synopsis(whole: argparse.ArgumentParser) -> list[str]:
     usage = "[options] COMMAND ..." if whole.prog == "image-store" else "[options]"
-    return [".SH SYNOPSIS", f".B {_roff(whole.prog)}", _roff(usage)]
+    return [".SH SYNOPSIS", f".B {escaped(whole.prog)}", escaped(usage)]
 
 
 def _command(whole: argparse.ArgumentParser, entry: Entry) -> Iterator[str]:
     one = _subparser(whole, entry.name)
     words = " ".join(_invocation(action) for action in _shown(one) if not action.option_strings)
     yield ".TP"
-    yield f"\\fB{_roff(entry.name)}\\fR {_italic(words)}".rstrip()
-    yield from _text(str(one.description))
+    yield f"\\fB{escaped(entry.name)}\\fR {italic(words)}".rstrip()
+    yield from prose(str(one.description))
     options = [action for action in _shown(one) if action.option_strings]
     if options:
         yield ".RS"
@@ -149,19 +138,19 @@ def _groups(whole: argparse.ArgumentParser) -> Iterator[str]:
         if not options:
             continue
         title = str(group.title)
-        yield f".SS {_roff(title[0].upper() + title[1:])}"
+        yield f".SS {escaped(title[0].upper() + title[1:])}"
         if group.description:
-            yield from _text(group.description)
+            yield from prose(group.description)
         for action in options:
             yield from _option(whole, action)
 
 
 def _option(one: argparse.ArgumentParser, action: argparse.Action) -> Iterator[str]:
     yield ".TP"
-    names = ", ".join(f"\\fB{_roff(name)}\\fR" for name in action.option_strings)
-    yield f"{names} {_italic(_metavar(action))}".rstrip()
+    names = ", ".join(f"\\fB{escaped(name)}\\fR" for name in action.option_strings)
+    yield f"{names} {italic(_metavar(action))}".rstrip()
     help_text = one._get_formatter()._expand_help(action) if action.help else ""
-    yield from _text(_sentence(help_text))
+    yield from prose(sentence(help_text))
 
 
 def _metavar(action: argparse.Action) -> str:
@@ -177,46 +166,6 @@ def _invocation(action: argparse.Action) -> str:
     if action.choices:
         name = "|".join(map(str, action.choices))
     return {"?": f"[{name}]", "*": f"[{name} ...]", "+": f"{name} ..."}.get(str(action.nargs), name)
-
-
-def _sentence(text: str) -> str:
-    text = " ".join(text.split())
-    return text if not text or text.endswith((".", "?")) else f"{text}."
-
-
-def _tagged(rows: dict[str, str]) -> Iterator[str]:
-    for tag, what in rows.items():
-        yield ".TP"
-        yield f"\\fB{_roff(tag)}\\fR"
-        yield from _text(what)
-
-
-def _italic(text: str) -> str:
-    return f"\\fI{_roff(text)}\\fR" if text else ""
-
-
-def _text(text: str) -> list[str]:
-    """Give prose as roff wants it: each sentence begins a line, and none is long."""
-    sentences = re.split(r"(?<=[.?]) +", " ".join(text.split()))
-    return [
-        _roff(line)
-        for sentence in sentences
-        for line in textwrap.wrap(
-            sentence, LINE_CHARS, break_long_words=False, break_on_hyphens=False
-        )
-    ]
-
-
-def _roff(text: str) -> str:
-    """Escape: a minus that can be copied, no command at the beginning of a line."""
-    escaped = (
-        text.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq").replace('"', "\\(dq")
-    )
-    return f"\\&{escaped}" if escaped.startswith(".") else escaped
-
-
-def _page(lines: Sequence[str]) -> str:
-    return "\n".join(lines) + "\n"
 
 
 def tables() -> str:

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 from botocore.exceptions import ClientError
 
 from imagestoreproxy.clouds.calls import Calls
-from imagestoreproxy.clouds.clouderrors import code_of, status_of
+from imagestoreproxy.clouds.clouderrors import Endpoint, code_of, status_of
 from imagestoreproxy.model.errors import CloudError
 
 EC2_MAY_READ = "aws-exec-read"
@@ -117,6 +117,16 @@ class Bucket:
         self._fallback = public_read_fallback
         self._readers = readers
         self._sent = sent
+
+    @property
+    def acl(self) -> str:
+        """Who may read what is stored in it, in S3's words."""
+        return self._readers.acl
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it is."""
+        return self._calls.endpoint
 
     def make(self) -> None:
         """Create it, or make sure that it is ours."""

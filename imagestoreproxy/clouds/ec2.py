@@ -22,7 +22,7 @@ from imagestoreproxy.model.bundles import Stored, Stream, Upload
 from imagestoreproxy.model.errors import CloudError
 from imagestoreproxy.model.installs import Bundle
 from imagestoreproxy.model.taking import Taking
-from imagestoreproxy.ports import Background, Stop, Streams
+from imagestoreproxy.ports import Background, Stop, Streams, unheeded
 from imagestoreproxy.ports.metering import NO_METERS, Meters
 from imagestoreproxy.stops import Within
 
@@ -46,6 +46,7 @@ class Ec2Cloud:
     """
 
     name = "ec2"
+    bundles_on_disk = False
 
     def __init__(
         self,
@@ -62,6 +63,7 @@ class Ec2Cloud:
         self.taking = taking or Taking()
         self._background = background
         self._credentials = credentials
+        self._meters = meters
         self._clients = Clients(
             credentials,
             region=region,
@@ -95,7 +97,9 @@ class Ec2Cloud:
 
         return self._run(work)
 
-    def seal(self, upload: Upload, stored: Stored) -> Awaitable[str]:
+    def seal(
+        self, upload: Upload, stored: Stored, done: Callable[[float], None] = unheeded
+    ) -> Awaitable[str]:
         """Store the manifest, and read it back; give ``BUCKET/KEY``."""
         return self._run(partial(self._seal, upload, stored))
 

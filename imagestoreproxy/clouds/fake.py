@@ -20,7 +20,7 @@ from imagestoreproxy.model.errors import CloudError, UnpackError
 from imagestoreproxy.model.images import Architecture, FileKind
 from imagestoreproxy.model.installs import Bundle
 from imagestoreproxy.model.taking import Taking
-from imagestoreproxy.ports import Background, Stop, Streams
+from imagestoreproxy.ports import Background, Stop, Streams, unheeded
 from imagestoreproxy.ports.metering import NO_METERS, Meters
 
 T = TypeVar("T")
@@ -40,6 +40,7 @@ class FakeCloud:
     """
 
     name = "fake"
+    bundles_on_disk = False
     taking = Taking(architectures=frozenset(Architecture))
 
     def __init__(
@@ -64,7 +65,9 @@ class FakeCloud:
 
         return self._background.run(work)
 
-    def seal(self, upload: Upload, stored: Stored) -> Awaitable[str]:
+    def seal(
+        self, upload: Upload, stored: Stored, done: Callable[[float], None] = unheeded
+    ) -> Awaitable[str]:
         """Give the place of what was taken, ``BUCKET/KEY``; only now may it be registered."""
         location = _location(stored.bundle)
 

@@ -41,7 +41,7 @@ class Images:
 
     def register(self, upload: Upload, location: str) -> str:
         """Register a bundle, or find it registered already; give an id that EC2 confirms."""
-        request = _request(upload, location)
+        request = request_of(upload, location)
 
         def register_once() -> str:
             # Asked first, each time: an answer that was lost must not register twice.
@@ -55,6 +55,10 @@ class Images:
         image_id = self._calls.call(f"register {location}", register_once, leave_s=REGISTER_LIMIT_S)
         if not image_id:
             raise CloudError(f"{self._calls.endpoint} registered {location} without giving an id.")
+        return self.confirmed(image_id, location)
+
+    def confirmed(self, image_id: str, location: str) -> str:
+        """Give the id of what was just registered, once EC2 lists it."""
         for failures in range(1, CONFIRMATIONS + 1):
             if self.knows(image_id):
                 return image_id
@@ -137,7 +141,8 @@ def registered_name(bundle: Bundle) -> str:
     return re.sub(r"[^A-Za-z0-9()./_-]", "-", f"{bundle.name[:room]}-{bundle.bucket}")
 
 
-def _request(upload: Upload, location: str) -> dict[str, Any]:
+def request_of(upload: Upload, location: str) -> dict[str, Any]:
+    """Give what EC2 is told of an image when it is registered, by the names of its parameters."""
     request: dict[str, Any] = {
         "Name": registered_name(upload.bundle),
         "Description": _description(upload.title or upload.bundle.name),

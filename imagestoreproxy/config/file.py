@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from imagestoreproxy.config import keys
+from imagestoreproxy.config.keys import Section, Values
 from imagestoreproxy.config.lines import key_lines
 from imagestoreproxy.config.tables import Problems, Table
 from imagestoreproxy.keys import UBUNTU
@@ -19,9 +20,6 @@ from imagestoreproxy.sources.simplestreams.uris import mirror_root
 
 DEFAULT_CONFIG = Path("/etc/image-store-proxy/config.toml")
 LIMIT_BYTES = 2**20
-SOURCES = 64
-MIRRORS = 20
-WORDS = 100
 MB = 10**6
 MINUTE_S = 60.0
 DAY_S = 86400.0
@@ -30,23 +28,6 @@ UBUNTU_FINGERPRINTS = (
     "D2EB44626FDDC30B513D5BB71A5D6C4C7DB87C81",
     "4A3CE3CD565D7EB5C810E2B97FF3F408476CF100",
 )
-KINDS = ("store", "simplestreams", "carried")
-REFRESH_S = {"store": 10 * MINUTE_S, "simplestreams": 60 * MINUTE_S, "carried": 60 * MINUTE_S}
-
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,40}")
-_WINDOW = re.compile(r"((?:[01][0-9]|2[0-3]):[0-5][0-9])-((?:[01][0-9]|2[0-3]):[0-5][0-9])")
-_FOR_ALL = frozenset(("name", "type", "url", "title", "keyring", "fingerprints")) | {
-    "refresh-minutes",
-    "http-proxy",
-    "ca-bundle",
-}
-_KEYS: Mapping[str, frozenset[str]] = {
-    "store": _FOR_ALL,
-    "simplestreams": _FOR_ALL
-    | {"mirrors", "unsigned", "releases", "architectures", "streams", "stale-after-days"},
-    "carried": _FOR_ALL | {"path"},
-}
-_ALL_KEYS = frozenset().union(*_KEYS.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +58,7 @@ class SourceSettings:
     refresh_s: float = 10 * MINUTE_S
     http_proxy: str = field(default="", repr=False)
     ca_bundle: str = ""
-    stale_after_s: float = 60 * DAY_S
+    stale_after_s: float = keys.STALE_AFTER_DAYS * DAY_S
 
     @property
     def place(self) -> str:
@@ -122,7 +103,7 @@ def ubuntu(defaults: Defaults) -> SourceSettings:
         title="Ubuntu",
         keyring=UBUNTU,
         fingerprints=UBUNTU_FINGERPRINTS,
-        refresh_s=REFRESH_S["simplestreams"],
+        refresh_s=_refresh_s("simplestreams"),
         http_proxy=defaults.http_proxy,
         ca_bundle=defaults.ca_bundle,
     )
@@ -160,13 +141,11 @@ class _Reading:
         text, parsed = self._parsed(content)
         problems = Problems(self._path, key_lines(text.replace("\r\n", "\n")))
         whole = Table(parsed, (), problems)
-        whole.only({"source", "bandwidth", "downloads", "updates"}, "table")
+        whole.only([section.name for section in keys.SECTIONS], "table")
         sources = self._sources(whole, problems)
-        bandwidth = whole.table("bandwidth", {"limit-mb-per-s"})
-        limit = bandwidth.number("limit-mb-per-s", 0, 100_000)
-        downloads = whole.table("downloads", {"connections"})
-        connections = downloads.number("connections", 1, 16, whole=True)
-        window = self._window(whole.table("updates", {"window"}))
+        limit = _only(whole, keys.BANDWIDTH).get(keys.LIMIT)
+        connections = _only(whole, keys.DOWNLOADS).get(keys.CONNECTIONS_EACH)
+        window = _only(whole, keys.UPDATES).get(keys.WINDOW)
         problems.raise_any()
         return FileSettings(
             sources,
@@ -192,20 +171,12 @@ class _Reading:
         except RecursionError:
             raise SettingsError(f"{self._path}:1: Values are nested too deeply.") from None
 
-    def _window(self, updates: Table) -> str:
-        window = updates.text("window", 1, 11)
-        found = _WINDOW.fullmatch(window)
-        if window and (found is None or found[1] == found[2]):
-            updates.wrong("window", f"must be two times like '02:00-05:00', not '{window}'")
-        return window
-
     def _sources(self, whole: Table, problems: Problems) -> tuple[SourceSettings, ...]:
-        tables = whole.tables("source", SOURCES)
         found = []
         names: dict[str, int] = {}
         places: dict[str, int] = {}
-        for table in tables:
-            settings = self._source(table)
+        for table in whole.tables(keys.SOURCE.name, keys.SOURCE.most):
+            settings = self._source(Values(table))
             found.append(settings)
             for key, value, known in (
                 ("name", settings.name, names),
@@ -217,78 +188,88 @@ class _Reading:
                     known[value] = problems.line((*table.path, key))
         return tuple(found)
 
-    def _source(self, table: Table) -> SourceSettings:
-        name = table.required("name", 40)
-        if name and not _NAME.fullmatch(name):
-            table.wrong("name", "may have only letters, digits, '.', '_' and '-'")
-        if name == "carried":
+    def _source(self, values: Values) -> SourceSettings:
+        table = values.table
+        name = values.get(keys.NAME)
+        if name == keys.CARRIED:
             table.wrong("name", "must be another one: so is called what was carried here")
-        kind = table.required("type", 40)
-        if kind and kind not in KINDS:
-            table.wrong("type", f"must be one of {', '.join(KINDS)}, not '{kind}'")
-        table.only(_ALL_KEYS, "key")
-        if kind in KINDS:
-            for key in sorted(table.given & _ALL_KEYS - _KEYS[kind]):
+        kind = values.get(keys.TYPE)
+        table.only(keys.SOURCE.names, "key")
+        if kind in keys.KINDS:
+            for key in sorted(table.given & keys.SOURCE.names - keys.SOURCE.names_for(kind)):
                 table.wrong(key, f"is not for a source of type {kind}")
-        days = table.number("stale-after-days", 0, 36_500)
-        minutes = table.number("refresh-minutes", 1, 10_080)
+        days = values.get(keys.STALE_AFTER)
+        minutes = values.get(keys.REFRESH)
         return SourceSettings(
             name=name,
             kind=kind,
-            **self._where(table, kind),
-            title=table.text("title", 1, 100),
-            mirrors=self._mirrors(table),
-            keyring=self._keyring(table, kind),
-            fingerprints=self._fingerprints(table, kind),
-            releases=tuple(table.texts("releases", WORDS)),
-            architectures=tuple(table.texts("architectures", WORDS)),
-            streams=tuple(table.texts("streams", WORDS)),
-            refresh_s=REFRESH_S.get(kind, MINUTE_S) if minutes is None else minutes * MINUTE_S,
-            http_proxy=table.http_proxy("http-proxy") or self._defaults.http_proxy,
-            ca_bundle=table.ca_bundle("ca-bundle") or self._defaults.ca_bundle,
-            stale_after_s=60 * DAY_S if days is None else days * DAY_S,
+            **_where(values, kind),
+            title=values.get(keys.TITLE),
+            mirrors=_mirrors(values),
+            keyring=self._keyring(values, kind),
+            fingerprints=_fingerprints(values, kind),
+            releases=values.get(keys.RELEASES),
+            architectures=values.get(keys.ARCHITECTURES),
+            streams=values.get(keys.STREAMS),
+            refresh_s=_refresh_s(kind) if minutes is None else minutes * MINUTE_S,
+            http_proxy=values.get(keys.HTTP_PROXY) or self._defaults.http_proxy,
+            ca_bundle=values.get(keys.CA_BUNDLE) or self._defaults.ca_bundle,
+            stale_after_s=(keys.STALE_AFTER_DAYS if days is None else days) * DAY_S,
         )
 
-    def _where(self, table: Table, kind: str) -> dict[str, str]:
-        if kind == "carried":
-            if {"url", "path"} <= table.given:
-                table.wrong("path", "and 'url' exclude each other: give one")
-            elif not {"url", "path"} & table.given:
-                table.missing("path", "or 'url'")
-            path = table.text("path", 1, 4000)
-            return {"url": table.url("url"), "path": str(table.beside(path)) if path else ""}
-        if "url" not in table.given:
-            table.missing("url")
-        url = table.url("url")
-        if url and kind == "simplestreams":
-            try:
-                mirror_root(url)
-            except SettingsError as error:
-                table.wrong("url", f"cannot be used: {error.message.rstrip('.')}")
-        return {"url": url.rstrip("/") if kind == "store" else url}
-
-    def _mirrors(self, table: Table) -> tuple[str, ...]:
-        found = tuple(table.urls("mirrors", MIRRORS))
-        for url in found:
-            if set(url) & set("?#"):  # paths are put behind it
-                table.wrong("mirrors", f"has '{masked(url)}', but no query or fragment may follow")
-        return found
-
-    def _keyring(self, table: Table, kind: str) -> Path | None:
-        given = table.readable("keyring")
-        if table.flag("unsigned"):
+    def _keyring(self, values: Values, kind: str) -> Path | None:
+        given = values.get(keys.KEYRING)
+        if values.get(keys.UNSIGNED):
             for key in ("keyring", "fingerprints"):
-                if key in table.given:
-                    table.wrong(key, "and 'unsigned' exclude each other: give one")
+                if key in values.table.given:
+                    values.table.wrong(key, "and 'unsigned' exclude each other: give one")
             return None
         return given or (self._defaults.keyring if kind == "store" else UBUNTU)
 
-    def _fingerprints(self, table: Table, kind: str) -> tuple[str, ...]:
-        given = tuple(table.fingerprints("fingerprints", WORDS))
-        is_ubuntus = kind != "store" and "keyring" not in table.given
-        if given or not is_ubuntus or table.flag("unsigned"):
-            return given
-        return UBUNTU_FINGERPRINTS
+
+def _only(whole: Table, section: Section) -> Values:
+    return Values(whole.table(section.name, section.names))
+
+
+def _refresh_s(kind: str) -> float:
+    return keys.REFRESH_MINUTES.get(kind, 1) * MINUTE_S
+
+
+def _where(values: Values, kind: str) -> dict[str, str]:
+    table = values.table
+    if kind == "carried":
+        if {"url", "path"} <= table.given:
+            table.wrong("path", "and 'url' exclude each other: give one")
+        elif not {"url", "path"} & table.given:
+            table.missing("path", "or 'url'")
+        return {"url": values.get(keys.URL), "path": values.get(keys.PATH)}
+    if "url" not in table.given:
+        table.missing("url")
+    url = values.get(keys.URL)
+    if url and kind == "simplestreams":
+        try:
+            mirror_root(url)
+        except SettingsError as error:
+            table.wrong("url", f"cannot be used: {error.message.rstrip('.')}")
+    return {"url": url.rstrip("/") if kind == "store" else url}
+
+
+def _mirrors(values: Values) -> tuple[str, ...]:
+    found = values.get(keys.MIRRORS)
+    for url in found:
+        if set(url) & set("?#"):  # paths are put behind it
+            values.table.wrong(
+                "mirrors", f"has '{masked(url)}', but no query or fragment may follow"
+            )
+    return found
+
+
+def _fingerprints(values: Values, kind: str) -> tuple[str, ...]:
+    given = values.get(keys.FINGERPRINTS)
+    is_ubuntus = kind != "store" and "keyring" not in values.table.given
+    if given or not is_ubuntus or values.get(keys.UNSIGNED):
+        return given
+    return UBUNTU_FINGERPRINTS
 
 
 def _place(settings: SourceSettings) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from imagestoreproxy import __version__
+from imagestoreproxy.config.cloudoptions import add_cloud, cloud_of, taking_of
 from imagestoreproxy.config.file import (
     DEFAULT_CONFIG,
     MB,
@@ -21,7 +23,6 @@ from imagestoreproxy.config.file import (
 from imagestoreproxy.config.options import CONNECTIONS, add_cache, add_limits, add_watching
 from imagestoreproxy.config.tables import is_http_url
 from imagestoreproxy.model.errors import SettingsError
-from imagestoreproxy.model.images import Architecture, Virtualization
 from imagestoreproxy.model.masking import masked
 from imagestoreproxy.model.taking import Taking
 from imagestoreproxy.web.present import checked_external_url
@@ -46,9 +47,13 @@ class Settings:
         connections: for one large file.
         update_window: when images may be brought up to date, ``02:00-05:00``; or empty.
         arguments: what all of this was read from.
-        cloud: ``ec2`` or ``fake``.
+        cloud: one of ``config.cloudoptions.CLOUDS``.
         fake_secret: with cloud ``fake``: the secret key of every client.
         credentials_dir, profile, ec2_url, s3_url: empty where not given.
+        eucalyptus: below which a cloud of this machine is installed.
+        administrators: a file with the keys of others who may ask; or empty.
+        euca2ools: where the tools are; empty: on the system's path.
+        signatures: ``auto``, ``2`` or ``4``.
         log_format: one of ``outside.journal.FORMS``.
         share_metrics: give them to everybody who asks.
         check: look whether all is there, say so, and end.
@@ -77,6 +82,10 @@ class Settings:
     region: str = "us-east-1"
     credentials_dir: str = ""
     profile: str = ""
+    eucalyptus: Path = Path("/")
+    administrators: str = ""
+    euca2ools: str = ""
+    signatures: str = "auto"
     public_read_fallback: bool = False
     max_installs: int = 2
     max_downloads: int = 6
@@ -104,7 +113,7 @@ def parse(arguments: Sequence[str]) -> Settings:
     """
     options = _parser().parse_args(arguments)
     data_dir = Path(_required(options.data_dir, "--data-dir must not be empty.")).expanduser()
-    cloud = _cloud(options)
+    cloud = cloud_of(options)
     defaults = Defaults(
         keyring=Path(options.keyring).expanduser() if options.keyring else data_dir / "keyring.gpg",
         http_proxy=options.http_proxy,
@@ -124,7 +133,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         sources=sources or (ubuntu(defaults),),
         cloud=cloud,
         keyring=defaults.keyring,
-        taking=_taking(options),
+        taking=taking_of(options),
         limit_bytes_per_s=limit_bytes_per_s or 0,
         connections=connections or CONNECTIONS,
         update_window=said.window,
@@ -143,6 +152,10 @@ def parse(arguments: Sequence[str]) -> Settings:
         region=options.region,
         credentials_dir=options.credentials_dir,
         profile=options.profile,
+        eucalyptus=Path(options.eucalyptus or os.environ.get("EUCALYPTUS") or "/"),
+        administrators=options.administrators,
+        euca2ools=options.euca2ools,
+        signatures=options.signatures,
         public_read_fallback=options.public_read_fallback,
         max_installs=options.max_installs,
         max_downloads=options.max_downloads,
@@ -187,30 +200,6 @@ def _check_twice(sources: Sequence[SourceSettings], file: Path) -> None:
                 f"{one.place} is a source by --api-url, and '{one.name}' of {file} as well: "
                 "leave one of them out."
             )
-
-
-def _taking(options: argparse.Namespace) -> Taking:
-    takes = options.cloud_takes
-    names = [name.strip() for name in options.cloud_architectures.split(",")]
-    try:
-        architectures = frozenset(Architecture(_ALIASES.get(name, name)) for name in names)
-    except ValueError:
-        raise SettingsError(
-            f"--cloud-architectures must name some of {', '.join(Architecture)}, with commas "
-            f"between them, not '{options.cloud_architectures[:100]}'."
-        ) from None
-    return Taking(
-        virtualizations=frozenset(one for one in Virtualization if takes in ("both", one.value)),
-        architectures=architectures,
-        needs_ramdisk=options.cloud_needs_ramdisk,
-    )
-
-
-_ALIASES = {"amd64": "x86_64", "i686": "i386", "arm64": "aarch64"}
-_NO_CLOUD = (
-    "no cloud to install into: give --cloud=ec2 with credentials, or --fake-eucalyptus=SECRET for"
-    " a test without a cloud."
-)
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -279,61 +268,10 @@ def _parser() -> argparse.ArgumentParser:
         help="certificate authorities in PEM; without it, those of the system",
     )  # fmt: skip
 
-    cloud = parser.add_argument_group("the cloud")
-    cloud.add_argument("--cloud", choices=("ec2", "fake"), help="what to install into")
-    cloud.add_argument(
-        "--fake-eucalyptus", metavar="SECRET",
-        help="no cloud: take any ClientId with this secret key, and register nothing for real",
-    )  # fmt: skip
-    cloud.add_argument("--ec2-url", default="", metavar="URL", help="the EC2 endpoint")
-    cloud.add_argument("--s3-url", default="", metavar="URL", help="the S3 endpoint")
-    cloud.add_argument("--region", default="us-east-1", help="what signatures name as region")
-    cloud.add_argument(
-        "--credentials-dir", default="", metavar="DIR",
-        help="an unpacked credentials archive with its eucarc; without it, the environment",
-    )  # fmt: skip
-    cloud.add_argument(
-        "--profile", default="", metavar="NAME", help="a profile of the AWS credentials file"
-    )
-    cloud.add_argument(
-        "--public-read-fallback", action="store_true",
-        help="make bundles readable by everybody where the cloud does not know aws-exec-read",
-    )  # fmt: skip
-
-    cloud.add_argument(
-        "--cloud-takes", choices=("hvm", "paravirtual", "both"), default="both",
-        help="what its instances can boot; other images are shown, and not offered",
-    )  # fmt: skip
-    cloud.add_argument(
-        "--cloud-architectures", default="i386,x86_64", metavar="LIST", help="of its nodes"
-    )
-    cloud.add_argument(
-        "--cloud-needs-ramdisk", action="store_true",
-        help="paravirtual images without a ramdisk do not boot there",
-    )  # fmt: skip
-
+    add_cloud(parser)
     add_limits(parser)
     add_cache(parser)
     return parser
-
-
-def _cloud(options: argparse.Namespace) -> str:
-    fake = options.fake_eucalyptus is not None
-    if options.cloud == "ec2" and fake:
-        raise SettingsError("--cloud=ec2 and --fake-eucalyptus exclude each other: give one.")
-    if fake and not options.fake_eucalyptus:
-        raise SettingsError("--fake-eucalyptus needs a secret key that is not empty.")
-    if options.cloud == "fake" and not fake:
-        raise SettingsError("--cloud=fake needs --fake-eucalyptus=SECRET, the key of its clients.")
-    if not fake and not options.cloud:
-        raise SettingsError(_NO_CLOUD)
-    only_ec2 = ("ec2_url", "s3_url", "credentials_dir", "profile", "public_read_fallback")
-    given = [f"--{name.replace('_', '-')}" for name in only_ec2 if getattr(options, name)]
-    if fake and given:
-        raise SettingsError(f"{given[0]} is for --cloud=ec2, not for --fake-eucalyptus.")
-    if options.credentials_dir and options.profile:
-        raise SettingsError("--credentials-dir and --profile exclude each other: give one.")
-    return "fake" if fake else "ec2"
 
 
 def _required(value: str, message: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -93,21 +93,34 @@ class Installer:
             await self._share(work, document)
             plan = await self._prepared(work, document)
             brought = await self._bring(work, document, plan)
-            work.tell(What.UPLOADED, "All of it is in the cloud.", since=[What.UPLOADING])
+            if not self._cloud.bundles_on_disk:
+                work.tell(What.UPLOADED, "All of it is in the cloud.", since=[What.UPLOADING])
+            await self._register_all(work, document, brought)
         finally:
             self._room.give_back(work)
-        await self._register_all(work, document, brought)
         work.tell(What.REGISTERED, _registered(work), since=[What.REGISTERING])
         return await self._complete(work, document)
+
+    @property
+    def _storing(self) -> Step:
+        """What goes on while the cloud takes the files: theirs, or only the disk's."""
+        return Step.UNPACKING if self._cloud.bundles_on_disk else Step.UPLOADING
 
     async def _prepared(self, work: Work, document: ImageDocument) -> Plan:
         """Decide what is to do, and fail before the first byte where it would after the last."""
         stored = {kind for kind, bundle in work.bundles.items() if bundle.location}
-        plan = make_plan(document, without=stored, keep_downloads=self._keep_downloads)
+        on_disk = self._cloud.bundles_on_disk
+        plan = make_plan(
+            document,
+            without=stored,
+            keep_downloads=self._keep_downloads,
+            bundles_on_disk=on_disk,
+        )
         self._journal.info("plan for {image}: {plan}", image=plan.image_uri, plan=plan.as_text())
         work.tell(What.PLANNED, _planned(plan), size_bytes=plan.fetch_bytes)
         await work.decided(document.signed_text, plan.as_text())
-        work.meter.plan({download_name(file): file.size_bytes for file in plan.fetches})
+        sizes_bytes = {download_name(file): file.size_bytes for file in plan.fetches}
+        work.meter.plan(sizes_bytes, bundles_on_disk=on_disk)
         await self._room.take(work, plan)
         await self._cloud.check()
         return plan
@@ -168,7 +181,7 @@ class Installer:
             missing.discard(download_name(file))
             if not missing and work.state is State.DOWNLOADING:
                 await work.happen(Event.DOWNLOADED)
-                await work.begin(Step.UPLOADING)
+                await work.begin(self._storing)
 
         if not missing:
             await work.happen(Event.DOWNLOADED)
@@ -205,7 +218,8 @@ class Installer:
         self, work: Work, document: ImageDocument, brought: Mapping[FileKind, Stored]
     ) -> None:
         """Make images of what was stored; the last one names the ids of the others."""
-        await work.begin(Step.REGISTERING)
+        takes_time = self._cloud.bundles_on_disk and brought
+        await work.begin(Step.BUNDLING if takes_time else Step.REGISTERING)
         kinds = [part.kind for part in parts_of(document)]
         first = [kind for kind in kinds if kind is not FileKind.IMAGE]
         for several in (first, [FileKind.IMAGE]):
@@ -223,8 +237,11 @@ class Installer:
         """Complete and register one bundle, unless the ledger says that it is done."""
         upload = self._upload(work, document, work.bundles[kind])
         if stored is not None:
-            location = await self._cloud.seal(upload, stored)
+            done = self._bundled(work, document, kind)
+            location = await self._cloud.seal(upload, stored, done)
             await work.note(replace(work.bundles[kind], location=location))
+        if kind is FileKind.IMAGE:
+            await work.begin(Step.REGISTERING)
         bundle = work.bundles[kind]
         if bundle.image_id:
             return
@@ -237,6 +254,19 @@ class Installer:
         await work.note(replace(bundle, registering=True))
         image_id = await self._cloud.register(upload, bundle.location)
         await work.note(replace(bundle, registering=True, image_id=image_id))
+
+    def _bundled(
+        self, work: Work, document: ImageDocument, kind: FileKind
+    ) -> Callable[[float], None]:
+        """Give what counts the sealing of one bundle: files weigh as their downloads do."""
+        parts = parts_of(document)
+        (file,) = (part.file for part in parts if part.kind is kind)
+        share_bytes = file.size_bytes / sum(part.file is file for part in parts)
+
+        def done(fraction: float) -> None:
+            work.meter.set_done(Step.BUNDLING, kind.value, int(fraction * share_bytes))
+
+        return done
 
     def _upload(self, work: Work, document: ImageDocument, bundle: Bundle) -> Upload:
         is_image = bundle.kind is FileKind.IMAGE

@@ -10,6 +10,8 @@ from imagestoreproxy.model.installs import Progress, Step
 # What a byte of the download costs in each step. Both are bound by links: that of the store, and
 # that to the cloud; they go on at the same time.
 WEIGHTS = {Step.DOWNLOADING: 1.0, Step.UPLOADING: 1.0}
+# What is laid down on the disk at first is packed, sealed and sent only when all of it has come.
+ON_DISK_WEIGHTS = {Step.DOWNLOADING: 1.0, Step.UPLOADING: 0.2, Step.BUNDLING: 2.0}
 WINDOW_S = 10.0
 SAMPLE_S = 0.25
 LAST_PERCENT = 99
@@ -28,7 +30,8 @@ class Meter:
     def __init__(self, floor_percent: int = 0) -> None:
         self.step = Step.WAITING
         self._total_bytes = 0
-        self._done_bytes: dict[Step, dict[str, int]] = {step: {} for step in WEIGHTS}
+        self._weights: Mapping[Step, float] = WEIGHTS
+        self._done_bytes: dict[Step, dict[str, int]] = {step: {} for step in Step}
         self._percent = floor_percent
         self._samples: deque[tuple[float, int]] = deque()
         self._received_bytes: dict[str, int] = {}
@@ -38,10 +41,11 @@ class Meter:
         """Give what came from servers, whatever became of it."""
         return sum(self._received_bytes.copy().values())
 
-    def plan(self, sizes_bytes: Mapping[str, int]) -> None:
+    def plan(self, sizes_bytes: Mapping[str, int], *, bundles_on_disk: bool = False) -> None:
         """Say how many bytes each file has, that each step has to go through."""
         self._total_bytes = max(1, sum(sizes_bytes.values()))
-        self._done_bytes = {step: dict.fromkeys(sizes_bytes, 0) for step in WEIGHTS}
+        self._weights = ON_DISK_WEIGHTS if bundles_on_disk else WEIGHTS
+        self._done_bytes = {step: {} for step in Step}
 
     def begin(self, step: Step) -> None:
         """Enter a step."""
@@ -59,7 +63,7 @@ class Meter:
 
     def reading(self, now_s: float) -> Progress:
         """Give the progress at a moment of a monotonic clock, in seconds."""
-        counts = self.step in WEIGHTS
+        counts = self.step in self._weights
         done_bytes = self._done(self.step) if counts else 0
         self._percent = max(self._percent, self._weighted_percent())
         rate = self._rate(now_s, done_bytes)
@@ -80,9 +84,9 @@ class Meter:
         if not self._total_bytes:
             return 0
         done = sum(
-            weight * self._done(step) / self._total_bytes for step, weight in WEIGHTS.items()
+            weight * self._done(step) / self._total_bytes for step, weight in self._weights.items()
         )
-        return int(100 * done / sum(WEIGHTS.values()))
+        return int(100 * done / sum(self._weights.values()))
 
     def _rate(self, now_s: float, done_bytes: int) -> float:
         samples = self._samples

@@ -157,7 +157,8 @@ class OnePass:
         await download.outcome()
         await work.begin(Step.UNPACKING)
         path = await self._conversion.raw_disk(work, file)
-        await work.begin(Step.UPLOADING)
+        if not self._cloud.bundles_on_disk:
+            await work.begin(Step.UPLOADING)
         streams = partial(self._contents.disk_streams, work, file, path, bundles)
         for is_last in (False, True):
             try:

@@ -160,7 +160,12 @@ class Previews:
         problems = await self._cloud_problems()
         brought = await self._brought(document, problems)
         stored = [kind for kind, bundle in brought.items() if bundle.location]
-        plan = make_plan(document, without=stored, keep_downloads=self._keep_downloads)
+        plan = make_plan(
+            document,
+            without=stored,
+            keep_downloads=self._keep_downloads,
+            bundles_on_disk=self._cloud.bundles_on_disk,
+        )
         room = await self._room.foresee(await self._token(image_uri), plan)
         files = [
             PlannedFile(file, room.held_bytes.get(download_name(file), 0)) for file in plan.fetches

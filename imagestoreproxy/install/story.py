@@ -16,6 +16,7 @@ from imagestoreproxy.model.words import size
 _STEPS = {
     Step.DOWNLOADING: (What.DOWNLOADING, "Its files are being fetched."),
     Step.UPLOADING: (What.UPLOADING, "What is here goes to the cloud."),
+    Step.BUNDLING: (What.BUNDLING, "It is being bundled and uploaded."),
     Step.REGISTERING: (What.REGISTERING, "It is being registered."),
 }
 # What begins a try: each step is told once in each.

@@ -20,6 +20,7 @@ class What(StrEnum):
     DOWNLOADED = "downloaded"
     UPLOADING = "uploading"
     UPLOADED = "uploaded"
+    BUNDLING = "bundling"
     REGISTERING = "registering"
     REGISTERED = "registered"
     INSTALLED = "installed"

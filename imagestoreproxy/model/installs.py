@@ -152,6 +152,7 @@ class Step(StrEnum):
     DOWNLOADING = "downloading"
     UNPACKING = "unpacking"
     UPLOADING = "uploading"
+    BUNDLING = "bundling"
     REGISTERING = "registering"
     REMOVING = "removing"
     UNDOING = "undoing"

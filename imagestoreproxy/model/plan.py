@@ -21,6 +21,8 @@ from imagestoreproxy.model.masking import masked
 
 # A qcow2 is unpacked on the disk; its clusters are usually deflated to a third or less.
 QCOW2_GROWTH = 4
+# Images of file systems are usually packed to a third or less; holes take no room.
+PACKED_GROWTH = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +94,14 @@ def make_plan(
     without: Collection[FileKind] = (),
     *,
     keep_downloads: bool = True,
+    bundles_on_disk: bool = False,
 ) -> Plan:
     """Decide what installing a verified document takes.
 
     Args:
         without: what is in the cloud already, and is neither fetched nor stored again.
         keep_downloads: whether downloads lie on the disk until the install is done.
+        bundles_on_disk: whether the cloud needs each file there whole, and twice more as a bundle.
 
     A stream that is decompressed or taken out of a tar goes straight into its bundle; only a qcow2
     needs room for its raw form. So the peak on disk is the downloads, where they are kept or have
@@ -112,6 +116,8 @@ def make_plan(
     fetch_bytes = sum(file.size_bytes for file in files)
     disks = [file for file in files if file.format is FileFormat.QCOW2]
     unpacked_bytes = sum(file.size_bytes * QCOW2_GROWTH for file in disks)
+    if bundles_on_disk:
+        unpacked_bytes += sum(_on_disk_bytes(file) for file in files)
     kept_bytes = sum(file.size_bytes for file in files if keep_downloads or needs_disk(file))
     return Plan(
         image_uri=document.uri,
@@ -121,6 +127,13 @@ def make_plan(
         fetch_bytes=fetch_bytes,
         peak_disk_bytes=kept_bytes + unpacked_bytes,
     )
+
+
+def _on_disk_bytes(file: ImageFile) -> int:
+    """Guess the room for a file as it is unpacked, and for its bundle: encrypted, and in parts."""
+    is_packed = file.compression is not Compression.NONE or file.format is FileFormat.QCOW2
+    growth = PACKED_GROWTH if is_packed else 1
+    return file.size_bytes * (growth + 2)
 
 
 def parts_of(document: ImageDocument) -> list[Part]:

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 from imagestoreproxy.model.images import Architecture, Virtualization
 
+GIB = 2**30
+# Eucalyptus' own default of ``cloud.images.max_image_size_gb``.
+MAX_IMAGE_BYTES = 30 * GIB
+
 
 @dataclass(frozen=True, slots=True)
 class Taking:
@@ -16,8 +20,10 @@ class Taking:
         architectures: of its nodes.
         needs_ramdisk: whether a paravirtual image without a ramdisk is refused, as by Eucalyptus
             from 4.0 on.
+        max_image_bytes: how large an unpacked image may be; 0: any size.
     """
 
     virtualizations: frozenset[Virtualization] = frozenset(Virtualization)
     architectures: frozenset[Architecture] = frozenset({Architecture.I386, Architecture.X86_64})
     needs_ramdisk: bool = False
+    max_image_bytes: int = MAX_IMAGE_BYTES

@@ -6,14 +6,23 @@ import contextlib
 import os
 import resource
 import selectors
+import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 from imagestoreproxy import ports
+from imagestoreproxy.ports.programs import (
+    OUTPUT_BYTES,
+    Finished,
+    ProgramMissingError,
+    ProgramStuckError,
+    unheard,
+)
 
 ENVIRONMENT = {
     "LC_ALL": "C",
@@ -21,14 +30,7 @@ ENVIRONMENT = {
 }
 _POLL_S = 0.1
 _GRACE_S = 0.5
-
-
-class ProgramMissingError(Exception):
-    """The program is not installed."""
-
-
-class ProgramStuckError(Exception):
-    """The program was ended: it was silent, or said more, for longer than allowed."""
+_END_POLL_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,72 +66,113 @@ class Bounds:
                     resource.prlimit(pid, kind, (most, most))
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """What a program left: exit status (negative: ended by that signal) and what it said."""
-
-    status: int
-    output: bytes
-    errors: str
+NO_BOUNDS = Bounds()
 
 
-def run_program(
-    arguments: Sequence[str],
-    stop: ports.Stop,
-    *,
-    silence_s: float,
-    limit_bytes: int = 1 << 20,
-    bounds: Bounds = Bounds(),
-) -> Finished:
-    """Run a program to its end; call it in a worker thread.
+class Processes:
+    """``ports.programs.Programs``."""
 
-    Args:
-        arguments: the program's name, looked up in a fixed ``PATH``, and its arguments.
-        silence_s: how long it may say nothing on either stream.
-        limit_bytes: how much of each stream is kept; what comes after it is dropped.
-        bounds: beyond which the system refuses, or ends it.
+    def find(self, name: str, path: str = "") -> Path | None:
+        """Give where a program is, or None."""
+        found = shutil.which(name, path=path or ENVIRONMENT["PATH"])
+        return Path(found) if found else None
 
-    Raises:
-        ProgramMissingError: it is not installed.
-        ProgramStuckError: it said nothing for ``silence_s`` and was ended.
-        Cancelled: ``stop`` was set; the program was ended, with its children.
-    """
-    try:
-        program = subprocess.Popen(  # noqa: S603 - no shell, and the caller's own words
-            arguments,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=ENVIRONMENT,
-            start_new_session=True,
-        )
-    except FileNotFoundError as error:
-        raise ProgramMissingError(arguments[0]) from error
-    with program:
+    def run(
+        self,
+        arguments: Sequence[str],
+        stop: ports.Stop,
+        *,
+        silence_s: float,
+        environment: Mapping[str, str] | None = None,
+        directory: Path | None = None,
+        said: Callable[[str], None] = unheard,
+        limit_bytes: int = OUTPUT_BYTES,
+        bounds: Bounds = NO_BOUNDS,
+    ) -> Finished:
+        """Run a program to its end; see ``ports.programs.Programs``.
+
+        Args:
+            bounds: beyond which the system refuses, or ends it.
+        """
         try:
-            bounds.put_on(program.pid)
-            output, errors = _listen(program, arguments[0], stop, silence_s, limit_bytes)
-        finally:
-            _end(program)
-    return Finished(program.returncode, output, errors.decode("utf-8", "replace"))
+            program = subprocess.Popen(  # noqa: S603 - no shell, and the caller's own words
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=ENVIRONMENT | dict(environment or {}),
+                cwd=directory,
+                start_new_session=True,
+            )
+        except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+            raise ProgramMissingError(arguments[0]) from error
+        with program:
+            try:
+                bounds.put_on(program.pid)
+                streams = (_Heard(said, limit_bytes), _Heard(said, limit_bytes))
+                _listen(program, streams, stop, silence_s)
+            except _SilentError:
+                name = Path(arguments[0]).name
+                raise ProgramStuckError(f"{name} did nothing for {silence_s:g} s") from None
+            finally:
+                _end(program)
+        output, errors = streams
+        return Finished(
+            program.returncode, output.whole(), errors.whole().decode("utf-8", "replace")
+        )
+
+
+class _SilentError(Exception):
+    pass
+
+
+class _Heard:
+    """What came on one stream: the beginning of it, and each line as it ended."""
+
+    def __init__(self, said: Callable[[str], None], limit_bytes: int) -> None:
+        self._said = said
+        self._limit_bytes = limit_bytes
+        self._kept = bytearray()
+        self._line = bytearray()
+
+    def add(self, block: bytes) -> None:
+        """Take what came; an empty block is the end."""
+        self._kept += block[: self._limit_bytes - len(self._kept)]
+        # A bar that is drawn over itself ends its lines with a carriage return.
+        *lines, rest = block.replace(b"\r", b"\n").split(b"\n")
+        for line in lines:
+            self._tell(line)
+        self._line += rest[: self._limit_bytes - len(self._line)]
+        if not block and self._line:
+            self._tell(b"")
+
+    def _tell(self, ending: bytes) -> None:
+        line = bytes(self._line) + ending[: self._limit_bytes - len(self._line)]
+        self._line.clear()
+        self._said(line.decode("utf-8", "replace"))
+
+    def whole(self) -> bytes:
+        """Give what is kept."""
+        return bytes(self._kept)
 
 
 def _listen(
     program: subprocess.Popen[bytes],
-    name: str,
+    streams: tuple[_Heard, _Heard],
     stop: ports.Stop,
     silence_s: float,
-    limit_bytes: int,
-) -> tuple[bytes, bytes]:
-    said = {"output": bytearray(), "errors": bytearray()}
+) -> None:
     last_s = time.monotonic()
     with selectors.DefaultSelector() as selector:
-        selector.register(_file(program.stdout), selectors.EVENT_READ, "output")
-        selector.register(_file(program.stderr), selectors.EVENT_READ, "errors")
-        while selector.get_map() or program.poll() is None:
+        for pipe, heard in zip((program.stdout, program.stderr), streams, strict=True):
+            selector.register(_file(pipe), selectors.EVENT_READ, heard)
+        while not (has_ended := _has_ended(program)) or selector.get_map():
             stop.check()
-            if time.monotonic() - last_s > silence_s:
-                raise ProgramStuckError(f"{name} did nothing for {silence_s:g} s")
+            silent_s = time.monotonic() - last_s
+            if has_ended and silent_s > _GRACE_S:
+                return  # what it started and left behind keeps its end of the pipe open
+            if silent_s > silence_s:
+                raise _SilentError
             if not selector.get_map():
                 stop.wait(_POLL_S)
             for key, _ in selector.select(_POLL_S if selector.get_map() else 0):
@@ -137,9 +180,7 @@ def _listen(
                 last_s = time.monotonic()
                 if not block:
                     selector.unregister(key.fileobj)
-                kept = said[key.data]
-                kept += block[: limit_bytes - len(kept)]
-    return bytes(said["output"]), bytes(said["errors"])
+                key.data.add(block)
 
 
 def _file(stream: IO[bytes] | None) -> IO[bytes]:
@@ -147,11 +188,22 @@ def _file(stream: IO[bytes] | None) -> IO[bytes]:
     return stream
 
 
+def _has_ended(program: subprocess.Popen[bytes]) -> bool:
+    """Tell whether it has ended, but leave its status: until that is taken, its number is its own.
+
+    So the number of its group is no other group's, and the group can be ended.
+    """
+    how = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    return program.returncode is not None or os.waitid(os.P_PID, program.pid, how) is not None
+
+
 def _end(program: subprocess.Popen[bytes]) -> None:
-    if program.returncode is not None:
-        return
+    """End all of its group: itself, if it runs, and whatever it started and left behind."""
     for sign in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(program.pid, sign)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            program.wait(_GRACE_S)
+        until_s = time.monotonic() + _GRACE_S
+        while not _has_ended(program) and time.monotonic() < until_s:
+            time.sleep(_END_POLL_S)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        program.wait(_GRACE_S)

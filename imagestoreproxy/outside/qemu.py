@@ -13,13 +13,8 @@ from typing import Any
 
 from imagestoreproxy import ports
 from imagestoreproxy.model.errors import DiskError, UnpackError
-from imagestoreproxy.outside.process import (
-    Bounds,
-    Finished,
-    ProgramMissingError,
-    ProgramStuckError,
-    run_program,
-)
+from imagestoreproxy.outside.process import Bounds, Processes
+from imagestoreproxy.ports.programs import Finished, ProgramMissingError, ProgramStuckError
 
 _NAMES_OTHER_FILES = ("backing-filename", "full-backing-filename", "data-file")
 _HEADER = struct.Struct(">4sIQI4xQI")  # magic, version, backing file, its length, size, encryption
@@ -79,7 +74,7 @@ class QemuImg:
 
     def _run(self, stop: ports.Stop, bounds: Bounds, *arguments: str) -> Finished:
         try:
-            finished = run_program(
+            finished = Processes().run(
                 ["qemu-img", *arguments], stop, silence_s=self._silence_s, bounds=bounds
             )
         except ProgramMissingError as error:

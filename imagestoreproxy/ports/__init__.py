@@ -192,6 +192,10 @@ class DiskImages(Protocol):
         """
 
 
+def unheeded(_done: float) -> None:
+    """Take what nobody wants to know."""
+
+
 Streams = Callable[[Stop], Generator[Stream, None, None]]
 """Opens files, one after the other; called, and drawn from, in a worker thread.
 
@@ -205,11 +209,18 @@ class Cloud(Protocol):
 
     @property
     def name(self) -> str:
-        """``ec2`` or ``fake``."""
+        """``ec2``, ``euca2ools`` or ``fake``."""
 
     @property
     def taking(self) -> Taking:
         """What it can run."""
+
+    @property
+    def bundles_on_disk(self) -> bool:
+        """Tell whether ``store`` only lays files down on the disk, and ``seal`` does all the rest.
+
+        That takes their time, and the room of each file twice more.
+        """
 
     def check(self) -> Awaitable[None]:
         """Raise unless storage and registration can be reached and the credentials are taken."""
@@ -225,8 +236,15 @@ class Cloud(Protocol):
             NotHeldError: the cloud holds something else than was sent; doing it again helps.
         """
 
-    def seal(self, upload: Upload, stored: Stored) -> Awaitable[str]:
-        """Store the manifest, and so complete the bundle; give its location, ``BUCKET/KEY``."""
+    def seal(
+        self, upload: Upload, stored: Stored, done: Callable[[float], None] = unheeded
+    ) -> Awaitable[str]:
+        """Store the manifest, and so complete the bundle; give its location, ``BUCKET/KEY``.
+
+        Args:
+            done: told how much of it is done, from 0 to 1, where it takes its time; from any
+                thread.
+        """
 
     def register(self, upload: Upload, location: str) -> Awaitable[str]:
         """Register what was sealed; give its id, which the cloud has confirmed."""

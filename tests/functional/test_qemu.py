@@ -17,13 +17,9 @@ import pytest
 from imagestoreproxy.model.errors import Cancelled, UnpackError
 from imagestoreproxy.outside import process, qemu
 from imagestoreproxy.outside.background import StopFlag, Threads
-from imagestoreproxy.outside.process import (
-    Bounds,
-    ProgramMissingError,
-    ProgramStuckError,
-    run_program,
-)
+from imagestoreproxy.outside.process import Bounds, Processes
 from imagestoreproxy.outside.qemu import QemuImg
+from imagestoreproxy.ports.programs import ProgramMissingError, ProgramStuckError
 from tests.functional.reactor_thread import in_reactor, running_reactor
 
 LIMIT = 64 << 20
@@ -134,7 +130,7 @@ def test_the_header_alone_tells_of_an_external_data_file(tmp_path: Path) -> None
 
 
 def test_a_program_gets_no_environment_and_its_streams_are_kept_apart() -> None:
-    done = run_program(
+    done = Processes().run(
         ["sh", "-c", "env; echo oops >&2; exit 3"], StopFlag(), silence_s=10, limit_bytes=1000
     )
     assert done.status == 3
@@ -161,7 +157,7 @@ def test_a_program_cannot_use_more_than_its_bounds(
     # It waits for its bounds, which come a moment after its start.
     wait = f"import time, os; os.chdir({str(tmp_path)!r}); time.sleep(0.3);"
     program = [sys.executable, "-c", f"{wait} {work}; print('all of it')"]
-    done = run_program(program, StopFlag(), silence_s=20, bounds=bounds)
+    done = Processes().run(program, StopFlag(), silence_s=20, bounds=bounds)
     assert done.status != 0
     assert b"all of it" not in done.output
     assert not list(tmp_path.glob("core*"))
@@ -201,7 +197,7 @@ def test_other_kinds_of_qcow2_become_the_same_raw_bytes(
 
 
 def test_a_program_that_talks_too_much_is_not_kept_whole() -> None:
-    done = run_program(
+    done = Processes().run(
         ["sh", "-c", "yes | head -c 1000000"], StopFlag(), silence_s=10, limit_bytes=1000
     )
     assert len(done.output) == 1000
@@ -209,12 +205,12 @@ def test_a_program_that_talks_too_much_is_not_kept_whole() -> None:
 
 def test_a_missing_program_is_told_from_one_that_fails() -> None:
     with pytest.raises(ProgramMissingError):
-        run_program(["no-such-program-here"], StopFlag(), silence_s=1)
+        Processes().run(["no-such-program-here"], StopFlag(), silence_s=1)
 
 
 def test_p3_a_silent_program_is_ended() -> None:
     with pytest.raises(ProgramStuckError, match="did nothing"):
-        run_program(["sleep", "60"], StopFlag(), silence_s=0.2)
+        Processes().run(["sleep", "60"], StopFlag(), silence_s=0.2)
 
 
 def test_p8_a_cancel_ends_the_program_and_its_children(tmp_path: Path) -> None:
@@ -229,7 +225,7 @@ def test_p8_a_cancel_ends_the_program_and_its_children(tmp_path: Path) -> None:
 
     threading.Thread(target=cancel_when_it_runs, daemon=True).start()
     with pytest.raises(Cancelled):
-        run_program(["sh", "-c", script], stop, silence_s=10)
+        Processes().run(["sh", "-c", script], stop, silence_s=10)
     status = Path(f"/proc/{int(pids.read_text())}/stat")
     until_s = time.monotonic() + 10  # it was killed, and may still be on its way out
     while is_running(status) and time.monotonic() < until_s:

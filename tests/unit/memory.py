@@ -14,6 +14,7 @@ from collections.abc import (
     Coroutine,
     Iterable,
     Iterator,
+    Mapping,
     Sequence,
 )
 from contextlib import AbstractContextManager, nullcontext
@@ -58,8 +59,10 @@ from imagestoreproxy.ports import (
     Stop,
     Streams,
     Task,
+    unheeded,
 )
 from imagestoreproxy.ports.depots import Depot
+from imagestoreproxy.ports.programs import OUTPUT_BYTES, Finished, ProgramMissingError, unheard
 from imagestoreproxy.ports.remembering import RUNS, RUNS_OF_ONE
 from imagestoreproxy.storage.history import LOST
 
@@ -464,11 +467,45 @@ class MemoryRecords:
         return succeed(None)
 
 
+class MemoryPrograms:
+    """Programs that are functions: of their arguments, by the name that they are called by."""
+
+    def __init__(self, **programs: Callable[[Sequence[str]], Finished]) -> None:
+        self.programs = programs
+        self.calls: list[list[str]] = []
+        self.environments: list[dict[str, str]] = []
+
+    def find(self, name: str, path: str = "") -> Path | None:
+        return Path("/usr/bin", name) if name.replace("-", "_") in self.programs else None
+
+    def run(
+        self,
+        arguments: Sequence[str],
+        stop: Stop,
+        *,
+        silence_s: float,
+        environment: Mapping[str, str] | None = None,
+        directory: Path | None = None,
+        said: Callable[[str], None] = unheard,
+        limit_bytes: int = OUTPUT_BYTES,
+    ) -> Finished:
+        self.calls.append(list(arguments))
+        self.environments.append(dict(environment or {}))
+        program = self.programs.get(Path(arguments[0]).name.replace("-", "_"))
+        if program is None:
+            raise ProgramMissingError(arguments[0])
+        finished = program(arguments)
+        for line in (finished.output.decode() + finished.errors).splitlines():
+            said(line)
+        return finished
+
+
 class MemoryCloud:
     """A cloud in two dictionaries."""
 
     name = "memory"
     taking = Taking()
+    bundles_on_disk = False
 
     def __init__(self) -> None:
         self.stored: dict[str, bytes] = {}
@@ -502,8 +539,12 @@ class MemoryCloud:
 
         return self._try("store", work)
 
-    def seal(self, upload: Upload, stored: Stored) -> Deferred[str]:
+    def seal(
+        self, upload: Upload, stored: Stored, done: Callable[[float], None] = unheeded
+    ) -> Deferred[str]:
         def work() -> str:
+            for tenths in range(11):
+                done(tenths / 10)
             assert upload.bundle.bucket in self.stored, "sealed without a content"
             self.sealed.add(upload.bundle.bucket)
             return f"{upload.bundle.bucket}/{upload.bundle.name}.manifest.xml"

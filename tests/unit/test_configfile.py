@@ -12,7 +12,6 @@ from imagestoreproxy.config.settings import Settings, parse, reread
 from imagestoreproxy.keys import UBUNTU
 from imagestoreproxy.model.errors import SettingsError
 
-ROOT = Path(__file__).parents[2]
 FAKE = "--fake-eucalyptus=secret"
 SOURCE = '[[source]]\nname = "a"\ntype = "store"\nurl = "http://a.example/api"\n'
 
@@ -46,20 +45,6 @@ def test_the_store_of_the_option_comes_in_addition_to_those_of_the_file(tmp_path
     assert [one.name for one in settings.sources] == ["http://***@b.example/api", "a"]
     assert all(one.keyring == tmp_path / "data" / "keyring.gpg" for one in settings.sources)
     assert "pw" not in repr(settings) + repr(settings.sources)
-
-
-def test_the_example_can_be_read(tmp_path: Path) -> None:
-    text = (ROOT / "docs" / "config.toml.example").read_text()
-    assert [one.kind for one in read(tmp_path, text).sources] == ["simplestreams"]
-    commented = "\n".join(
-        line.removeprefix("#") if line.startswith("#") and line[1:2] not in (" ", "#", "") else line
-        for line in text.split("\n")
-    )
-    for name in ("keys.gpg", "ca.pem"):
-        (tmp_path / name).write_text("x")
-    found = refused(tmp_path, commented.replace("/etc/image-store-proxy/", f"{tmp_path}/"))
-    assert len(found) == 1, found
-    assert "holds no certificates" in found[0]
 
 
 def test_limits_of_options_stand_above_those_of_the_file(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from imagestoreproxy.model.history import (
     What,
 )
 from imagestoreproxy.model.images import FileKind
+from imagestoreproxy.model.installs import Step
 from tests.unit.memory import (
     NOW_S,
     URI,
@@ -69,6 +70,29 @@ def test_an_install_is_told_from_the_click_to_the_emi(world: World) -> None:
     assert downloaded and downloaded.size_bytes == sizes
     assert done.emi in run.events[-1].text
     assert all(event.text.endswith(".") for event in run.events)
+
+
+def test_a_cloud_that_bundles_on_the_disk_bundles_when_all_has_come(world: World) -> None:
+    world.cloud.bundles_on_disk = True
+    seen: list[tuple[Step, int]] = []
+    daemon = started(world)
+    seal = world.cloud.seal
+
+    def watched(*arguments: Any) -> Any:
+        sealed = seal(*arguments)
+        (work,) = daemon.inventory.works.values()
+        reading = work.meter.reading(0.0)
+        seen.append((reading.step, reading.bytes_done))
+        return sealed
+
+    world.cloud.seal = watched  # type: ignore[method-assign,assignment]
+    result(daemon.store.install(URI))
+    (run,) = told(world)
+    last = (What.DOWNLOADED, What.BUNDLING, What.REGISTERING, What.REGISTERED, What.INSTALLED)
+    assert whats(run) == [What.ACCEPTED, *TRY, *last]
+    sizes = sum(file.size_bytes for file in world.sources.documents[URI].files)
+    assert {step for step, _ in seen} == {Step.BUNDLING}
+    assert seen[-1][1] == sizes
 
 
 def test_nothing_is_said_to_be_signed_where_nobody_has_signed(world: World) -> None:

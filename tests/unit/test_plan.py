@@ -50,6 +50,16 @@ def test_h16_the_peak_on_disk_is_the_download_and_for_qcow2_what_it_unpacks_to()
     assert make_plan(make_document([disk])).peak_disk_bytes == 15000
 
 
+def test_h16_where_a_cloud_bundles_on_the_disk_each_file_is_there_whole_and_twice_more() -> None:
+    def peak(*files: ImageFile, keep: bool = True) -> int:
+        document = make_document(list(files))
+        return make_plan(document, keep_downloads=keep, bundles_on_disk=True).peak_disk_bytes
+
+    assert peak(*TRIO) == 4 * 3120
+    assert peak(*TRIO, keep=False) == 3 * 3120
+    assert peak(replace(TRIO[0], compression=Compression.XZ)) == 3000 + 6 * 3000
+
+
 def test_the_members_of_one_tar_are_parts_of_their_own() -> None:
     members = ((FileKind.IMAGE, "*.img"), (FileKind.KERNEL, "*-vmlinuz-*"))
     tar = replace(TRIO[0], format=FileFormat.TAR, members=members)

@@ -69,6 +69,7 @@ const STAGES = {
   downloading: "Downloading",
   unpacking: "Unpacking",
   uploading: "Storing in the cloud",
+  bundling: "Bundling and uploading",
   registering: "Registering",
   removing: "Uninstalling",
   undoing: "Taking back what was done",
