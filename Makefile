@@ -2,7 +2,7 @@ PYTHON ?= python3
 export PYTHON
 BIN = .venv/bin
 
-.PHONY: help setup demo test faults lint bench docs lock clean screenshots
+.PHONY: help setup demo test faults lint bench docs lock clean screenshots deb
 
 help:
 	@echo "make setup   what is needed: system programs and .venv (the others call it)"
@@ -16,6 +16,7 @@ help:
 	@echo "make docs    write anew what is made from the code: manual pages, the configuration's"
 	@echo "             reference and example, the tables of the command line, the API reference,"
 	@echo "             the states"
+	@echo "make deb     the Debian package, into dist/"
 	@echo "make lock    write the requirements locks anew"
 	@echo "make clean   remove what the others made"
 
@@ -50,6 +51,9 @@ docs: setup
 	@$(BIN)/python -m tools.make_api
 	@$(BIN)/python -m tools.draw_states >docs/states.md.new
 	@mv docs/states.md.new docs/states.md
+
+deb:
+	@tools/deb.sh
 
 lock:
 	@tools/lock.sh

@@ -78,6 +78,7 @@ def make_cloud(
         credentials,
         region=settings.region,
         ca_bundle=settings.ca_bundle,
+        signatures=settings.signatures,
         public_read_fallback=settings.public_read_fallback,
         taking=settings.taking,
         meters=meters,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import resource
+import socket
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.endpoints import serverFromString
+from twisted.python.systemd import ListenFDs
 from twisted.web.server import Site
 
 from imagestoreproxy.model.errors import SettingsError
@@ -31,6 +34,21 @@ async def listen(reactor: Any, description: str, site: Site) -> Any:
         # Endpoint plugins raise what they like; all of it means that this option is wrong.
         text = str(error).rstrip(".")
         raise SettingsError(f"Cannot listen on '{description}': {text}.") from error
+
+
+def handed_over() -> Sequence[str]:
+    """Give the endpoints of sockets that the service manager opened for this process."""
+    return [
+        f"systemd:domain={_family(number)}:index={index}"
+        for index, number in enumerate(ListenFDs.fromEnvironment().inheritedDescriptors())
+    ]
+
+
+def _family(number: int) -> str:
+    with socket.socket(fileno=number) as door:
+        family = door.family
+        door.detach()
+    return family.name.removeprefix("AF_")
 
 
 def roomy(description: str) -> str:

@@ -20,7 +20,9 @@ from imagestoreproxy.doors import allow_open_files
 from imagestoreproxy.heap import keep_large_apart
 from imagestoreproxy.model.errors import SettingsError, StoreProxyError
 from imagestoreproxy.model.findings import Finding
-from imagestoreproxy.outside.journal import begin_logging, json_lines
+from imagestoreproxy.outside.journal import LoggerJournal, begin_logging, json_lines
+from imagestoreproxy.outside.logfile import LogFile
+from imagestoreproxy.outside.pidfile import PidFile
 from imagestoreproxy.service import Proxy, build, check
 
 PROGRAM = "image-store-proxy"
@@ -44,29 +46,41 @@ def main(arguments: Sequence[str] | None = None) -> None:
         settings = parse(sys.argv[1:] if arguments is None else arguments)
     except SettingsError as error:
         sys.exit(_complain(error, 2))
-    if settings.check:
-        status = _check(settings)
-    else:
-        begin_logging(debug=settings.debug, form=settings.log_format)
-        status = _run(settings)
+    status = _check(settings) if settings.check else _logged(settings)
     # A thread that hangs in somebody else's library must not keep the process.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
 
 
-def _run(settings: Settings) -> int:
-    hangups = Hangups()
+def _logged(settings: Settings) -> int:
+    try:
+        log = LogFile(settings.log_file) if settings.log_file else None
+    except SettingsError as error:
+        return _complain(error, 2)
+    begin_logging(debug=settings.debug, form=settings.log_format, stream=log or sys.stderr)
+    return _run(settings, log)
+
+
+def _run(settings: Settings, log: LogFile | None) -> int:
+    hangups = Hangups(log)
+    pid_file = PidFile(settings.pid_file) if settings.pid_file else None
     sys.setswitchinterval(SWITCH_S)
     reactor = _reactor()
 
     async def begin() -> None:
         proxy = build(settings, reactor)
         reactor.addSystemEventTrigger("before", "shutdown", proxy.stopService)
+        if pid_file:
+            pid_file.write()
         hangups.tell(proxy, reactor)
         await proxy.start()
 
-    return _until_stopped(begin, reactor)
+    try:
+        return _until_stopped(begin, reactor)
+    finally:
+        if pid_file:
+            pid_file.remove()
 
 
 def _check(settings: Settings) -> int:
@@ -104,10 +118,12 @@ def _until_stopped(begin: Callable[[], Coroutine[Any, Any, None]], reactor: Any)
 class Hangups:
     """SIGHUP: read the configuration again; one that comes before there is a proxy is kept for it.
 
-    A handler from the first moment on: without one, the signal ends the process.
+    A handler from the first moment on: without one, the signal ends the process. The log may have
+    been moved away: what has its name now is opened.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, log: LogFile | None = None) -> None:
+        self._log = log
         self._proxy: Proxy | None = None
         self._reactor: Any = None
         self._came = False
@@ -117,13 +133,22 @@ class Hangups:
         """Tell this proxy from now on, and of what came before."""
         self._reactor, self._proxy = reactor, proxy
         if self._came:
-            proxy.reload()
+            self._reload()
 
     def _hear(self, _number: int, _frame: object) -> None:
         self._came = True
         if self._proxy is not None:
             # Runs between any two steps of the program: the reactor does the rest in its turn.
-            self._reactor.callFromThread(self._proxy.reload)
+            self._reactor.callFromThread(self._reload)
+
+    def _reload(self) -> None:
+        try:
+            if self._log:
+                self._log.reopen()
+        except SettingsError as error:
+            LoggerJournal().failure("the log stays in the file that was moved", error)
+        if self._proxy is not None:
+            self._proxy.reload()
 
 
 def _reactor() -> Any:
@@ -149,6 +174,11 @@ class _TwistOptions(Options):
             raise UsageError(error.message) from error
         if self.settings.check:
             raise UsageError(f"--check is an option of {PROGRAM}, not of twist.")
+        if self.settings.log_file or self.settings.pid_file:
+            raise UsageError(
+                f"--log-file and --pid-file are options of {PROGRAM}; twist has its own --log-file,"
+                " which stands before the name of what it starts."
+            )
         if self.settings.log_format == "json":
             # Ours, not what twist calls JSON: the same lines from both ways to start it.
             cast(Any, self.parent)["fileLogObserverFactory"] = json_lines

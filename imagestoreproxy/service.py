@@ -26,8 +26,8 @@ from imagestoreproxy.cloudside import (
     make_cloud,
     place_of,
 )
-from imagestoreproxy.config.settings import Settings, reread
-from imagestoreproxy.doors import listen, open_files
+from imagestoreproxy.config.settings import DEFAULT_LISTEN, Settings, reread
+from imagestoreproxy.doors import handed_over, listen, open_files
 from imagestoreproxy.install.inside import Inside, InstallLimits, Outside
 from imagestoreproxy.model.errors import OwnStateError, StoreProxyError
 from imagestoreproxy.model.findings import Finding
@@ -37,6 +37,7 @@ from imagestoreproxy.outside.curl import CurlFetcher
 from imagestoreproxy.outside.disk import DataDirectory
 from imagestoreproxy.outside.journal import LoggerJournal
 from imagestoreproxy.outside.qemu import QemuImg
+from imagestoreproxy.outside.servicemanager import ServiceManager
 from imagestoreproxy.outside.usage import measure
 from imagestoreproxy.ports import Task
 from imagestoreproxy.shop import Keys, Shop
@@ -61,6 +62,7 @@ class Proxy(Service):
         self._reactor = reactor
         self._settings = settings
         self._clock = ReactorClock(reactor)
+        self._manager = ServiceManager(environ, reactor, pid=os.getpid())
         self._watching = Watching(settings, reactor, self._clock)
         self._journal = LoggerJournal()
         cloud_keys = find_credentials(settings, environ) if settings.cloud != "fake" else None
@@ -174,8 +176,13 @@ class Proxy(Service):
         self._watching.start()
         self._preflight.not_now = ""
         self._is_started = True
+        self._say_ready()
         if self._is_changed:
             self.reload()
+
+    def _say_ready(self) -> None:
+        hosts = ", ".join(str(port.getHost()) for port in self._ports)
+        self._manager.ready(f"Listening on {hosts}")
 
     async def _follow(self, settings: Settings) -> None:
         """Go on with these settings: nothing changes unless all of them can be used."""
@@ -205,6 +212,7 @@ class Proxy(Service):
         try:
             while self._is_changed:
                 self._is_changed = False
+                self._manager.reloading()
                 before = self._settings
                 try:
                     await self._follow(
@@ -218,6 +226,7 @@ class Proxy(Service):
                     self._journal.info("the number of connections changes at the next start")
         finally:
             self._reloading = None
+            self._say_ready()
 
     async def _listen(self) -> None:
         shop = Shop(
@@ -245,7 +254,10 @@ class Proxy(Service):
             share_metrics=self._settings.share_metrics,
             sessions=self._sessions,
         )
-        for description in self._settings.listen:
+        wanted = self._settings.listen
+        if wanted == (DEFAULT_LISTEN,):
+            wanted = tuple(handed_over()) or wanted
+        for description in wanted:
             self._ports.append(await listen(self._reactor, description, site))
             self._journal.info("listening on {address}", address=self._ports[-1].getHost())
 
@@ -274,6 +286,7 @@ class Proxy(Service):
     async def stop(self) -> None:
         """Close the doors, stop the installs where they are, and let go of the data directory."""
         self._preflight.not_now = "The proxy is being stopped."
+        self._manager.stopping()
         for port in self._ports:
             await maybeDeferred(port.stopListening)
         for task in (self._reconciling, self._following, self._reloading):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections.abc import Iterator
 from typing import Any
+from xml.sax.saxutils import escape
 
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
@@ -14,24 +16,35 @@ from imagestoreproxy.clouds.clouderrors import TooLongError
 # The list of all images of a large cloud has 10 MiB.
 LIMIT_BYTES = 32 * 2**20
 BLOCK_BYTES = 16 * 1024
+# How Eucalyptus before 3.0 refuses, in plain text: this, the HTTP status, and mostly a reason.
+FAILURE = b"Failure: "
 
 
 class Answers:
     """A handler of botocore's event ``before-send``, which takes the place of its own sending.
 
     Args:
+        service: ``s3`` or ``ec2``.
         url: of the service; tells which HTTP proxy of the environment counts.
         verify: as botocore's clients take it.
         limit_s: for the whole body of an answer.
     """
 
     def __init__(
-        self, url: str, verify: str | bool, *, connect_s: float, silence_s: float, limit_s: float
+        self,
+        service: str,
+        url: str,
+        verify: str | bool,
+        *,
+        connect_s: float,
+        silence_s: float,
+        limit_s: float,
     ) -> None:
         # Imported here: an idle daemon does without.
         from botocore.httpsession import URLLib3Session  # noqa: PLC0415
         from botocore.utils import get_environ_proxies  # noqa: PLC0415
 
+        self._service = service
         self._limit_s = limit_s
         self._session = URLLib3Session(
             verify=verify,
@@ -51,6 +64,8 @@ class Answers:
             return answer
         body = b"" if request.method == "HEAD" else self._body(answer)
         answer.raw.release_conn()
+        if answer.status_code >= 400 and body.startswith(FAILURE):
+            body = _as_xml(self._service, body.removeprefix(FAILURE))
         return AWSResponse(answer.url, answer.status_code, answer.headers, _Read(body))
 
     def _body(self, answer: Any) -> bytes:
@@ -77,6 +92,16 @@ class Answers:
         if announced.isdigit() and len(body) < int(announced):
             raise ConnectionClosedError(endpoint_url=answer.url)
         return bytes(body)
+
+
+def _as_xml(service: str, said: bytes) -> bytes:
+    """Give a refusal in plain text as one in XML, which botocore reads."""
+    code, _, message = said.decode("utf-8", "replace").partition("\n")
+    plain = " ".join(re.sub(r"[^\x20-\x7e]", " ", message).split())
+    text = f"<Error><Code>{escape(code.strip())}</Code><Message>{escape(plain)}</Message></Error>"
+    if service == "ec2":
+        text = f"<Response><Errors>{text}</Errors><RequestID>none</RequestID></Response>"
+    return text.encode("ascii", "xmlcharrefreplace")
 
 
 class _Read:

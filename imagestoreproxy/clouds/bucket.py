@@ -187,7 +187,8 @@ class Bucket:
         marker = ""
         while True:
             # The first version of the call: older clouds have no other.
-            listing = partial(self._s3.list_objects, Bucket=self.name, Marker=marker)
+            after = {"Marker": marker} if marker else {}
+            listing = partial(self._s3.list_objects, Bucket=self.name, **after)
             try:
                 page = self._calls.call(f"list the bucket {self.name}", listing, allowed=GONE)
             except ClientError:

@@ -14,10 +14,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from imagestoreproxy.clouds.clouderrors import (
     Endpoint,
     cloud_error,
+    code_of,
+    has_reason,
     may_pass,
     no_service,
     retry_after_s,
 )
+from imagestoreproxy.clouds.manners import Manners
 from imagestoreproxy.model.errors import Cancelled, CloudError
 from imagestoreproxy.model.retry import CLOUD, Retry
 from imagestoreproxy.ports import Stop
@@ -55,10 +58,14 @@ class Calls:
 
     Args:
         stop: ends a call, also one that waits for a silent server or a name lookup.
+        manners: in which requests are signed; another is looked for once one is refused.
     """
 
-    def __init__(self, endpoint: Endpoint, stop: Stop, patience: Patience) -> None:
+    def __init__(
+        self, endpoint: Endpoint, stop: Stop, patience: Patience, manners: Manners
+    ) -> None:
         self.endpoint = endpoint
+        self.manners = manners
         self._stop = stop
         self._patience = patience
         self._alive_at_s = 0.0
@@ -89,14 +96,25 @@ class Calls:
         failures = 0
         try:
             while True:
+                signed = self.manners.manner
                 try:
-                    return self._interruptible(request, leave_s)
+                    value = self._interruptible(request, leave_s)
                 except ClientError as error:
                     failure: Exception = error
-                    if error.response.get("Error", {}).get("Code") in allowed:
+                    if code_of(error) in allowed:
+                        # Of HEAD there is only a status, which any web server gives.
+                        if has_reason(error):
+                            self.manners.taken()
                         raise
+                    other = self.manners.another(signed, error, self._once)
+                    if other is None:
+                        continue
+                    failure = other
                 except (BotoCoreError, ResponseParserError) as error:
                     failure = error
+                else:
+                    self.manners.taken()
+                    return value
                 # What reads a request's body raises Cancelled, and botocore wraps it.
                 self._stop.check()
                 failures += 1
@@ -127,6 +145,9 @@ class Calls:
         """Note that bytes flow, which a request may do for as long as it takes."""
         self._stop.check()
         self._alive_at_s = time.monotonic()
+
+    def _once(self, request: Callable[[], bool]) -> bool:
+        return self._interruptible(request, LEAVE_S)
 
     def _interruptible(self, request: Callable[[], T], leave_s: float) -> T:
         """Run a blocking request in a thread of its own and leave it behind on a cancel.

@@ -6,15 +6,22 @@ import os
 import re
 import ssl
 import threading
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from botocore.exceptions import ClientError
+
 from imagestoreproxy.clouds.answers import Answers
 from imagestoreproxy.clouds.bucket import Bucket, Readers
 from imagestoreproxy.clouds.calls import Calls, Patience
-from imagestoreproxy.clouds.clouderrors import Endpoint
+from imagestoreproxy.clouds.clouderrors import Endpoint, code_of
 from imagestoreproxy.clouds.credentials import Credentials
+from imagestoreproxy.clouds.images import NOBODYS_ID, UNKNOWN_ID
+from imagestoreproxy.clouds.manners import Manners, manners
+from imagestoreproxy.clouds.signatures import Signer
 from imagestoreproxy.model.errors import CloudError
 from imagestoreproxy.ports import Stop
 from imagestoreproxy.ports.metering import NO_METERS, Meters
@@ -24,12 +31,22 @@ from imagestoreproxy.ports.metering import NO_METERS, Meters
 MODELS = Path(__file__).with_name("models")
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """The way to one service at one address."""
+
+    url: str
+    client: Any
+    manners: Manners
+
+
 class Clients:
     """The ways to S3 and EC2; all may be used from several threads at once.
 
     Args:
         region: goes into signatures and new buckets.
         ca_bundle: PEM file to trust for TLS; empty means that of the system.
+        signatures: their version: ``4``, ``2``, or ``auto`` for the one that each service takes.
         public_read_fallback: whether objects may be readable by all where S3 does not know how to
             let only EC2 read them.
     """
@@ -40,6 +57,7 @@ class Clients:
         *,
         region: str,
         ca_bundle: str,
+        signatures: str = "auto",
         public_read_fallback: bool,
         patience: Patience,
         meters: Meters = NO_METERS,
@@ -49,29 +67,37 @@ class Clients:
         self._credentials = credentials
         self._region = region
         self._ca_bundle = ca_bundle
+        self._signatures = signatures
         self._public_read_fallback = public_read_fallback
         self._readers = Readers()
         self._lock = threading.Lock()
         self._session: Any = None
-        self._clients: dict[str, Any] = {}
+        self._ways: dict[str, Way] = {}
 
     def s3(self) -> Any:
         """Give the S3 client."""
-        return self._client("s3", self._credentials.s3_url)
+        return self._way("s3", self._credentials.s3_url).client
 
     def ec2(self) -> Any:
         """Give the EC2 client."""
-        return self._client("ec2", self._credentials.ec2_url)
+        return self._way("ec2", self._credentials.ec2_url).client
 
     def s3_calls(self, stop: Stop) -> Calls:
         """Give the way to S3 for one piece of work."""
-        endpoint = _endpoint("S3", self._credentials.s3_url, "S3_URL or --s3-url")
-        return Calls(endpoint, stop, self.patience)
+        url = self._credentials.s3_url
+        endpoint = _endpoint("S3", url, "S3_URL or --s3-url")
+        return Calls(endpoint, stop, self.patience, self._way("s3", url).manners)
 
     def ec2_calls(self, stop: Stop) -> Calls:
         """Give the way to EC2 for one piece of work."""
-        endpoint = _endpoint("EC2", self._credentials.ec2_url, "EC2_URL or --ec2-url")
-        return Calls(endpoint, stop, self.patience)
+        url = self._credentials.ec2_url
+        endpoint = _endpoint("EC2", url, "EC2_URL or --ec2-url")
+        return Calls(endpoint, stop, self.patience, self._way("ec2", url).manners)
+
+    def forget(self) -> None:
+        """Something failed: how requests are to be signed may be found out again."""
+        for way in list(self._ways.values()):
+            way.manners.forget()
 
     def bucket(self, name: str, stop: Stop) -> Bucket:
         """Give a bucket for one piece of work."""
@@ -86,16 +112,17 @@ class Clients:
             sent=self._meters.uploaded,
         )
 
-    def _client(self, service: str, url: str) -> Any:
+    def _way(self, service: str, url: str) -> Way:
         with self._lock:
-            if service not in self._clients:
-                self._clients[service] = self._made(service, url)
-            return self._clients[service]
+            if service not in self._ways or self._ways[service].url != url:
+                self._ways[service] = self._made(service, url)
+            return self._ways[service]
 
-    def _made(self, service: str, url: str) -> Any:
+    def _made(self, service: str, url: str) -> Way:
         # Imported here: boto3 and its clients are 45 MiB that an idle daemon does not need.
         import boto3  # noqa: PLC0415
         import botocore.session  # noqa: PLC0415
+        from botocore import UNSIGNED  # noqa: PLC0415
         from botocore.config import Config  # noqa: PLC0415
 
         if self._session is None:
@@ -109,11 +136,7 @@ class Clients:
             session = botocore.session.Session(ambient)
             session.get_component("data_loader").search_paths.insert(0, str(MODELS))
             self._session = boto3.session.Session(
-                botocore_session=session,
-                aws_access_key_id=self._credentials.access_key,
-                aws_secret_access_key=self._credentials.secret_key,
-                aws_session_token=self._credentials.session_token or None,
-                region_name=self._region,
+                botocore_session=session, region_name=self._region
             )
         # Not hashed once more for the signature: the MD5 of each object is among what is signed,
         # and the manifest, itself signed, has the SHA-1 of each part.
@@ -122,6 +145,7 @@ class Clients:
             service,
             endpoint_url=url,
             config=Config(
+                signature_version=UNSIGNED,  # our signer does that
                 retries={"total_max_attempts": 1},
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
@@ -129,15 +153,38 @@ class Clients:
             ),
         )
         answers = Answers(
+            service,
             url,
             self._ca_bundle or ssl.get_default_verify_paths().cafile or True,
             connect_s=self.patience.connect_s,
             silence_s=self.patience.silence_s,
             limit_s=self.patience.stall_s,
         )
+        path = urlsplit(url).path
+        signer = Signer(service, path, self._region, lambda: self._credentials)
+        client.meta.events.register("request-created", signer)
         client.meta.events.register("before-send", answers)
         client.meta.events.register("before-call.s3", _stay)
-        return client
+        probe = partial(PROBES[service], client)
+        return Way(url, client, Manners(signer, manners(self._signatures, path), probe))
+
+
+def _asks_for_buckets(s3: Any) -> bool:
+    return bool(s3.list_buckets().keys() & {"Buckets", "Owner"})
+
+
+def _asks_for_an_image(ec2: Any) -> bool:
+    try:
+        answer = ec2.describe_images(ImageIds=[NOBODYS_ID])
+    except ClientError as error:
+        if code_of(error) not in UNKNOWN_ID:
+            raise
+        return True
+    return "Images" in answer or bool(answer.get("ResponseMetadata", {}).get("RequestId"))
+
+
+# Harmless requests, to which a service gives an answer once it takes the signature.
+PROBES = {"s3": _asks_for_buckets, "ec2": _asks_for_an_image}
 
 
 def _stay(params: dict[str, Any], **_: Any) -> None:

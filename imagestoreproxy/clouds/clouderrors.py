@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import http.client
 import os
 import re
 import socket
@@ -15,6 +16,17 @@ from typing import Any, TypeVar
 
 import botocore.exceptions as boto
 
+from imagestoreproxy.clouds.cloudwords import (
+    LIMIT_REACHED,
+    LIMITS,
+    MEANINGS,
+    NOT_BOUND,
+    PASSING,
+    SAID,
+    SIGNATURE,
+    SKEWED,
+    STATUS,
+)
 from imagestoreproxy.model.errors import CloudError
 
 Kind = TypeVar("Kind", bound=BaseException)
@@ -43,80 +55,36 @@ class TooLongError(boto.HTTPClientError):  # type: ignore[misc]
     fmt = "more than {limit_mib} MiB"
 
 
-# The same request may be taken in a moment.
-PASSING = frozenset(
-    {
-        "BadDigest",
-        "BandwidthLimitExceeded",
-        "InternalError",
-        "RequestLimitExceeded",
-        "RequestThrottled",
-        "RequestTimeout",
-        "ServiceUnavailable",
-        "SlowDown",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-        "Unavailable",
-    }
-)
 CAUSES = {
     errno.ECONNREFUSED: "connection refused",
     errno.EHOSTUNREACH: "no route to host",
     errno.ENETUNREACH: "network is unreachable",
 }
 TIMEOUTS = (boto.ConnectTimeoutError, boto.ReadTimeoutError)
-# What an answer means, by its code; the first row that has the code counts.
-MEANINGS: tuple[tuple[frozenset[str], str], ...] = (
-    (
-        frozenset({"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"}),
-        "the clocks differ{difference}; set the clock by NTP ({code})",
-    ),
-    (
-        frozenset({"SignatureDoesNotMatch"}),
-        "the signature does not match{difference}; check the secret key, the clock, and that "
-        "{setting} is the address the cloud knows itself by ({code})",
-    ),
-    (
-        frozenset({"InvalidAccessKeyId", "InvalidClientTokenId", "AuthFailure"}),
-        "the cloud does not take the access key; get new credentials ({code})",
-    ),
-    (
-        frozenset({"ExpiredToken", "InvalidToken"}),
-        "the session token has expired; get new credentials ({code})",
-    ),
-    (
-        frozenset({"AccessDenied", "UnauthorizedOperation", "Forbidden", "403", "401"}),
-        "access denied; the user of these credentials needs the right to do this, for kernels and "
-        "ramdisks that of a cloud administrator ({code})",
-    ),
-    (
-        frozenset({"NoSuchBucket"}),
-        "the bucket is gone; something else has removed it ({code})",
-    ),
-    (
-        frozenset(
-            {
-                "AuthorizationHeaderMalformed",
-                "IllegalLocationConstraintException",
-                "PermanentRedirect",
-                "TemporaryRedirect",
-            }
-        ),
-        "it is another region's{place}; set {setting} and --region to that one ({code})",
-    ),
-    (PASSING, "it is overloaded or broken ({code}: {message})"),
-)
-# Clouds have many names for their limits.
-_LIMIT = re.compile(
-    r"Quota|LimitExceeded|^TooMany|^Insufficient|^EntityTooLarge$|^MaxMessageLength"
-)
-LIMIT_REACHED = "a limit of the cloud is reached; raise it or make room ({code}: {message})"
 
 
 def code_of(error: BaseException) -> str:
     """Give the error code of a service's answer, or empty."""
     return str(_answer(error).get("Error", {}).get("Code", ""))
+
+
+def has_reason(error: BaseException) -> bool:
+    """Tell whether a service's answer gives a reason: a code that is more than its HTTP status."""
+    code = code_of(error)
+    return bool(code) and not STATUS.match(code)
+
+
+def may_be_signature(error: BaseException) -> bool:
+    """Tell whether the manner of its signature may be why a request was refused."""
+    code = code_of(error)
+    return code not in PASSING | SKEWED and (not has_reason(error) or bool(SIGNATURE.search(code)))
+
+
+def is_not_understood(error: BaseException) -> bool:
+    """Tell whether a request was refused as it has what an old service does not know."""
+    if not _answer(error):
+        return False
+    return bool(NOT_BOUND.search(_message(error))) or not (has_reason(error) or _message(error))
 
 
 def status_of(error: BaseException) -> int:
@@ -160,18 +128,19 @@ def cloud_error(error: Exception, endpoint: Endpoint, what: str, now_s: float) -
 
 
 def _refused(error: Exception, endpoint: Endpoint, what: str, now_s: float) -> str:
-    code, status = code_of(error), status_of(error)
-    meaning = next((text for codes, text in MEANINGS if code in codes), "")
-    if not meaning and (code.isdigit() or not code):
+    code, status, message = code_of(error), status_of(error), _message(error)
+    meaning = next((text for words, text in SAID if words.search(message)), "")
+    meaning = meaning or next((text for codes, text in MEANINGS if code in codes), "")
+    if not meaning and not has_reason(error) and not message:
         # No S3 and no EC2 answers without a code: a web server does, or a gateway before a cloud.
         meaning = "HTTP status {code} without a reason; check {setting}, with its path"
-    if not meaning and _LIMIT.search(code):
+    if not meaning and LIMITS.search(code):
         meaning = LIMIT_REACHED
     if not meaning and status >= 500:
         meaning = "it is overloaded or broken ({code}: {message})"
     told = (meaning or "{code}: {message}").format(
         code=code or status,
-        message=_short(str(_answer(error).get("Error", {}).get("Message") or "")),
+        message=_short(message),
         difference=_difference(error, now_s),
         place=_place(error),
         setting=endpoint.setting,
@@ -291,6 +260,12 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _answer(error: BaseException) -> dict[str, Any]:
     answer = getattr(error, "response", None)
     return answer if isinstance(answer, dict) else {}
+
+
+def _message(error: BaseException) -> str:
+    text = str(_answer(error).get("Error", {}).get("Message") or "")
+    # The HTTP status's own words, which botocore gives where there is no other message.
+    return "" if text == http.client.responses.get(status_of(error)) else text
 
 
 def headers_of(answer: dict[str, Any]) -> dict[str, str]:

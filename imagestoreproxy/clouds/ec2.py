@@ -39,6 +39,7 @@ class Ec2Cloud:
         background: runs all that blocks.
         region: goes into signatures and new buckets.
         ca_bundle: PEM file to trust for TLS; empty means that of the system.
+        signatures: their version: ``4``, ``2``, or ``auto`` for the one that each service takes.
         public_read_fallback: whether bundles (they are encrypted) may be readable by all where S3
             does not know how to let only EC2 read them.
         patience: how long and how often the services are asked.
@@ -55,6 +56,7 @@ class Ec2Cloud:
         *,
         region: str = "us-east-1",
         ca_bundle: str = "",
+        signatures: str = "auto",
         public_read_fallback: bool = False,
         patience: Patience | None = None,
         taking: Taking | None = None,
@@ -68,6 +70,7 @@ class Ec2Cloud:
             credentials,
             region=region,
             ca_bundle=ca_bundle,
+            signatures=signatures,
             public_read_fallback=public_read_fallback,
             patience=patience or Patience(),
             meters=meters,

@@ -10,6 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from imagestoreproxy.clouds.calls import Calls
+from imagestoreproxy.clouds.clouderrors import is_not_understood
 from imagestoreproxy.model.bundles import Upload
 from imagestoreproxy.model.errors import CloudError
 from imagestoreproxy.model.images import Architecture, Virtualization
@@ -23,6 +24,8 @@ ARCHITECTURES = {
     Architecture.ARMHF: "armhf",
 }
 UNKNOWN_ID = ("InvalidAMIID.NotFound", "InvalidAMIID.Malformed", "InvalidAMIID.Unavailable")
+# Well-formed and nobody's: to be told that it is unknown proves that the credentials are taken.
+NOBODYS_ID = "ami-00000000"
 CONFIRMATIONS = 5
 REGISTER_LIMIT_S = 140.0
 
@@ -41,7 +44,6 @@ class Images:
 
     def register(self, upload: Upload, location: str) -> str:
         """Register a bundle, or find it registered already; give an id that EC2 confirms."""
-        request = request_of(upload, location)
 
         def register_once() -> str:
             # Asked first, each time: an answer that was lost must not register twice.
@@ -49,7 +51,7 @@ class Images:
             if found := self._matching(answer, upload.bundle, location):
                 return found
             self._stop.check()
-            return str(self._ec2.register_image(**request).get("ImageId") or "")
+            return str(self._registered(upload, location).get("ImageId") or "")
 
         # A registration that is under way is waited for: left behind, nobody would take it back.
         image_id = self._calls.call(f"register {location}", register_once, leave_s=REGISTER_LIMIT_S)
@@ -69,6 +71,25 @@ class Images:
             f"{self._calls.endpoint} gave {location} the id {image_id} but does not list it; "
             "try again."
         )
+
+    def _registered(self, upload: Upload, location: str) -> dict[str, Any]:
+        is_old = self._calls.manners.manner.version == 2
+        request = request_of(upload, location, is_old=is_old)
+        answer: dict[str, Any]
+        try:
+            answer = self._ec2.register_image(**request)
+        except ClientError as error:
+            if not (is_old and is_not_understood(error)):
+                raise
+            if upload.virtualization is Virtualization.HVM:
+                raise CloudError(
+                    f"{self._calls.endpoint} does not take hvm images, which need Eucalyptus 3.4 "
+                    "or later; install a paravirtual one, and set --cloud-takes paravirtual.",
+                    retry_helps=False,
+                ) from None
+            # Before 2.0 nothing else is known: the rest is in the manifest, but for the name.
+            answer = self._ec2.register_image(ImageLocation=location)
+        return answer
 
     def find(self, bundle: Bundle, location: str) -> str:
         """Give the id of a bundle registered earlier, or empty."""
@@ -141,11 +162,17 @@ def registered_name(bundle: Bundle) -> str:
     return re.sub(r"[^A-Za-z0-9()./_-]", "-", f"{bundle.name[:room]}-{bundle.bucket}")
 
 
-def request_of(upload: Upload, location: str) -> dict[str, Any]:
-    """Give what EC2 is told of an image when it is registered, by the names of its parameters."""
+def request_of(upload: Upload, location: str, *, is_old: bool = False) -> dict[str, Any]:
+    """Give what EC2 is told of an image when it is registered, by the names of its parameters.
+
+    Args:
+        is_old: it is signed with version 2.
+    """
+    title = _description(upload.title) or upload.bundle.name
     request: dict[str, Any] = {
         "Name": registered_name(upload.bundle),
-        "Description": _description(upload.title or upload.bundle.name),
+        # Signatures of version 2 before Eucalyptus 4 encode these in a way of their own.
+        "Description": re.sub(r"[~*+]", "-", title) if is_old else title,
         "Architecture": ARCHITECTURES[upload.architecture],
         "ImageLocation": location,
     }

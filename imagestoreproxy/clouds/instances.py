@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from imagestoreproxy.clouds.calls import Calls
+from imagestoreproxy.clouds.clouderrors import is_not_understood
 from imagestoreproxy.model.errors import CloudError
 
 # EC2 takes 200 values in a filter.
@@ -30,7 +34,7 @@ def used_ids(ec2: Any, calls: Calls, image_ids: Collection[str]) -> Mapping[str,
     for begin in range(0, len(wanted), AT_ONCE):
         some = wanted[begin : begin + AT_ONCE]
         for instance in _instances(ec2, calls, some):
-            # Compared here as well: old clouds know no filters, and give all.
+            # Compared here as well: from a cloud that knows no filters there are all.
             image_id = str(instance.get("ImageId"))
             state = (instance.get("State") or {}).get("Name")
             if image_id in some and state != OVER:
@@ -41,7 +45,7 @@ def used_ids(ec2: Any, calls: Calls, image_ids: Collection[str]) -> Mapping[str,
 def _instances(ec2: Any, calls: Calls, image_ids: list[str]) -> Iterator[dict[str, Any]]:
     request: dict[str, Any] = {"Filters": [{"Name": "image-id", "Values": image_ids}]}
     for _ in range(PAGES):
-        answer = calls.call("list instances", lambda: ec2.describe_instances(**request))
+        answer = calls.call("list instances", partial(_answer, ec2, request))
         # A web page parses, too, and "none" would be believed: images in use would be removed.
         if "Reservations" not in answer and not answer.get("ResponseMetadata", {}).get("RequestId"):
             raise calls.is_no_service()
@@ -53,3 +57,15 @@ def _instances(ec2: Any, calls: Calls, image_ids: list[str]) -> Iterator[dict[st
     raise CloudError(
         f"{calls.endpoint} lists instances without end: which images are used is not known."
     )
+
+
+def _answer(ec2: Any, request: dict[str, Any]) -> dict[str, Any]:
+    answer: dict[str, Any]
+    try:
+        answer = ec2.describe_instances(**request)
+    except ClientError as error:
+        if not ("Filters" in request and is_not_understood(error)):
+            raise
+        del request["Filters"]  # Eucalyptus before 3.2 knows none
+        answer = ec2.describe_instances(**request)
+    return answer

@@ -16,7 +16,7 @@ from imagestoreproxy.clouds.calls import Deadline
 from imagestoreproxy.clouds.clients import Clients
 from imagestoreproxy.clouds.clouderrors import Endpoint, served_at_s, told_difference
 from imagestoreproxy.clouds.credentials import Credentials
-from imagestoreproxy.clouds.images import Images
+from imagestoreproxy.clouds.images import NOBODYS_ID, Images
 from imagestoreproxy.clouds.keys import bundle_keys
 from imagestoreproxy.model.errors import Cancelled, CloudError
 from imagestoreproxy.ports import Stop
@@ -25,8 +25,6 @@ GOOD_FOR_S = 60.0
 # What signatures (version 4) allow between the two clocks.
 CLOCK_LIMIT_S = 300.0
 CLOCK_WARNING_S = 60.0
-# Well-formed and nobody's: to be told that it is unknown proves that the credentials are taken.
-NOBODYS_ID = "ami-00000000"
 BUCKET = "image-store-check-"
 KEY = "check"
 CLEAN_UP_S = 5.0
@@ -65,6 +63,7 @@ class Preflight:
     def forget(self) -> None:
         """Something failed: the next check asks again."""
         self._ended_at_s = -GOOD_FOR_S
+        self._clients.forget()
 
     def run(self, stop: Stop) -> None:
         """Raise ``CloudError`` unless all is well; bounded by ``Patience.check_s``."""

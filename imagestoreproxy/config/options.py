@@ -32,6 +32,15 @@ def add_watching(daemon: argparse._ArgumentGroup) -> None:
         help="json: one JSON object a line, with at, level, text, namespace and fields",
     )  # fmt: skip
     daemon.add_argument(
+        "--log-file", default="", metavar="FILE",
+        help="append the log to it, and open it again at SIGHUP; without it, the log goes to"
+        " standard error",
+    )  # fmt: skip
+    daemon.add_argument(
+        "--pid-file", default="", metavar="FILE",
+        help="write the number of the process to it, and remove it at the end",
+    )  # fmt: skip
+    daemon.add_argument(
         "--share-metrics", action="store_true",
         help="give /metrics to everybody who asks, unsigned; without it, to programs on this"
         " machine, and signed",

@@ -55,6 +55,7 @@ class Settings:
         euca2ools: where the tools are; empty: on the system's path.
         signatures: ``auto``, ``2`` or ``4``.
         log_format: one of ``outside.journal.FORMS``.
+        log_file, pid_file: none, where not given.
         share_metrics: give them to everybody who asks.
         check: look whether all is there, say so, and end.
         max_installs, max_downloads: that run at a time.
@@ -70,6 +71,8 @@ class Settings:
     keyring: Path = Path("keyring.gpg")
     debug: bool = False
     log_format: str = "text"
+    log_file: Path | None = None
+    pid_file: Path | None = None
     share_metrics: bool = False
     check: bool = False
     listen: tuple[str, ...] = (DEFAULT_LISTEN,)
@@ -140,6 +143,8 @@ def parse(arguments: Sequence[str]) -> Settings:
         arguments=tuple(arguments),
         debug=options.debug,
         log_format=options.log_format,
+        log_file=_path(options.log_file),
+        pid_file=_path(options.pid_file),
         share_metrics=options.share_metrics,
         check=options.check,
         listen=tuple(options.listen or (DEFAULT_LISTEN,)),
@@ -278,6 +283,10 @@ def _required(value: str, message: str) -> str:
     if not value:
         raise SettingsError(message)
     return value
+
+
+def _path(value: str) -> Path | None:
+    return Path(value).expanduser().absolute() if value else None
 
 
 def _http_url(option: str, value: str) -> str:

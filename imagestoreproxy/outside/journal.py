@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TextIO, cast
+from typing import IO, Protocol, cast
 
 from twisted.logger import (
     FileLogObserver,
@@ -65,7 +65,14 @@ class LoggerJournal:
         self._log.error(text + ": {details}", details=details, **fields)
 
 
-def begin_logging(*, debug: bool, form: str = "text", stream: TextIO = sys.stderr) -> None:
+class Lines(Protocol):
+    """What takes lines of text."""
+
+    def write(self, text: str, /) -> object: ...
+    def flush(self) -> None: ...
+
+
+def begin_logging(*, debug: bool, form: str = "text", stream: Lines = sys.stderr) -> None:
     """Send all events of this process to a stream.
 
     Args:
@@ -85,22 +92,22 @@ def wanted(observer: Observer, *, debug: bool) -> Observer:
     return FilteringLogObserver(cast(ILogObserver, observer), chosen)
 
 
-def text_lines(stream: TextIO) -> FileLogObserver:
+def text_lines(stream: Lines) -> FileLogObserver:
     """Write each event for people: more lines than one are indented."""
 
     def line(event: LogEvent) -> str | None:
         text = formatEventAsClassicLogText(event)
         return None if text is None else printable(text.replace("\t", "        "))
 
-    return FileLogObserver(stream, line)
+    return FileLogObserver(cast(IO[str], stream), line)
 
 
-def json_lines(stream: TextIO) -> FileLogObserver:
+def json_lines(stream: Lines) -> FileLogObserver:
     """Write each event as one JSON object, ASCII only, on a line of its own."""
-    return FileLogObserver(stream, json_line)
+    return FileLogObserver(cast(IO[str], stream), json_line)
 
 
-FORMS: dict[str, Callable[[TextIO], FileLogObserver]] = {"text": text_lines, "json": json_lines}
+FORMS: dict[str, Callable[[Lines], FileLogObserver]] = {"text": text_lines, "json": json_lines}
 
 
 def json_line(event: LogEvent) -> str:

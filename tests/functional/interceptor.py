@@ -16,7 +16,12 @@ from socket import SO_LINGER, SOL_SOCKET
 from urllib.parse import urlsplit
 
 RESET_AFTER_BYTES = 100_000
-MOTO_PREFIXES = ("/services/Eucalyptus", "/services/Walrus")
+MOTO_PREFIXES = (
+    "/services/Eucalyptus",
+    "/services/Walrus",
+    "/services/compute",
+    "/services/objectstorage",
+)
 
 
 @dataclass
