@@ -1,6 +1,9 @@
 PYTHON ?= python3
 export PYTHON
 BIN = .venv/bin
+# What Python has compiled, it keeps: most tests start programs of ours, each compiled anew else.
+export PYTHONDONTWRITEBYTECODE =
+WORKERS ?= 2
 
 .PHONY: help setup demo test faults lint bench docs lock clean screenshots deb
 
@@ -8,7 +11,7 @@ help:
 	@echo "make setup   what is needed: system programs and .venv (the others call it)"
 	@echo "make demo    watch an image go from a store into a cloud (ONCE=1: end by itself;"
 	@echo "             SOURCE=simplestreams: from a mirror that is published before your eyes)"
-	@echo "make test    all tests"
+	@echo "make test    all tests, in two processes side by side; WORKERS=4: in four"
 	@echo "make screenshots  the pictures of the page in docs/images"
 	@echo "make faults  everything that can go wrong, many times over; SEED=1 repeats a run"
 	@echo "make lint    style, types, and who may import whom"
@@ -27,7 +30,7 @@ demo: setup
 	@$(BIN)/python -m demo.run
 
 test: setup
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n $(WORKERS) --dist=loadfile --no-loadscope-reorder
 
 screenshots: setup
 	@$(BIN)/pytest tests/browser/pictures.py

@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 
 from imagestoreproxy.clouds.credentials import Credentials
-from imagestoreproxy.clouds.ec2 import Ec2Cloud
 from imagestoreproxy.config.file import SourceSettings
 from imagestoreproxy.config.settings import Settings
 from imagestoreproxy.install.preflight import Look, Preflight
@@ -50,13 +49,16 @@ class Parts:
     Args:
         settings: as they are now.
         accesses: gives what sources are asked with.
+        credentials: tells of those of the cloud.
+        known: gives them; None when there are none, or no cloud.
     """
 
     settings: Callable[[], Settings]
     background: Background
     clock: Clock
     accesses: Callable[[Sequence[SourceSettings]], Sequence[Access]]
-    credentials: Callable[[], Credentials | None]
+    credentials: Callable[[], Awaitable[list[Finding]]]
+    known: Callable[[], Credentials | None]
     cloud: Callable[[], Cloud]
 
 
@@ -165,21 +167,21 @@ class _Checks:
         return await fetcher.get(url, limit_bytes=limit_bytes, allow_local=True)
 
     async def credentials(self) -> list[Finding]:
-        found = self._parts.credentials()
-        if found is None:
-            return [Finding("credentials", note="none are needed for --fake-eucalyptus")]
-        missing = " ".join(found.missing())
-        return [Finding("credentials", missing, note=found.origin)]
+        return await self._parts.credentials()
 
     async def cloud(self) -> list[Finding]:
         cloud = self._parts.cloud()
-        await cloud.check()
-        found = self._parts.credentials()
-        if found is None:
+        if self._settings.cloud == "fake":
             return [Finding("cloud", note="none: --fake-eucalyptus registers nothing for real")]
-        warnings = cloud.warnings if isinstance(cloud, Ec2Cloud) else []
+        await self._parts.credentials()
+        if (found := self._parts.known()) is None:
+            return [Finding("cloud", "It was not asked: there are no credentials for it.")]
+        await cloud.check()
         taken = f"EC2 at {masked(found.ec2_url)} and S3 at {masked(found.s3_url)} take our keys"
         tried = f"{taken}; an object was stored, read and deleted"
+        if tools := getattr(cloud, "tools", ""):
+            tried += f"; {tools} bundle, upload and register"
+        warnings: Sequence[str] = getattr(cloud, "warnings", ())
         return [Finding("cloud", note=" ".join([tried, *(f"({one})" for one in warnings)]))]
 
     async def qemu_img(self) -> list[Finding]:

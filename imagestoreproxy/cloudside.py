@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hmac
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from imagestoreproxy.clouds import credentials as sources_of_credentials
+from imagestoreproxy.clouds.administrators import Administrators
 from imagestoreproxy.clouds.credentials import Credentials
+from imagestoreproxy.clouds.current import CurrentEc2Cloud
 from imagestoreproxy.clouds.ec2 import Ec2Cloud
+from imagestoreproxy.clouds.euca2ools.cloud import Euca2oolsCloud, taking_with
+from imagestoreproxy.clouds.euca2ools.found import euca2ools_found
+from imagestoreproxy.clouds.euca2ools.ground import Ground
 from imagestoreproxy.clouds.fake import FakeCloud
+from imagestoreproxy.clouds.frontend.found import FoundWallet
+from imagestoreproxy.clouds.frontend.search import Places, Search
+from imagestoreproxy.clouds.wallet import Wallet
 from imagestoreproxy.config.settings import Settings
+from imagestoreproxy.model.errors import CloudError
+from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.model.running import Place
-from imagestoreproxy.ports import Background, Cloud
+from imagestoreproxy.ports import Background, Clock, Cloud, Journal, Stop
 from imagestoreproxy.ports.metering import NO_METERS, Meters
+from imagestoreproxy.ports.programs import Programs
+
+# How often files are compared; and, without credentials, how often they are looked for.
+LOOK_S = 3.0
+SEARCH_S = 30.0
+# How long the doors stay closed at the start for credentials to be found.
+FIRST_S = 5.0
+NOBODY = (
+    "The proxy has no credentials of its cloud yet, so it knows nobody who may ask. On its "
+    "machine, image-store-proxy --check and the log tell why."
+)
+SEARCHING = "The credentials of the cloud are still being looked for."
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,65 +46,219 @@ class AnyClient:
     """Keys of ``--fake-eucalyptus``: every ``ClientId`` has the same secret."""
 
     secret: str
+    absence = ""
 
     def secret_for(self, client_id: str) -> str | None:
         return self.secret
 
 
 @dataclass(frozen=True, slots=True)
-class OneClient:
-    """The keys the proxy itself uses: the Store tab signs with the same administrator's."""
+class KnownClients:
+    """The keys that the proxy itself uses, as the Store tab does, and those of administrators."""
 
-    credentials: Credentials
+    wallet: FoundWallet
+    administrators: Administrators | None
+
+    @property
+    def absence(self) -> str:
+        return "" if any(self._pairs()) else NOBODY
 
     def secret_for(self, client_id: str) -> str | None:
-        known = client_id == self.credentials.access_key
-        return self.credentials.secret_key if known else None
+        found, asked = None, client_id.encode()
+        # All of them, to their end: how long it takes says nothing of which one it is.
+        for access_key, secret in self._pairs():
+            if hmac.compare_digest(access_key.encode(), asked):
+                found = secret
+        return found
+
+    def _pairs(self) -> Iterator[tuple[str, str]]:
+        if self.administrators is not None:
+            yield from self.administrators.secrets.items()
+        if (known := self.wallet.known) is not None:
+            yield known.access_key, known.secret_key
 
 
-def find_credentials(settings: Settings, environ: Mapping[str, str]) -> Credentials:
-    """Give the cloud's credentials from where the settings say that they are.
+class CloudSide:
+    """Credentials of a real cloud, and who may ask because of them.
+
+    Args:
+        background: for what may take long.
+        may_fetch: credentials may be fetched, and kept in the data directory.
+
+    Attributes:
+        is_looking: they have not been looked for yet.
 
     Raises:
-        SettingsError: they are not there, or not complete.
+        SettingsError: what an option names is not there, or not complete.
     """
-    if settings.credentials_dir:
-        found = sources_of_credentials.from_directory(Path(settings.credentials_dir))
-    elif settings.profile:
-        found = sources_of_credentials.from_profile(settings.profile, environ)
-    else:
-        found = sources_of_credentials.from_environment(environ)
-    return found.with_urls(settings.ec2_url, settings.s3_url)
+
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        programs: Programs,
+        background: Background,
+        *,
+        may_fetch: bool = True,
+    ) -> None:
+        places = Places(
+            data_dir=settings.data_dir,
+            environ=environ,
+            directory=settings.credentials_dir,
+            profile=settings.profile,
+            ec2_url=settings.ec2_url,
+            s3_url=settings.s3_url,
+            prefix=settings.eucalyptus,
+            region=settings.region,
+            ca_bundle=settings.ca_bundle,
+            may_fetch=may_fetch,
+        )
+        self.is_looking = True
+        self._searched_at_s = -SEARCH_S
+        self._settings = settings
+        self._background = background
+        search = Search(places, programs)
+        search.check_named()
+        self.wallet = FoundWallet(search)
+        self.administrators = (
+            Administrators(Path(settings.administrators).expanduser())
+            if settings.administrators
+            else None
+        )
+        self.keys = KnownClients(self.wallet, self.administrators)
+
+    async def look(self) -> None:
+        """Look for credentials and administrators now; what is wrong is in their ``problem``."""
+        await self._background.run(self._look)
+        self.is_looking = False
+
+    def again(self) -> None:
+        """Somebody says that things have changed: look at once."""
+        self.wallet.again()
+        self._searched_at_s = -SEARCH_S
+
+    async def run(self, clock: Clock, journal: Journal) -> None:
+        """Look again and again, and log what has changed; ends with a cancel."""
+        told: list[str] = []
+        while True:
+            now_s = clock.monotonic_s()
+            if self.wallet.known is not None or now_s - self._searched_at_s >= SEARCH_S:
+                self._searched_at_s = now_s
+                await self.look()
+            elif self.administrators:
+                await self._background.run(lambda _stop: self._administrators())
+            said = self.told()
+            for line in said:
+                if line not in told:
+                    journal.info("{line}", line=line)
+            told = said
+            await clock.sleep(LOOK_S)
+
+    def told(self) -> list[str]:
+        """Say what there is, and what is wrong with it, a line for each."""
+        found, people = self.wallet.known, self.administrators
+        lines = [self.wallet.problem] if self.wallet.problem else []
+        if found is not None:
+            lines += [f"credentials from {found.origin}", *found.missing(), *found.warnings()]
+        if people is not None:
+            lines += [people.problem] if people.problem else [self._people()]
+            lines += [people.warning] if people.warning else []
+        return lines
+
+    def place(self) -> Place:
+        """Tell where installed images are run, and where the credentials for that are."""
+        found = self.wallet.known
+        if found is None:
+            return Place(region=self._settings.region)
+        return Place(
+            ec2_url=found.ec2_url,
+            region=self._settings.region,
+            eucarc=str(Path(found.directory) / "eucarc") if found.directory else "",
+            profile=found.profile,
+            loading=found.loading,
+        )
+
+    async def findings(self) -> list[Finding]:
+        """Tell what was found last, without looking again."""
+        found, people = self.wallet.known, self.administrators
+        problems = [self.wallet.problem] if self.wallet.problem else []
+        notes = []
+        if people is not None:
+            problems += [people.problem] if people.problem else []
+            notes += [self._people(), people.warning]
+        if found is None:
+            return [Finding("credentials", " ".join(problems or [SEARCHING]))]
+        if self.wallet.problem:
+            problems.append("What was read before is still used.")
+        if found.is_own_certificate:
+            notes.append("bundles are signed with a certificate of the proxy's own")
+        note = "; ".join(filter(None, [found.origin, *notes]))
+        return [Finding("credentials", " ".join([*problems, *found.missing()]), note)]
+
+    def _people(self) -> str:
+        people = self.administrators
+        return f"{len(people.secrets)} administrators in {people.path}" if people else ""
+
+    def _look(self, stop: Stop) -> None:
+        self._administrators()
+        with suppress(CloudError):  # the wallet keeps why
+            self.wallet.credentials(stop)
+
+    def _administrators(self) -> None:
+        if self.administrators is not None:
+            self.administrators.look()
 
 
-def place_of(settings: Settings, credentials: Credentials | None) -> Place:
-    """Tell where installed images are run, and where the credentials for that are."""
-    directory = settings.credentials_dir
-    return Place(
-        ec2_url=credentials.ec2_url if credentials else "",
-        region=settings.region,
-        eucarc=str(Path(directory).absolute() / "eucarc") if directory else "",
-        profile=settings.profile,
-        is_fake=credentials is None,
-    )
+async def look_for_credentials(side: CloudSide | None) -> list[Finding]:
+    """Look for credentials, and tell what was found."""
+    if side is None:
+        return await no_credentials()
+    await side.look()
+    return await side.findings()
+
+
+async def no_credentials() -> list[Finding]:
+    """Tell that ``--fake-eucalyptus`` has none."""
+    return [Finding("credentials", note="none are needed for --fake-eucalyptus")]
 
 
 def make_cloud(
     settings: Settings,
-    credentials: Credentials | None,
+    wallet: Wallet | None,
     background: Background,
+    programs: Programs,
     meters: Meters = NO_METERS,
+    *,
+    note: Callable[[str], object] = str,
 ) -> Cloud:
-    """Give the cloud to install into; the fake one without credentials."""
-    if credentials is None:
+    """Give the cloud to install into; the fake one without a wallet.
+
+    Args:
+        note: told whether tools do the work, and why not.
+
+    Raises:
+        SettingsError: tools are to do the work, and cannot.
+    """
+    if wallet is None:
         return FakeCloud(background, settings.data_dir / "fake-cloud.json", meters)
-    return Ec2Cloud(
-        background,
-        credentials,
-        region=settings.region,
-        ca_bundle=settings.ca_bundle,
-        signatures=settings.signatures,
-        public_read_fallback=settings.public_read_fallback,
-        taking=settings.taking,
-        meters=meters,
-    )
+    options: dict[str, Any] = {
+        "region": settings.region,
+        "ca_bundle": settings.ca_bundle,
+        "signatures": settings.signatures,
+        "public_read_fallback": settings.public_read_fallback,
+        "taking": settings.taking,
+        "meters": meters,
+        "refused": wallet.refused,
+    }
+    found = euca2ools_found(settings.cloud, settings.euca2ools, programs)
+    note(found.why)
+    if (tools := found.tools) is None:
+        direct = partial(Ec2Cloud, background, **options)
+        return CurrentEc2Cloud(background, wallet, direct, settings.taking)
+    ground = Ground(settings.data_dir / "euca2ools")
+
+    def by_tools(credentials: Credentials) -> Euca2oolsCloud:
+        return Euca2oolsCloud(background, credentials, tools, ground, **options)
+
+    taking = taking_with(settings.taking, tools.generation)
+    return CurrentEc2Cloud(background, wallet, by_tools, taking, f"euca2ools {tools.version}")

@@ -20,10 +20,11 @@ from imagestoreproxy.doors import allow_open_files
 from imagestoreproxy.heap import keep_large_apart
 from imagestoreproxy.model.errors import SettingsError, StoreProxyError
 from imagestoreproxy.model.findings import Finding
+from imagestoreproxy.once import check
 from imagestoreproxy.outside.journal import LoggerJournal, begin_logging, json_lines
 from imagestoreproxy.outside.logfile import LogFile
 from imagestoreproxy.outside.pidfile import PidFile
-from imagestoreproxy.service import Proxy, build, check
+from imagestoreproxy.service import Proxy, build
 
 PROGRAM = "image-store-proxy"
 

@@ -6,10 +6,9 @@ import gc
 import os
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
-from functools import cache, partial
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 from twisted.application.service import Service
@@ -18,24 +17,24 @@ from twisted.python.failure import Failure
 
 from imagestoreproxy.carriage import Carriage
 from imagestoreproxy.checks import Parts, make_preflight
-from imagestoreproxy.clouds.credentials import Credentials
+from imagestoreproxy.cloudside import FIRST_S as FIRST_KEYS_S
 from imagestoreproxy.cloudside import (
     AnyClient,
-    OneClient,
-    find_credentials,
+    CloudSide,
     make_cloud,
-    place_of,
+    no_credentials,
 )
 from imagestoreproxy.config.settings import DEFAULT_LISTEN, Settings, reread
 from imagestoreproxy.doors import handed_over, listen, open_files
 from imagestoreproxy.install.inside import Inside, InstallLimits, Outside
 from imagestoreproxy.model.errors import OwnStateError, StoreProxyError
-from imagestoreproxy.model.findings import Finding
+from imagestoreproxy.model.running import Place
 from imagestoreproxy.model.windows import window_of
 from imagestoreproxy.outside.background import ReactorClock, Threads
 from imagestoreproxy.outside.curl import CurlFetcher
 from imagestoreproxy.outside.disk import DataDirectory
 from imagestoreproxy.outside.journal import LoggerJournal
+from imagestoreproxy.outside.process import Processes
 from imagestoreproxy.outside.qemu import QemuImg
 from imagestoreproxy.outside.servicemanager import ServiceManager
 from imagestoreproxy.outside.usage import measure
@@ -65,16 +64,15 @@ class Proxy(Service):
         self._manager = ServiceManager(environ, reactor, pid=os.getpid())
         self._watching = Watching(settings, reactor, self._clock)
         self._journal = LoggerJournal()
-        cloud_keys = find_credentials(settings, environ) if settings.cloud != "fake" else None
-        for warning in cloud_keys.warnings() if cloud_keys else ():
-            self._journal.info("{warning}", warning=warning)
-        self._keys: Keys = OneClient(cloud_keys) if cloud_keys else AnyClient(settings.fake_secret)
-        self._place = place_of(settings, cloud_keys)
         self._disk = DataDirectory(settings.data_dir)
         self._disk.lock()
         self._threads = Threads(reactor)
         # A cloud that hangs holds up its own threads, not what pages and downloads need.
         self._cloud_threads = Threads(reactor, size=settings.max_installs + 4)
+        programs, is_fake = Processes(), settings.cloud == "fake"
+        side = None if is_fake else CloudSide(settings, environ, programs, self._cloud_threads)
+        self._cloud_side = side
+        self._keys: Keys = side.keys if side else AnyClient(settings.fake_secret)
         self._records_thread = Threads(reactor, size=1)
         self._records = Database(
             settings.data_dir / "state.db",
@@ -90,6 +88,16 @@ class Proxy(Service):
         homes = settings.data_dir / "gnupg"
         shutil.rmtree(homes, ignore_errors=True)
         self._accesses = accesses = Accesses(self._fetcher, self._threads, homes)
+        meters = self._watching.metrics
+        cloud = make_cloud(
+            settings,
+            side.wallet if side else None,
+            self._cloud_threads,
+            programs,
+            meters,
+            note=lambda why: self._journal.info("{why}", why=why),
+        )
+        taking = cloud.taking if side else settings.taking
         self._carriage = Carriage(
             settings.data_dir,
             verifiers=accesses.for_carried(settings.keyring),
@@ -97,7 +105,7 @@ class Proxy(Service):
             background=self._threads,
             clock=self._clock,
             journal=self._journal,
-            taking=settings.taking,
+            taking=taking,
         )
         self._upstreams = Upstreams(
             accesses,
@@ -105,13 +113,12 @@ class Proxy(Service):
             records=self._records,
             background=self._threads,
             clock=self._clock,
-            taking=settings.taking,
+            taking=taking,
         )
         self._catalogue = Catalogue([], self._threads, self._clock, self._journal)
-        meters = self._watching.metrics
         outside = Outside(
             sources=self._catalogue,
-            cloud=(cloud := make_cloud(settings, cloud_keys, self._cloud_threads, meters)),
+            cloud=cloud,
             disk=self._disk,
             depot=self._carriage.depot,
             lenders=[self._carriage.here],
@@ -144,7 +151,8 @@ class Proxy(Service):
                 self._threads,
                 self._clock,
                 accesses=self._upstreams.accesses,
-                credentials=lambda: cloud_keys,
+                credentials=side.findings if side else no_credentials,
+                known=lambda: side.wallet.known if side else None,
                 cloud=lambda: cloud,
             )
         )
@@ -152,6 +160,7 @@ class Proxy(Service):
         self._ports: list[Any] = []
         self._reconciling: Task | None = None
         self._following: Task | None = None
+        self._looking: Task | None = None
         self._reloading: Task | None = None
         self._is_started = self._is_changed = False
 
@@ -162,6 +171,7 @@ class Proxy(Service):
             SettingsError, OwnStateError: it cannot run like this.
         """
         await self._follow(self._settings)
+        await self._look_for_keys()
         await self._inside.actions.take_up()
         await self._sessions.load()
         _settle()
@@ -179,6 +189,15 @@ class Proxy(Service):
         self._say_ready()
         if self._is_changed:
             self.reload()
+
+    async def _look_for_keys(self) -> None:
+        """Look for the cloud's credentials, and go on without them after a while."""
+        if (side := self._cloud_side) is None:
+            return
+        self._looking = self._threads.start("credentials", side.run(self._clock, self._journal))
+        ends_s = self._clock.monotonic_s() + FIRST_KEYS_S
+        while side.is_looking and self._clock.monotonic_s() < ends_s:
+            await self._clock.sleep(0.02)
 
     def _say_ready(self) -> None:
         hosts = ", ".join(str(port.getHost()) for port in self._ports)
@@ -205,6 +224,8 @@ class Proxy(Service):
     def reload(self) -> None:
         """Read the configuration again, now or when what is being done at the moment is done."""
         self._is_changed = True
+        if self._cloud_side:
+            self._cloud_side.again()
         if self._is_started and self._reloading is None:
             self._reloading = self._threads.start("reload", self._reload())
 
@@ -239,7 +260,7 @@ class Proxy(Service):
             logbook=self._watching.logbook,
             metrics=self._watching.metrics,
             signers=self._accesses,
-            place=self._place,
+            place=self._cloud_side.place if self._cloud_side else lambda: Place(is_fake=True),
             planning=self._inside.previews,
             history=self._records,
             glancing=self._inside.glance(partial(measure, self._settings.data_dir)),
@@ -289,7 +310,7 @@ class Proxy(Service):
         self._manager.stopping()
         for port in self._ports:
             await maybeDeferred(port.stopListening)
-        for task in (self._reconciling, self._following, self._reloading):
+        for task in (self._reconciling, self._following, self._looking, self._reloading):
             if task:
                 task.cancel()
         await self._catalogue.close()
@@ -336,40 +357,3 @@ def build(settings: Settings, reactor: Any) -> Proxy:
         SettingsError, OwnStateError: it cannot run like this; says what to do.
     """
     return Proxy(settings, os.environ, reactor)
-
-
-async def check(settings: Settings, reactor: Any) -> Sequence[Finding]:
-    """Look at all that an install needs, without being the daemon.
-
-    Takes no lock and changes nothing, so that it can run beside a daemon on the same directory.
-    """
-    threads = Threads(reactor)
-
-    @cache
-    def fetcher() -> CurlFetcher:
-        return CurlFetcher(reactor)
-
-    @cache
-    def accesses(home: Path) -> Accesses:
-        return Accesses(fetcher(), threads, home)
-
-    @cache
-    def credentials() -> Credentials | None:
-        return find_credentials(settings, os.environ) if settings.cloud != "fake" else None
-
-    with TemporaryDirectory(ignore_cleanup_errors=True) as home:
-        preflight = make_preflight(
-            Parts(
-                lambda: settings,
-                threads,
-                ReactorClock(reactor),
-                accesses=lambda wanted: [accesses(Path(home)).access(one) for one in wanted],
-                credentials=credentials,
-                cloud=lambda: make_cloud(settings, credentials(), threads),
-            )
-        )
-        found = await preflight.findings()
-    if fetcher.cache_info().currsize:
-        fetcher().close()
-    threads.close(timeout_s=0.2)
-    return found

@@ -191,7 +191,11 @@ class Supply(Protocol):
 
 
 class Keys(Protocol):
-    """Who may ask."""
+    """Who may ask. In memory: never waits."""
+
+    @property
+    def absence(self) -> str:
+        """Why nobody's key is known, in words that anybody may read; empty when there are some."""
 
     def secret_for(self, client_id: str) -> str | None:
         """Give the secret key that goes with a query id, or None."""
@@ -249,7 +253,7 @@ class Shop:
     Args:
         checks: what ``/readyz`` tells; without any it is always ready.
         lending: the cache of verified files.
-        place: where installed images are run.
+        place: tells where installed images are run.
     """
 
     store: Store
@@ -259,7 +263,7 @@ class Shop:
     following: Following | None = None
     lending: Lending | None = None
     signers: Signers | None = None
-    place: Place | None = None
+    place: Callable[[], Place] | None = None
     logbook: Logbook | None = None
     metrics: Metrics | None = None
     planning: Planning | None = None

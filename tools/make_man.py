@@ -45,8 +45,27 @@ CLIENT_EXAMPLES = {
 DAEMON_FILES = {
     "/etc/image-store-proxy/config.toml": "sources, mirrors, limits and updates; read again at "
     "SIGHUP. See image-store-proxy.toml(5).",
-    "/var/lib/image-store-proxy": "what is known, verified files that are kept, and unfinished "
-    "downloads.",
+    "/etc/default/image-store-proxy": "with the package: options (`DAEMON_OPTS`), user "
+    "(`EUCA_USER`) and environment of the service.",
+    "/var/lib/image-store-proxy": "what is known, the keyring, verified files that are kept, and "
+    "unfinished downloads.",
+    "/usr/share/doc/image-store-proxy": "with the package: how it is operated, and what to do when "
+    "something is wrong.",
+}
+DAEMON_ENVIRONMENT = {
+    "http_proxy, https_proxy, all_proxy, no_proxy": "the HTTP proxy, without `--http-proxy` and "
+    "`http-proxy` of a source; and the hosts that are reached without any.",
+    "EC2_ACCESS_KEY, EC2_SECRET_KEY, EC2_URL, S3_URL, EC2_CERT, EC2_PRIVATE_KEY, EUCALYPTUS_CERT, "
+    "EC2_USER_ID": "credentials of the cloud, without `--credentials-dir` and `--profile`; the "
+    "names of AWS tools are taken, too.",
+    "AWS_SHARED_CREDENTIALS_FILE": "where profiles are, instead of `~/.aws/credentials`.",
+    "EUCALYPTUS": "below which a Eucalyptus of this machine is installed, without `--eucalyptus`.",
+}
+DAEMON_EXITS = {
+    "0": "after a signal that stops it; with `--check`, where nothing is a problem.",
+    "1": "it could not start, or could not go on, and says why; with `--check`, where something is "
+    "a problem.",
+    "2": "an option or the configuration is wrong.",
 }
 DAEMON_SIGNALS = {
     "SIGTERM, SIGINT": "stop; installs go on at the next start.",
@@ -97,8 +116,8 @@ def daemon_page() -> str:
     lines += [".SH OPTIONS", *_groups(whole)]
     lines += [".SH SIGNALS", *tagged(DAEMON_SIGNALS)]
     lines += [".SH FILES", *tagged(DAEMON_FILES)]
-    lines.append(".SH EXIT STATUS")
-    lines += prose("0 after a signal that stops it; 1 where something is wrong, which it says.")
+    lines += [".SH ENVIRONMENT", *tagged(DAEMON_ENVIRONMENT)]
+    lines += [".SH EXIT STATUS", *tagged(DAEMON_EXITS)]
     return page([*lines, ".SH SEE ALSO", ".BR image\\-store (1),", CONFIG])
 
 

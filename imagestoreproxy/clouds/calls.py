@@ -18,6 +18,7 @@ from imagestoreproxy.clouds.clouderrors import (
     has_reason,
     may_pass,
     no_service,
+    refuses_keys,
     retry_after_s,
 )
 from imagestoreproxy.clouds.manners import Manners
@@ -49,6 +50,10 @@ class Patience:
     check_s: float = 20.0
 
 
+def unheeded() -> None:
+    """Nobody wants to know."""
+
+
 class OutOfTimeError(TimeoutError):
     """A request, or the work that it belongs to, took too long."""
 
@@ -59,15 +64,22 @@ class Calls:
     Args:
         stop: ends a call, also one that waits for a silent server or a name lookup.
         manners: in which requests are signed; another is looked for once one is refused.
+        refused: told when the service does not take the keys.
     """
 
     def __init__(
-        self, endpoint: Endpoint, stop: Stop, patience: Patience, manners: Manners
+        self,
+        endpoint: Endpoint,
+        stop: Stop,
+        patience: Patience,
+        manners: Manners,
+        refused: Callable[[], None] = unheeded,
     ) -> None:
         self.endpoint = endpoint
         self.manners = manners
         self._stop = stop
         self._patience = patience
+        self._refused = refused
         self._alive_at_s = 0.0
 
     def call(
@@ -123,6 +135,8 @@ class Calls:
                 self.pause(failures, retry_after_s(failure))
         except OutOfTimeError as error:
             failure = error
+        if refuses_keys(failure):
+            self._refused()
         raise cloud_error(failure, self.endpoint, what, time.time()) from None
 
     def pause(self, failures: int, asked_s: float = 0.0) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import ssl
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from imagestoreproxy.clouds.answers import Answers
 from imagestoreproxy.clouds.bucket import Bucket, Readers
-from imagestoreproxy.clouds.calls import Calls, Patience
+from imagestoreproxy.clouds.calls import Calls, Patience, unheeded
 from imagestoreproxy.clouds.clouderrors import Endpoint, code_of
 from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.clouds.images import NOBODYS_ID, UNKNOWN_ID
@@ -49,6 +50,7 @@ class Clients:
         signatures: their version: ``4``, ``2``, or ``auto`` for the one that each service takes.
         public_read_fallback: whether objects may be readable by all where S3 does not know how to
             let only EC2 read them.
+        refused: told when a service does not take the keys.
     """
 
     def __init__(
@@ -61,8 +63,10 @@ class Clients:
         public_read_fallback: bool,
         patience: Patience,
         meters: Meters = NO_METERS,
+        refused: Callable[[], None] = unheeded,
     ) -> None:
         self.patience = patience
+        self._refused = refused
         self._meters = meters
         self._credentials = credentials
         self._region = region
@@ -86,13 +90,13 @@ class Clients:
         """Give the way to S3 for one piece of work."""
         url = self._credentials.s3_url
         endpoint = _endpoint("S3", url, "S3_URL or --s3-url")
-        return Calls(endpoint, stop, self.patience, self._way("s3", url).manners)
+        return Calls(endpoint, stop, self.patience, self._way("s3", url).manners, self._refused)
 
     def ec2_calls(self, stop: Stop) -> Calls:
         """Give the way to EC2 for one piece of work."""
         url = self._credentials.ec2_url
         endpoint = _endpoint("EC2", url, "EC2_URL or --ec2-url")
-        return Calls(endpoint, stop, self.patience, self._way("ec2", url).manners)
+        return Calls(endpoint, stop, self.patience, self._way("ec2", url).manners, self._refused)
 
     def forget(self) -> None:
         """Something failed: how requests are to be signed may be found out again."""

@@ -22,10 +22,12 @@ from imagestoreproxy.clouds.cloudwords import (
     MEANINGS,
     NOT_BOUND,
     PASSING,
+    REFUSED_KEYS,
     SAID,
     SIGNATURE,
     SKEWED,
     STATUS,
+    UNTAKEN,
 )
 from imagestoreproxy.model.errors import CloudError
 
@@ -78,6 +80,11 @@ def may_be_signature(error: BaseException) -> bool:
     """Tell whether the manner of its signature may be why a request was refused."""
     code = code_of(error)
     return code not in PASSING | SKEWED and (not has_reason(error) or bool(SIGNATURE.search(code)))
+
+
+def refuses_keys(error: BaseException) -> bool:
+    """Tell whether a request was refused as the service does not know the keys."""
+    return code_of(error) in REFUSED_KEYS or bool(UNTAKEN.search(_message(error)))
 
 
 def is_not_understood(error: BaseException) -> bool:

@@ -23,6 +23,18 @@ PASSING = frozenset(
 )
 # The clocks differ: no other signature would be taken.
 SKEWED = frozenset({"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"})
+# It does not know the keys, or not these any more.
+REFUSED_KEYS = frozenset(
+    {
+        "AuthFailure",
+        "ExpiredToken",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidToken",
+        "SignatureDoesNotMatch",
+    }
+)
+UNTAKEN = re.compile(r"authentication failed|validate the provided signature", re.IGNORECASE)
 # What an answer means, by its code; the first row that has the code counts.
 MEANINGS: tuple[tuple[frozenset[str], str], ...] = (
     (
@@ -81,7 +93,7 @@ SAID: tuple[tuple[re.Pattern[str], str], ...] = (
         "it takes the request for one that it has seen already; try again ({message})",
     ),
     (
-        re.compile(r"authentication failed|validate the provided signature", re.IGNORECASE),
+        UNTAKEN,
         "it does not take the signature{difference}; check the keys, the clock, and that {setting} "
         "is the address the cloud knows itself by ({message})",
     ),

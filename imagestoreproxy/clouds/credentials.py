@@ -29,6 +29,13 @@ class Credentials:
         ec2_url, s3_url: endpoints, or empty when the source names none.
         user_certificate, user_private_key, cloud_certificate: PEM, or empty when there is none.
         account: digits, or empty.
+        account_problem: why nobody told the account; or empty.
+        iam_url: where the account can be asked for, or empty.
+        directory: where its files lie together with their eucarc, or empty.
+        profile: its name in the file of the AWS tools, or empty.
+        loading: the shell's line that loads them, where that is neither of the two; or empty.
+        is_own_certificate: the user's certificate was made here, by nobody's cloud.
+        is_fetched: a program of the cloud gave them, and can be asked again.
     """
 
     origin: str
@@ -41,6 +48,13 @@ class Credentials:
     user_private_key: bytes = field(default=b"", repr=False)
     cloud_certificate: bytes = field(default=b"", repr=False)
     account: str = ""
+    account_problem: str = ""
+    iam_url: str = ""
+    directory: str = ""
+    profile: str = ""
+    loading: str = ""
+    is_own_certificate: bool = False
+    is_fetched: bool = False
 
     def with_urls(self, ec2_url: str = "", s3_url: str = "") -> Credentials:
         """Give these with other endpoints; an empty one changes nothing."""
@@ -48,12 +62,18 @@ class Credentials:
 
     def missing(self) -> list[str]:
         """Name what a bundle or a request would lack, a sentence for each, with what to do."""
+        then = (
+            "reload the proxy, which then fetches the credentials again"
+            if self.is_fetched
+            else "download the credentials again"
+        )
+        because = f"; {self.account_problem}" if self.account_problem else ""
         sentences = {
             "EC2_URL": (self.ec2_url, "set it, or give --ec2-url"),
             "S3_URL": (
                 self.s3_url,
-                "the cloud has no object store (Walrus) registered: register one and download the "
-                "credentials again, or give --s3-url",
+                f"the cloud has no object store (Walrus) registered: register one and {then}, or "
+                "give --s3-url",
             ),
             "EC2_CERT": (
                 self.user_certificate,
@@ -69,7 +89,10 @@ class Credentials:
                 self.cloud_certificate,
                 "give the file of the cloud's certificate (cloud-cert.pem)",
             ),
-            "EC2_USER_ID": (self.account, "set it to the account number (digits)"),
+            "EC2_USER_ID": (
+                self.account,
+                f"set it to the account number (digits){because}",
+            ),
         }
         return [
             f"{name} is missing in {self.origin}: {advice}."
@@ -96,8 +119,13 @@ def from_directory(directory: Path) -> Credentials:
             missing. URLs and certificates may be absent: ``Credentials.missing`` tells.
     """
     origin = f"credentials directory {directory}"
-    values = parse_eucarc(_read(directory / "eucarc", origin).decode("utf-8", "replace"), directory)
-    return _from_values(values, origin)
+    if directory.is_file():
+        raise SettingsError(
+            f"{directory} is a file: unpack the credentials archive, and give the directory."
+        )
+    text = read_bounded(directory / "eucarc", origin).decode("utf-8", "replace")
+    found = from_values(parse_eucarc(text, directory), origin)
+    return replace(found, directory=str(directory.absolute()))
 
 
 def from_environment(environ: Mapping[str, str]) -> Credentials:
@@ -106,7 +134,7 @@ def from_environment(environ: Mapping[str, str]) -> Credentials:
     Raises:
         SettingsError: no keys, or a file that cannot be read.
     """
-    return _from_values(environ, "the environment")
+    return from_values(environ, "the environment")
 
 
 def from_profile(name: str, environ: Mapping[str, str]) -> Credentials:
@@ -118,27 +146,60 @@ def from_profile(name: str, environ: Mapping[str, str]) -> Credentials:
     Raises:
         SettingsError: no such file, profile or key.
     """
-    path = Path(environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials")
-    if path.parts[:1] == ("~",):
-        path = Path(environ.get("HOME") or "/").joinpath(*path.parts[1:])
+    path = profile_file(environ)
     origin = f"profile '{name}' of {path}"
-    parser = configparser.RawConfigParser(strict=False)
-    try:
-        parser.read_string(_read(path, origin).decode("utf-8", "replace"))
-        section = dict(parser[name])
-    except KeyError:
-        raise SettingsError(f"{path} has no profile '{name}': add [{name}] to it.") from None
-    except configparser.Error:
-        raise SettingsError(f"{path} is not an AWS-style credentials file.") from None
+    sections = profiles(path, origin)
+    if name not in sections:
+        raise SettingsError(f"{path} has no profile '{name}': add [{name}] to it.")
     keys = {*ACCESS_KEYS, *SECRET_KEYS, "AWS_SESSION_TOKEN"}
     rest = {variable: value for variable, value in environ.items() if variable not in keys}
-    return _from_values({**rest, **{k.upper(): v for k, v in section.items()}}, origin)
+    section = {option.upper(): value for option, value in sections[name].items()}
+    return replace(from_values({**rest, **section}, origin), profile=name)
 
 
-def _from_values(values: Mapping[str, str], origin: str) -> Credentials:
+def profile_file(environ: Mapping[str, str]) -> Path:
+    """Give where the AWS tools look for profiles."""
+    path = Path(environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials")
+    return home_of(environ).joinpath(*path.parts[1:]) if path.parts[:1] == ("~",) else path
+
+
+def profiles(path: Path, origin: str) -> dict[str, dict[str, str]]:
+    """Read an AWS-style file of profiles; options are in lower case.
+
+    Raises:
+        SettingsError: it is not there, or none.
+    """
+    parser = configparser.RawConfigParser(strict=False)
+    try:
+        parser.read_string(read_bounded(path, origin).decode("utf-8", "replace"))
+        return {name: dict(parser[name]) for name in parser.sections()}
+    except configparser.Error:
+        raise SettingsError(f"{path} is not an AWS-style credentials file.") from None
+
+
+def home_of(environ: Mapping[str, str]) -> Path:
+    """Give the home directory that an environment names."""
+    return Path(environ.get("HOME") or "/")
+
+
+def from_values(values: Mapping[str, str], origin: str, home: Path | None = None) -> Credentials:
+    """Take what variables say; those of certificates name files.
+
+    Args:
+        origin: where they come from, for messages.
+        home: what a tilde in a file's name stands for; None: the home of this process.
+
+    Raises:
+        SettingsError: no keys, or a file that cannot be read.
+    """
+
     def file(variable: str) -> bytes:
-        path = values.get(variable, "")
-        return _read(Path(path).expanduser(), f"{variable} of {origin}") if path else b""
+        path = Path(values.get(variable, ""))
+        if not path.name:
+            return b""
+        if home is not None and path.parts[0] == "~":
+            path = home.joinpath(*path.parts[1:])
+        return read_bounded(path.expanduser(), f"{variable} of {origin}")
 
     return Credentials(
         origin=origin,
@@ -151,6 +212,7 @@ def _from_values(values: Mapping[str, str], origin: str) -> Credentials:
         user_private_key=file("EC2_PRIVATE_KEY"),
         cloud_certificate=file("EUCALYPTUS_CERT"),
         account=_account(values, origin),
+        iam_url=values.get("AWS_IAM_URL") or values.get("EUARE_URL", ""),
     )
 
 
@@ -170,7 +232,12 @@ def _account(values: Mapping[str, str], origin: str) -> str:
     return ""
 
 
-def _read(path: Path, origin: str) -> bytes:
+def read_bounded(path: Path, origin: str) -> bytes:
+    """Read a small file.
+
+    Raises:
+        SettingsError: it cannot be read, or has more than ``FILE_LIMIT_BYTES``.
+    """
     try:
         with path.open("rb") as file:
             content = file.read(FILE_LIMIT_BYTES + 1)

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from imagestoreproxy.clouds.bucket import own_buckets
 from imagestoreproxy.clouds.calls import Patience
+from imagestoreproxy.clouds.calls import unheeded as unheeded_refusal
 from imagestoreproxy.clouds.clients import Clients
 from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.clouds.images import ARCHITECTURES, Images
@@ -44,6 +45,7 @@ class Ec2Cloud:
             does not know how to let only EC2 read them.
         patience: how long and how often the services are asked.
         taking: what this cloud can run.
+        refused: told when it does not take the keys.
     """
 
     name = "ec2"
@@ -61,6 +63,7 @@ class Ec2Cloud:
         patience: Patience | None = None,
         taking: Taking | None = None,
         meters: Meters = NO_METERS,
+        refused: Callable[[], None] = unheeded_refusal,
     ) -> None:
         self.taking = taking or Taking()
         self._background = background
@@ -74,6 +77,7 @@ class Ec2Cloud:
             public_read_fallback=public_read_fallback,
             patience=patience or Patience(),
             meters=meters,
+            refused=refused,
         )
         self._preflight = Preflight(self._clients, credentials)
         self._memory = PartMemory(PARTS)

@@ -41,7 +41,8 @@ def add_cloud(parser: argparse.ArgumentParser) -> None:
     cloud.add_argument("--region", default="us-east-1", help="what signatures name as region")
     cloud.add_argument(
         "--credentials-dir", default="", metavar="DIR",
-        help="an unpacked credentials archive with its eucarc; without it, the environment",
+        help="an unpacked credentials archive with its eucarc (without it: the environment,"
+        " ~/.aws/credentials, ~/.euca/*.ini, and what the programs of Eucalyptus give)",
     )  # fmt: skip
     cloud.add_argument(
         "--profile", default="", metavar="NAME", help="a profile of the AWS credentials file"

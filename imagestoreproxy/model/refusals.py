@@ -11,6 +11,8 @@ class Reason(StrEnum):
     UNSIGNED = "unsigned"
     SIGNATURE = "signature"
     UNKNOWN_CLIENT = "unknown-client"
+    # Nobody's key is known yet: the cloud's credentials are still to be had.
+    NO_KEYS = "no-keys"
     EXPIRED = "expired"
     REPLAY = "replay"
     # Signed before this process began, so that it may be a replay of what an earlier one has done.

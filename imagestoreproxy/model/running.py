@@ -50,6 +50,7 @@ class Place:
         eucarc: path of the file that is loaded; empty: ``~/.euca/eucarc``.
         profile: of an AWS-style file that has the keys instead; may be empty.
         profile_file: path of that file; empty: where the AWS tools look.
+        loading: the line that loads them, in place of all these; or empty.
         is_loaded: the keys are variables of the shell already.
         is_here: the credentials lie where the commands are run; else with the proxy.
         is_fake: there is no cloud at all.
@@ -60,6 +61,7 @@ class Place:
     eucarc: str = ""
     profile: str = ""
     profile_file: str = ""
+    loading: str = ""
     is_loaded: bool = False
     is_here: bool = False
     is_fake: bool = False
@@ -145,6 +147,8 @@ def _endpoint(place: Place) -> str:
 
 
 def _load(place: Place) -> str:
+    if place.loading:
+        return place.loading
     # A tilde within quotes would be none.
     return f". {shlex.quote(place.eucarc) if place.eucarc else EUCARC}"
 
@@ -193,6 +197,6 @@ def _loading(place: Place) -> str:
             "The first line loads credentials that lie on the machine of the proxy; load your own "
             "elsewhere."
         )
-    if place.is_loaded or place.eucarc or place.profile:
+    if place.is_loaded or place.eucarc or place.profile or place.loading:
         return ""
     return "The first line loads the credentials of a cloud account: name your own eucarc there."

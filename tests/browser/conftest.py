@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
-from tests.browser.figures import Figures
+from tests.browser.figures import FIGURES, Figures
 from tests.browser.made_store import MadeStore, few, many, serving
 from tests.browser.tour import enliven
 from tests.browser.visitor import Visitor
@@ -31,12 +31,6 @@ HOSTS = f"MAP {ANOTHER_NAME} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCL
 
 NewVisitor = Callable[..., Visitor]
 
-_FIGURES = pytest.StashKey[Figures]()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_FIGURES] = Figures()
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
@@ -45,17 +39,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(TEST_S))
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    figures = config.stash[_FIGURES]
-    if figures.tests:
-        terminalreporter.section("the page in a browser")
-        for line in figures.lines():
-            terminalreporter.write_line(line)
-
-
 @pytest.fixture(scope="session")
-def figures(pytestconfig: pytest.Config) -> Figures:
-    return pytestconfig.stash[_FIGURES]
+def figures() -> Figures:
+    return FIGURES
 
 
 def _chromium() -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -24,6 +25,20 @@ class Figures:
     violations: int = 0
     tests: int = 0
     shift: float | None = None
+
+    def counted(self) -> dict[str, Any]:
+        """Give all of it, for ``merge``."""
+        return asdict(self)
+
+    def merge(self, counted: dict[str, Any]) -> None:
+        """Add what another process has measured."""
+        self.transfers.update(counted["transfers"])
+        self.times_ms.update(counted["times_ms"])
+        self.axe.update(counted["axe"])
+        self.violations += counted["violations"]
+        self.tests += counted["tests"]
+        if counted["shift"] is not None:
+            self.shift = counted["shift"]
 
     def lines(self) -> list[str]:
         """Give the table."""
@@ -49,3 +64,7 @@ class Figures:
             f"({self.tests} tests watched)"
         )
         return lines
+
+
+FIGURES = Figures()
+"""Of this process, and at the end of the run of all."""

@@ -32,7 +32,7 @@ def main() -> int:
         ends_s = started_s + LIMIT_S
         good = list(lanes.map(lambda file: _run(file, Path(directory), ends_s), files))
         for counted in sorted(Path(directory).glob("*.json")):
-            tally.merge(counted)
+            tally.load(counted)
     lines = tally.table()
     print("\n".join(["", *lines, ""]))
     took_s = time.monotonic() - started_s

@@ -22,6 +22,7 @@ import os
 import random
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 INSTALLED = "installed"
 CLEAN = "clean failure"  # an error that says what to do, or a state as it was before
@@ -80,15 +81,23 @@ def record(
     row.errors_500 += errors_500
 
 
+def counted() -> dict[str, Any]:
+    """Give what was counted, for ``merge``."""
+    return {"rows": {kind: asdict(row) for kind, row in rows.items()}, "notes": notes}
+
+
 def save(path: Path) -> None:
-    """Write what was counted, for ``merge``."""
-    counted = {kind: asdict(row) for kind, row in rows.items()}
-    path.write_text(json.dumps({"rows": counted, "notes": notes}))
+    """Write what was counted, for ``load``."""
+    path.write_text(json.dumps(counted()))
 
 
-def merge(path: Path) -> None:
+def load(path: Path) -> None:
+    """Count what another process has saved."""
+    merge(json.loads(path.read_text()))
+
+
+def merge(counted: dict[str, Any]) -> None:
     """Count what another process has counted."""
-    counted = json.loads(path.read_text())
     notes.extend(counted["notes"])
     for kind, row in counted["rows"].items():
         for outcome, times in row["outcomes"].items():

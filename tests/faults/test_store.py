@@ -170,6 +170,7 @@ def test_h6_a_store_with_a_bad_certificate_is_told_with_why(
         ("name unknown", ABSENT, "has no address"),
         ("refuses", f"http://127.0.0.1:{closed_port()}/api", "refuses connections"),
     ],
+    ids=["name unknown", "refuses"],
 )
 def test_h1_h2_a_store_that_is_not_there_is_told_with_why(
     tmp_path: Path, kind: str, url: str, words: str

@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 CLIENT_ID = "WKy3rMzOWPouVOxK1p3Ar1C2uRBwa2FBXnCw"
 SECRET = "UZGgLPYNTnfOWjkQHDBSOTWRcEpqPdGtvNQfA"
 START_S = 30
+WORKERS = 8
 
 State = dict[str, Any]
 
@@ -41,8 +42,12 @@ def wait_for(what: str, condition: Callable[[], Any], within_s: float = START_S)
 
 
 def free_port() -> int:
-    """Give a port that nobody listens on, and that the system gives to nobody who connects."""
-    for port in random.sample(range(15_000, 32_000), 100):
+    """Give a port that nobody listens on, and that the system gives to nobody who connects.
+
+    Two workers of one run (pytest-xdist) never get the same, though neither listens on its yet.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    for port in random.sample(range(15_000 + worker % WORKERS, 32_000, WORKERS), 100):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if probe.connect_ex(("127.0.0.1", port)) == 0:

@@ -277,6 +277,8 @@ class MemorySigners(dict[str, str]):
 class MemoryKeys(dict[str, str]):
     """Secrets by ClientId."""
 
+    absence = ""
+
     def secret_for(self, client_id: str) -> str | None:
         return self.get(client_id)
 
@@ -417,7 +419,7 @@ class MemorySite:
                 following=self.following,
                 lending=lending,
                 signers=self.signers,
-                place=Place(ec2_url="http://cloud.example:8773/services/Eucalyptus"),
+                place=lambda: Place(ec2_url="http://cloud.example:8773/services/Eucalyptus"),
                 logbook=self.logbook,
                 metrics=self.metrics,
                 planning=planning,

@@ -9,7 +9,8 @@ import pytest
 
 from imagestoreproxy.client.shapes import OBJECTS, SHAPES, schema
 from imagestoreproxy.client.table import COMMANDS
-from tools.make_man import client_page, daemon_page, made, schemas
+from tools import make_config, make_man
+from tools.make_man import client_page, daemon_page, schemas
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -45,7 +46,8 @@ def test_a_closed_schema_refuses_what_is_not_described_and_what_is_missing() -> 
 
 def test_the_manual_and_the_tables_are_current() -> None:
     """``make docs`` writes them anew."""
-    stale = [path.name for path, text in made().items() if path.read_text() != text]
+    pages = {**make_man.made(), **make_config.made()}
+    stale = [path.name for path, text in pages.items() if path.read_text() != text]
     assert stale == []
 
 

@@ -17,7 +17,7 @@ from imagestoreproxy.config.keys import SECTIONS, SOURCE, Example, Section
 from imagestoreproxy.config.settings import parse
 from imagestoreproxy.keys import UBUNTU
 from imagestoreproxy.model.errors import SettingsError
-from tools.make_config import made, manual, sample
+from tools.make_config import manual, sample
 
 KEYS = [(section, key.name) for section in SECTIONS for key in section.keys]
 EXAMPLES = [(section, example) for section in SECTIONS for example in section.examples]
@@ -106,8 +106,3 @@ def test_every_key_is_explained_in_the_example_file_and_in_the_manual() -> None:
         assert lines[first - 1].startswith("# "), name
         assert section.header.replace("-", "\\-") in page
         assert "\n\\fB{}\\fR\n".format(name.replace("-", "\\-")) in page
-
-
-def test_what_is_made_from_the_table_is_current() -> None:
-    """``make docs`` writes it anew."""
-    assert [path.name for path, text in made().items() if path.read_text() != text] == []

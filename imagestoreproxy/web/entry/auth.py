@@ -90,6 +90,8 @@ class SignedTree(Resource):
             if not asked.raw_path.startswith(b"/"):
                 raise CallerError("The request line must name a path that starts with '/'.")
             seen = None
+            if self._keys.absence and self._needs_keys(asked, host):
+                raise CallerError(self._keys.absence, 503, reason=Reason.NO_KEYS)
             if _is_signed(asked):
                 seen = self._admit(asked, host)
             elif not self._is_of_session(asked, host) and not _is_open(asked.raw_path):
@@ -109,6 +111,12 @@ class SignedTree(Resource):
             seen.under_way = True
             asked.on_answer = partial(self._nonces.settle, seen)
         return self._inside(asked)
+
+    def _needs_keys(self, request: StoreRequest, host: str) -> bool:
+        if _is_signed(request):
+            return True
+        has_cookie = self._browsers is not None and self._browsers.has_cookie(request, host)
+        return has_cookie and not _is_open(request.raw_path)
 
     def _is_of_session(self, request: StoreRequest, host: str) -> bool:
         """Let through what is of a browser that has logged in.

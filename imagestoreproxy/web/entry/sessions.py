@@ -98,13 +98,17 @@ class Sessions:
 
     def goes_on(self, session: Session) -> bool:
         """Tell whether a session has neither ended nor expired, nor its client's key changed."""
-        held = self._held.get(session.digest)
-        if held is None:
-            return False
-        if self._clock.now_s() >= session.expires_at_s or self._clock.monotonic_s() >= held.until_s:
+        if self._has_ended(session):
             return False
         secret = self._keys.secret_for(session.client_id)
         return bool(secret) and is_proved(session, secret or "")
+
+    def _has_ended(self, session: Session) -> bool:
+        held = self._held.get(session.digest)
+        if held is None:
+            return True
+        is_late = self._clock.now_s() >= session.expires_at_s
+        return is_late or self._clock.monotonic_s() >= held.until_s
 
     async def end(self, session: Session) -> None:
         """End a session, at once; on the disk when this returns.
@@ -133,7 +137,9 @@ class Sessions:
     def _make_room(self, client_id: str | None = None) -> Collection[str]:
         """End those that have expired and those that are too many; give their digests."""
         all_held = [held.session for held in self._held.values()]
-        ended = [session for session in all_held if not self.goes_on(session)]
+        # While nobody's key is known, none of them is known to have changed.
+        is_over = self._has_ended if self._keys.absence else lambda one: not self.goes_on(one)
+        ended = [session for session in all_held if is_over(session)]
         left = [session for session in all_held if session not in ended]
         same = [session for session in left if session.client_id == client_id]
         ended += same[: max(0, len(same) - self._most_of_one)]

@@ -29,7 +29,7 @@ def about_json(shop: Shop, image_uri: str, listed: Sequence[ImageInfo]) -> Json:
     if installation.fingerprint:
         content["signed-by"] = signed_by_json(installation.fingerprint, shop.signers)
     if shop.place and installation.emi:
-        content["run"] = _run_json(installation, shop.place, listed)
+        content["run"] = _run_json(installation, shop.place(), listed)
     return content
 
 

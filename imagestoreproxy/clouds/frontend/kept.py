@@ -1,0 +1,170 @@
+"""The directory in which fetched credentials are kept: private, and never half of one set."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from shutil import rmtree
+
+from imagestoreproxy.clouds.credentials import Credentials, from_directory, read_bounded
+from imagestoreproxy.clouds.frontend.signing import CERTIFICATE_FILE, KEY_FILE, make_pair
+from imagestoreproxy.model.errors import CloudError
+
+NAME = "credentials"
+OLD = "credentials.old"
+NEW = "credentials.new-"
+
+
+class Kept:
+    """``DIR/credentials`` of a data directory.
+
+    Args:
+        may_write: it may be changed; else a pair that is made is kept in memory alone.
+    """
+
+    def __init__(self, data_dir: Path, *, may_write: bool = True) -> None:
+        self.data_dir = data_dir.absolute()
+        self.path = self.data_dir / NAME
+        self._may_write = may_write
+        self._pair: tuple[bytes, bytes] | None = None
+
+    def is_there(self) -> bool:
+        """Tell whether an archive is kept; puts one back whose replacement was cut short."""
+        old = self.data_dir / OLD
+        if self._may_write and not self.path.exists() and (old / "eucarc").exists():
+            with suppress(OSError):
+                old.rename(self.path)
+        return (self.path / "eucarc").exists()
+
+    def age_s(self) -> float:
+        """Tell how long ago what is kept was fetched; without end when nothing is."""
+        try:
+            age_s = time.time() - (self.path / "eucarc").stat().st_mtime
+        except OSError:
+            return float("inf")
+        # A clock that was set back does not keep anything from being fetched.
+        return age_s if age_s >= 0 else float("inf")
+
+    def read(self) -> Credentials:
+        """Give what is kept, with the signing pair that lies beside it where it has no other.
+
+        Raises:
+            SettingsError: it cannot be read, or has no keys.
+            CloudError: no pair can be made.
+        """
+        return self._completed(from_directory(self.path))
+
+    @contextmanager
+    def renewed(self) -> Iterator[Path]:
+        """Give an empty directory; what is in it at the end takes the place of what was kept.
+
+        Nothing changes when the context fails, or when what is there is not complete enough.
+
+        Raises:
+            CloudError, SettingsError: it has no keys, or cannot be written.
+        """
+        try:
+            self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._remove_left_behind()
+            new = Path(tempfile.mkdtemp(prefix=NEW, dir=self.data_dir))
+        except OSError as error:
+            raise self._unwritable(error) from None
+        try:
+            yield new
+            found = from_directory(new)
+            if not found.user_certificate:
+                self._hand_on_pair(new)
+            self._take_place(new)
+        finally:
+            rmtree(new, ignore_errors=True)
+
+    def signing_pair(self) -> tuple[bytes, bytes]:
+        """Give the private key and the certificate of our own, made when there is none.
+
+        Raises:
+            CloudError: they cannot be written.
+        """
+        if self._pair is None:
+            self._pair = _pair_in(self.path)
+        if self._pair is None:
+            self._pair = make_pair()
+            if self._may_write:
+                try:
+                    self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    _write_pair(self.path, self._pair)
+                except OSError as error:
+                    raise self._unwritable(error) from None
+        return self._pair
+
+    def _completed(self, found: Credentials) -> Credentials:
+        if found.user_certificate and found.user_private_key:
+            return found
+        key, certificate = self.signing_pair()
+        return replace(
+            found, user_private_key=key, user_certificate=certificate, is_own_certificate=True
+        )
+
+    def _hand_on_pair(self, new: Path) -> None:
+        """Keep the certificate that is there: the cloud hands it out only once."""
+        old = None
+        with suppress(Exception):
+            before = from_directory(self.path)
+            if before.user_private_key and before.user_certificate:
+                old = (before.user_private_key, before.user_certificate)
+        self._pair = old or _pair_in(self.path) or make_pair()
+        _write_pair(new, self._pair)
+
+    def _take_place(self, new: Path) -> None:
+        old = self.data_dir / OLD
+        try:
+            rmtree(old, ignore_errors=True)
+            if self.path.exists():
+                self.path.rename(old)
+            new.rename(self.path)
+            self._belong()
+            rmtree(old, ignore_errors=True)
+        except OSError as error:
+            raise self._unwritable(error) from None
+        self._pair = None
+
+    def _belong(self) -> None:
+        """Give it to whom the data directory belongs, where root has made it."""
+        if os.geteuid() == 0:
+            owner = self.data_dir.stat()
+            for path in (self.path, *self.path.iterdir()):
+                os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+    def _remove_left_behind(self) -> None:
+        for path in self.data_dir.glob(f"{NEW}*"):
+            if time.time() - path.stat().st_mtime > 3600:
+                rmtree(path, ignore_errors=True)
+
+    def _unwritable(self, error: OSError) -> CloudError:
+        return CloudError(
+            f"The credentials cannot be kept in {self.path} ({error.strerror}): check the disk and "
+            "the owner of the data directory."
+        )
+
+
+def _pair_in(directory: Path) -> tuple[bytes, bytes] | None:
+    paths = (directory / KEY_FILE, directory / CERTIFICATE_FILE)
+    if not all(path.is_file() for path in paths):
+        return None
+    key, certificate = (read_bounded(path, "our own signing pair") for path in paths)
+    return key, certificate
+
+
+def _write_pair(directory: Path, pair: tuple[bytes, bytes]) -> None:
+    for name, content in zip((KEY_FILE, CERTIFICATE_FILE), pair, strict=True):
+        new = directory / f"{name}.new"
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        new.rename(directory / name)

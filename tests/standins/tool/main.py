@@ -1,0 +1,215 @@
+"""One run of a stand-in: read the arguments, do what the command does, say what it says."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from . import registering
+from .arguments import Arguments, UsageError, read_arguments
+from .bundling import Order, bundle, temporary
+from .credentials import configured, environment_of, keys, url
+from .generations import GENERATIONS, Family, Generation
+from .reporting import FailedError, RefusedError, UnreachableError, die
+from .storing import Store
+from .traps import Traps
+from .wire import Wire
+
+# boto tries a dead service again and again, ever more slowly; requests does not.
+PATIENCE_S = {Family.SCRIPTS: 70.0, Family.ROBOTO: 70.0, Family.REQUESTS: 0.0}
+DEPRECATED = "The command rsautl was deprecated in version 3.0. Use 'pkeyutl' instead."
+
+
+def main(place: Path, generation_name: str, path: str) -> None:
+    """Run one command and exit with its status.
+
+    Args:
+        place: the folder with this program's settings.
+        path: of the executable.
+    """
+    generation, tool = GENERATIONS[generation_name], Path(path).name
+    argv = sys.argv[1:]
+    traps = Traps(place, tool)
+    traps.record(argv)
+    if traps.on("crash"):
+        raise RuntimeError("the stand-in was told to crash")
+    try:
+        _run(generation, tool, read_arguments(generation, tool, argv), traps)
+    except UsageError as error:
+        where = sys.stderr if generation.errors_on_stderr else sys.stdout
+        print(error, file=where)
+        sys.exit(generation.usage_status)
+    except (FailedError, RefusedError, UnreachableError) as error:
+        die(generation, tool, error)
+    sys.exit(0)
+
+
+def _run(generation: Generation, tool: str, arguments: Arguments, traps: Traps) -> None:
+    if tool == "euca-version" or "version" in arguments.values:
+        new = generation.family is Family.REQUESTS
+        print(generation.version, file=sys.stderr if new else sys.stdout)
+        return
+    say: Callable[[str], None] = _silent if traps.on("silent") else _say
+    if traps.on("mute_hang"):
+        traps.pause()
+    if answer := traps.of_tool("error"):
+        raise RefusedError(400, answer[0], answer[1])
+    environment = environment_of(generation, arguments, traps.place)
+    if tool == "euca-bundle-image":
+        _bundle(generation, arguments, environment, traps, say)
+        return
+    name = "S3_URL" if tool in ("euca-upload-bundle", "euca-delete-bundle") else "EC2_URL"
+    wire = Wire(
+        url(generation, name, arguments, environment),
+        keys(generation, arguments, environment),
+        generation.query_v4 or not traps.on("real_signatures"),
+        generation.family is not Family.REQUESTS,
+        traps.number("patience_s", PATIENCE_S[generation.family]),
+    )
+    if name == "S3_URL":
+        store = Store(generation, arguments, wire, traps, say)
+        (store.upload if tool == "euca-upload-bundle" else store.delete)()
+        return
+    command = {
+        "euca-register": registering.register,
+        "euca-deregister": registering.deregister,
+        "euca-describe-images": registering.describe,
+    }[tool]
+    command(generation, arguments, wire, traps, say)
+
+
+def _bundle(
+    generation: Generation,
+    arguments: Arguments,
+    environment: Mapping[str, str],
+    traps: Traps,
+    say: Callable[[str], None],
+) -> None:
+    new = generation.family is Family.REQUESTS
+    order = _order(generation, arguments, environment)
+    if traps.on("invalid_user"):
+        raise FailedError(f"Invalid user {order.user}", 0)
+    _check_files(generation, order)
+    if not order.destination.is_dir():
+        if order.destination.exists():
+            raise FailedError(
+                f"argument -d/--destination: '{order.destination}' is not a directory"
+            )
+        order.destination.mkdir(parents=not new)
+    manifest = bundle(generation, order, traps, say)
+    if new:
+        if not traps.on("no_deprecations"):
+            print("\n".join([DEPRECATED] * 4), file=sys.stderr)
+        say(f"Wrote manifest {manifest}")
+
+
+def _order(generation: Generation, arguments: Arguments, environment: Mapping[str, str]) -> Order:
+    new = generation.family is Family.REQUESTS
+    if not arguments.get("image"):
+        raise UsageError("image be specified.")
+    user = _user(generation, arguments, environment)
+    image = Path(arguments.get("image"))
+    prefix = arguments.get("prefix") or image.name
+    given = arguments.get("destination")
+    if given or not new:
+        destination = Path(given or "/tmp")
+    else:
+        destination = Path(tempfile.mkdtemp("", "bundle-", temporary(None)))
+    kernel, ramdisk = arguments.get("kernel"), arguments.get("ramdisk")
+    kind = "kernel" if kernel == "true" else "ramdisk" if ramdisk == "true" else "machine"
+    if new and kind != "machine" and kernel and ramdisk:
+        raise _argument_error(f"argument --ramdisk: not compatible with image type '{kind}'")
+    mappings = dict(
+        pair.partition("=")[::2]
+        for pair in (
+            arguments.get("block-device-mappings") or arguments.get("block-device-mapping")
+        ).split(",")
+        if pair
+    )
+    codes = arguments.get("productcodes") or arguments.get("product-codes")
+    return Order(
+        image,
+        destination,
+        prefix,
+        prefix if new and generation.name != "3.0" else image.name,
+        user,
+        arguments.get("arch") or "x86_64",
+        _file(generation, arguments, environment, "privatekey", "EC2_PRIVATE_KEY", "private-key"),
+        _file(generation, arguments, environment, "cert", "EC2_CERT", "certificate"),
+        _file(generation, arguments, environment, "ec2cert", "EUCALYPTUS_CERT", "certificate"),
+        kind,
+        {"kernel_id": kernel, "ramdisk_id": ramdisk},
+        mappings,
+        [code for code in codes.split(",") if code],
+    )
+
+
+def _user(generation: Generation, arguments: Arguments, environment: Mapping[str, str]) -> str:
+    user = arguments.get("user") or environment.get("EC2_USER_ID", "")
+    if generation.family is Family.REQUESTS:
+        user = user or configured(environment, "user").get("account-id", "")
+    user = user.replace("-", "")
+    if not user:
+        raise {
+            Family.REQUESTS: _argument_error("missing account ID; please supply one with --user"),
+            Family.ROBOTO: FailedError("Environment variable: EC2_USER_ID not found"),
+            Family.SCRIPTS: UsageError("user must be specified."),
+        }[generation.family]
+    if generation.family is Family.SCRIPTS and not user.isdigit():
+        raise FailedError(f"Invalid user {user}", 0)
+    return user
+
+
+_SAID = {"privatekey": "private key", "cert": "cert", "ec2cert": "ec2cert"}
+
+
+def _file(
+    generation: Generation,
+    arguments: Arguments,
+    environment: Mapping[str, str],
+    option: str,
+    variable: str,
+    configuration: str,
+) -> str:
+    found = arguments.get(option) or environment.get(variable, "")
+    if generation.family is Family.REQUESTS:
+        kind = "region" if option == "ec2cert" else "user"
+        found = found or configured(environment, kind).get(configuration, "")
+    if found:
+        return str(Path(found).expanduser())
+    if generation.family is Family.SCRIPTS:
+        raise UsageError(f"{_SAID[option]} must be specified.")
+    if generation.family is Family.ROBOTO:
+        raise FailedError(f"Environment variable: {variable} not found")
+    if option == "ec2cert":
+        raise _argument_error("missing cloud certificate; please supply one with --ec2cert")
+    letter = "-k" if option == "privatekey" else "-c"
+    words = "private key" if option == "privatekey" else "certificate"
+    raise _argument_error(f"missing {words}; please supply one with {letter}")
+
+
+def _check_files(generation: Generation, order: Order) -> None:
+    for path, words in (
+        (str(order.image), "image"),
+        (order.certificate, "cert"),
+        (order.private_key, "private key"),
+        (order.cloud_certificate, "ec2cert"),
+    ):
+        if not Path(path).is_file():
+            if generation.family is Family.REQUESTS:
+                raise FailedError(f"No such file or directory: {path}")
+            raise FailedError(f"Invalid {words}")
+
+
+def _argument_error(sentence: str) -> UsageError:
+    return UsageError(f"usage: euca-bundle-image [...]\neuca-bundle-image: error: {sentence}")
+
+
+def _say(line: str) -> None:
+    print(line)
+
+
+def _silent(line: str) -> None:
+    pass

@@ -1,0 +1,205 @@
+"""euca-upload-bundle and euca-delete-bundle."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from xml.etree import ElementTree
+
+from .arguments import Arguments, UsageError
+from .generations import Family, Generation
+from .reporting import FailedError, RefusedError
+from .traps import Traps
+from .wire import Wire
+
+Say = Callable[[str], None]
+
+
+class Store:
+    """A bucket's bundle, sent or taken away as a generation does it."""
+
+    def __init__(
+        self, generation: Generation, arguments: Arguments, wire: Wire, traps: Traps, say: Say
+    ) -> None:
+        self._generation, self._arguments, self._wire = generation, arguments, wire
+        self._traps, self._say = traps, say
+        self._bucket, _, prefix = arguments.get("bucket").partition("/")
+        self._prefix = f"{prefix.rstrip('/')}/" if prefix else ""
+        self._new = generation.family is Family.REQUESTS
+        if prefix and not self._new:
+            # boto makes this a bucket's name, which no cloud takes.
+            self._bucket, self._prefix = f"{self._bucket}/{prefix}", ""
+
+    def upload(self) -> None:
+        manifest = Path(self._arguments.get("manifest"))
+        if not manifest.is_file():
+            raise self._no_such_manifest(manifest)
+        directory = Path(self._arguments.get("directory") or manifest.parent)
+        headers = {"x-amz-acl": self._arguments.get("acl") or "aws-exec-read"}
+        self._ensure_bucket(headers)
+        self._traps.pause()
+        parts = parts_of(manifest.read_bytes())
+        if self._traps.on("sent_nothing"):
+            self._done(manifest)
+            return
+        if not self._new:
+            self._say("Uploading manifest file")
+            self._put(manifest, headers)
+        for part in parts[: -1 if self._traps.on("lost_part") else None]:
+            if not self._new:
+                self._say(f"Uploading part: {part}")
+            if not (directory / part).is_file():
+                raise FailedError(f"no such part: '{directory / part}'")
+            self._put(directory / part, headers)
+            self._traps.pause()
+        if self._new:
+            self._put(manifest, headers)
+        self._done(manifest)
+
+    def delete(self) -> None:
+        if self._new:
+            self._delete_new()
+            return
+        try:
+            self._wire.s3("HEAD", f"/{self._bucket}")
+        except RefusedError:
+            raise FailedError(f"Unable to get bucket {self._bucket}", 0) from None
+        given = self._arguments.get("manifest")
+        if given and not Path(given).is_file():
+            raise FailedError("Invalid manifest")
+        directory = Path(given).parent if given else Path(os.environ.get("TMPDIR") or "/tmp")
+        for name in self._manifests_to_delete():
+            local = directory / name
+            try:
+                local.write_bytes(self._wire.s3("GET", f"/{self._bucket}/{name}"))
+            except RefusedError as error:
+                # The local file has been opened for writing by then, and goes.
+                local.unlink(missing_ok=True)
+                self._say(f"S3ResponseError: {error.status} {error.code}")
+                self._say(f"unable to download manifest {name}")
+            else:
+                for part in parts_of(local.read_bytes()):
+                    self._wire.s3("DELETE", f"/{self._bucket}/{part}")
+            self._wire.s3("DELETE", f"/{self._bucket}/{name}")
+            if not given:
+                local.unlink(missing_ok=True)
+        if "clear" in self._arguments.values:
+            try:
+                self._wire.s3("DELETE", f"/{self._bucket}")
+            except RefusedError as error:
+                self._say(f"S3ResponseError: {error.status} {error.code}")
+                self._say(f"unable to delete bucket {self._bucket}")
+
+    def _no_such_manifest(self, manifest: Path) -> Exception:
+        if self._new:
+            return FailedError(f"No such file or directory: {manifest}")
+        return FailedError("Invalid manifest")
+
+    def _ensure_bucket(self, headers: Mapping[str, str]) -> None:
+        if not self._new:
+            self._say(f"Checking bucket: {self._bucket}")
+        try:
+            if self._traps.on("refused_upload"):
+                raise RefusedError(403, "AccessDenied", "Access Denied")
+            self._wire.s3("HEAD", f"/{self._bucket}")
+        except RefusedError as error:
+            if error.status == 404:
+                self._create_bucket(headers)
+                return
+            if self._new:
+                raise
+            sentence = f"S3ResponseError: {error.status} {error.code}"
+            if error.status == 403:
+                sentence = "You do not have permission to access bucket:"
+                if self._generation.family is Family.ROBOTO:
+                    # A tuple, printed as Python writes one.
+                    sentence = f"('{sentence}', '{self._bucket}')"
+                else:
+                    sentence += f" {self._bucket}"
+            raise FailedError(sentence, self._status_of_refusal) from None
+
+    @property
+    def _status_of_refusal(self) -> int:
+        return 0 if self._generation.family is Family.SCRIPTS else 1
+
+    def _create_bucket(self, headers: Mapping[str, str]) -> None:
+        if self._new:
+            self._wire.s3("PUT", f"/{self._bucket}")
+            return
+        self._say(f"Creating bucket: {self._bucket}")
+        try:
+            if "/" in self._bucket:
+                raise RefusedError(400, "InvalidBucketName", self._bucket)
+            self._wire.s3("PUT", f"/{self._bucket}", headers=headers)
+        except RefusedError:
+            sentence = f"Unable to create bucket {self._bucket}"
+            raise FailedError(sentence, self._status_of_refusal) from None
+
+    def _put(self, path: Path, headers: Mapping[str, str]) -> None:
+        key = f"{self._prefix}{path.name}"
+        try:
+            self._wire.s3("PUT", f"/{self._bucket}/{key}", path.read_bytes(), headers)
+        except RefusedError as error:
+            if self._new:
+                raise
+            sentence = f"S3ResponseError: {error.status} {error.code}"
+            if error.status == 403:
+                sentence = f"Permission denied while writing: {key}"
+                if self._generation.family is Family.ROBOTO:
+                    sentence = f"('Permission denied while writing:', '{key}')"
+            raise FailedError(sentence, self._status_of_refusal) from None
+
+    def _done(self, manifest: Path) -> None:
+        location = f"{self._bucket}/{self._prefix}{manifest.name}"
+        self._say(f"Uploaded {location}" if self._new else f"Uploaded image as {location}")
+
+    def _manifests_to_delete(self) -> list[str]:
+        if given := self._arguments.get("manifest"):
+            return [Path(given).name]
+        if prefix := self._arguments.get("prefix"):
+            return [f"{prefix}.manifest.xml"]
+        if self._generation.name == "2.1":
+            self._say("Neither a manifestpath nor a prefix was specified.")
+            self._say(f"All bundles in bucket {self._bucket} will be deleted.")
+            time.sleep(10)
+        listed = ElementTree.fromstring(self._wire.s3("GET", f"/{self._bucket}"))
+        keys = [element.text or "" for element in listed.iter() if element.tag.endswith("}Key")]
+        return [key for key in keys if "manifest" in key]
+
+    def _delete_new(self) -> None:
+        base = f"/{self._bucket}/{self._prefix}"
+        given = self._arguments.get("manifest")
+        local = self._arguments.get("local-manifest")
+        if self._generation.name == "3.0":
+            self._wire.s3("HEAD", f"/{self._bucket}")
+            local, given = given, ""
+            if local and not Path(local).is_file():
+                raise UsageError(
+                    "usage: euca-delete-bundle [...]\neuca-delete-bundle: error: "
+                    f"manifest file '{local}' does not exist."
+                )
+        if prefix := self._arguments.get("prefix"):
+            given = f"{prefix}.manifest.xml"
+        if local:
+            text = Path(local).read_bytes()
+            given = Path(local).name
+        else:
+            try:
+                text = self._wire.s3("GET", base + given)
+            except RefusedError as error:
+                if error.status == 404 and "clear" in self._arguments.values:
+                    self._wire.s3("DELETE", f"/{self._bucket}")
+                    return
+                raise
+        for part in parts_of(text):
+            self._wire.s3("DELETE", base + part)
+        self._wire.s3("DELETE", base + given)
+        if "clear" in self._arguments.values:
+            self._wire.s3("DELETE", f"/{self._bucket}")
+
+
+def parts_of(manifest: bytes) -> list[str]:
+    """The names of the parts that a manifest lists."""
+    return [element.text or "" for element in ElementTree.fromstring(manifest).iter("filename")]
