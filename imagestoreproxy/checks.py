@@ -181,6 +181,8 @@ class _Checks:
         await cloud.check()
         taken = f"EC2 at {masked(found.ec2_url)} and S3 at {masked(found.s3_url)} take our keys"
         tried = f"{taken}; an object was stored, read and deleted"
+        if tools := getattr(cloud, "tools", ""):
+            tried += f"; {tools} bundle, upload and register"
         warnings: Sequence[str] = getattr(cloud, "warnings", ())
         return [Finding("cloud", note=" ".join([tried, *(f"({one})" for one in warnings)]))]
 
