@@ -88,6 +88,16 @@ class Proxy(Service):
         homes = settings.data_dir / "gnupg"
         shutil.rmtree(homes, ignore_errors=True)
         self._accesses = accesses = Accesses(self._fetcher, self._threads, homes)
+        meters = self._watching.metrics
+        cloud = make_cloud(
+            settings,
+            side.wallet if side else None,
+            self._cloud_threads,
+            programs,
+            meters,
+            note=lambda why: self._journal.info("{why}", why=why),
+        )
+        taking = cloud.taking if side else settings.taking
         self._carriage = Carriage(
             settings.data_dir,
             verifiers=accesses.for_carried(settings.keyring),
@@ -95,7 +105,7 @@ class Proxy(Service):
             background=self._threads,
             clock=self._clock,
             journal=self._journal,
-            taking=settings.taking,
+            taking=taking,
         )
         self._upstreams = Upstreams(
             accesses,
@@ -103,17 +113,12 @@ class Proxy(Service):
             records=self._records,
             background=self._threads,
             clock=self._clock,
-            taking=settings.taking,
+            taking=taking,
         )
         self._catalogue = Catalogue([], self._threads, self._clock, self._journal)
-        meters = self._watching.metrics
         outside = Outside(
             sources=self._catalogue,
-            cloud=(
-                cloud := make_cloud(
-                    settings, side.wallet if side else None, self._cloud_threads, meters
-                )
-            ),
+            cloud=cloud,
             disk=self._disk,
             depot=self._carriage.depot,
             lenders=[self._carriage.here],
