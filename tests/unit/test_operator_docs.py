@@ -107,7 +107,11 @@ FOREIGN = {
     "--fault",  # fakestoreapi.py
     "--allow-downgrades",  # apt
     *("--show-keys", "--with-fingerprint", "--dearmor", "--quick-generate-key"),  # gpg
-    *("--now", "--user", "--runtime"),  # systemctl
+    *("--now", "--user", "--runtime", "--offline"),  # systemctl, systemd-analyze
+    *("--get-credentials", "--cred-account", "--cred-user"),  # euca_conf
+    # euca2ools
+    *("--kernel", "--ramdisk", "--name", "--description", "--virtualization-type"),
+    *("--product-codes", "--productcodes", "--local-manifest", "--help", "--region"),
 }
 
 
