@@ -92,7 +92,7 @@ def test_wrong_keys_are_told_in_words_that_help(name: str, start: Start) -> None
     message = told_by(lambda: now(a_cloud(wrong).check()))
     assert message.startswith("EC2 at http://127.0.0.1:")
     if name == "1.6":  # which gives no reason
-        assert "without a reason; check EC2_URL" in message
+        assert "access denied without a reason; check the keys, EC2_URL" in message
     else:
         assert "it does not take the signature; check the keys, the clock" in message
     assert "another-secret" not in message
