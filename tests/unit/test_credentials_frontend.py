@@ -198,6 +198,31 @@ def test_h8_a_euca_conf_that_this_user_may_not_run_names_the_user_setting(tmp_pa
         ends.find(STOP, anew=False)
 
 
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"cloud-cert.pem": "C"}, "Cannot read eucarc .*No such file"),
+        ({"eucarc": "export EC2_URL=http://a/"}, "No access key in its eucarc"),
+        ({"eucarc": "export EC2_SECRET_KEY='hush"}, "Line 1 of eucarc cannot be read"),
+    ],
+)
+def test_h8_an_archive_without_what_counts_is_told_and_not_kept(
+    files: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    def write(arguments: Sequence[str]) -> Finished:
+        with zipfile.ZipFile(arguments[2], "w") as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+        return Finished(0, b"", "")
+
+    with pytest.raises(CloudError, match=said) as caught:
+        front_end(tmp_path, write).find(STOP, anew=False)
+    assert caught.value.message.startswith("The archive that was fetched cannot be used: ")
+    assert "credentials.new" not in caught.value.message
+    assert "hush" not in caught.value.message
+    assert list((tmp_path / "data").iterdir()) == []
+
+
 def test_old_credentials_stay_until_the_new_ones_are_complete(tmp_path: Path) -> None:
     era = Era()
     ends = front_end(tmp_path, era)

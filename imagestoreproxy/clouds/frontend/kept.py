@@ -71,7 +71,7 @@ class Kept:
         Nothing changes when the context fails, or when what is there is not complete enough.
 
         Raises:
-            CloudError, SettingsError: it has no keys, or cannot be written.
+            CloudError: it has no keys, or cannot be written.
         """
         try:
             self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ class Kept:
             raise self._unwritable(error) from None
         try:
             yield new
-            found = from_directory(new)
+            found = _believed(new)
             if not found.user_certificate:
                 self._hand_on_pair(new)
             self._take_place(new)
@@ -158,6 +158,16 @@ class Kept:
             f"The credentials cannot be kept in {self.path} ({error.strerror}): check the disk and "
             "the owner of the data directory."
         )
+
+
+def _believed(new: Path) -> Credentials:
+    try:
+        return from_directory(new)
+    except SettingsError as error:
+        # The directory is gone when this is read.
+        told = error.message.replace(f"credentials directory {new}", "its eucarc")
+        told = told.replace(f"{new}/", "")
+        raise CloudError(f"The archive that was fetched cannot be used: {told}") from None
 
 
 def _pair_in(directory: Path, names: tuple[str, str]) -> tuple[bytes, bytes] | None:
