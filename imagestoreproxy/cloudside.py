@@ -64,10 +64,10 @@ class KnownClients:
         return "" if any(self._pairs()) else NOBODY
 
     def secret_for(self, client_id: str) -> str | None:
-        found, asked = None, client_id.encode()
+        found, asked = None, _bytes(client_id)
         # All of them, to their end: how long it takes says nothing of which one it is.
         for access_key, secret in self._pairs():
-            if hmac.compare_digest(access_key.encode(), asked):
+            if hmac.compare_digest(_bytes(access_key), asked):
                 found = secret
         return found
 
@@ -76,6 +76,11 @@ class KnownClients:
             yield from self.administrators.secrets.items()
         if (known := self.wallet.known) is not None:
             yield known.access_key, known.secret_key
+
+
+def _bytes(text: str) -> bytes:
+    # What an environment has that is no UTF-8 stays what it is.
+    return text.encode("utf-8", "surrogatepass")
 
 
 class CloudSide:
@@ -197,7 +202,10 @@ class CloudSide:
 
     def _people(self) -> str:
         people = self.administrators
-        return f"{len(people.secrets)} administrators in {people.path}" if people else ""
+        if people is None:
+            return ""
+        count = len(people.secrets)
+        return f"{count} administrator{'' if count == 1 else 's'} in {people.path}"
 
     def _look(self, stop: Stop) -> None:
         self._administrators()

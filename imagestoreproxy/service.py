@@ -25,7 +25,7 @@ from imagestoreproxy.cloudside import (
     no_credentials,
 )
 from imagestoreproxy.config.settings import DEFAULT_LISTEN, Settings, reread
-from imagestoreproxy.doors import handed_over, listen, open_files
+from imagestoreproxy.doors import door_name, handed_over, listen, open_files
 from imagestoreproxy.install.inside import Inside, InstallLimits, Outside
 from imagestoreproxy.model.errors import OwnStateError, StoreProxyError
 from imagestoreproxy.model.running import Place
@@ -200,8 +200,7 @@ class Proxy(Service):
             await self._clock.sleep(0.02)
 
     def _say_ready(self) -> None:
-        hosts = ", ".join(str(port.getHost()) for port in self._ports)
-        self._manager.ready(f"Listening on {hosts}")
+        self._manager.ready(f"Listening on {', '.join(map(door_name, self._ports))}")
 
     async def _follow(self, settings: Settings) -> None:
         """Go on with these settings: nothing changes unless all of them can be used."""

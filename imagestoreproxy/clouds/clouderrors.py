@@ -62,6 +62,9 @@ CAUSES = {
     errno.EHOSTUNREACH: "no route to host",
     errno.ENETUNREACH: "network is unreachable",
 }
+# OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH.
+OTHER_NAME = (62, 64)
+OWN_NAME = "use the name that is in it, or have one made for this address"
 TIMEOUTS = (boto.ConnectTimeoutError, boto.ReadTimeoutError)
 
 
@@ -74,6 +77,14 @@ def has_reason(error: BaseException) -> bool:
     """Tell whether a service's answer gives a reason: a code that is more than its HTTP status."""
     code = code_of(error)
     return bool(code) and not STATUS.match(code)
+
+
+def telling(error: BaseException) -> int:
+    """Rank refusals by how much they tell: a known reason, some words, or nothing."""
+    message = _message(error)
+    if has_reason(error) or any(words.search(message) for words, _ in SAID):
+        return 2
+    return 1 if message and status_of(error) < 500 else 0
 
 
 def may_be_signature(error: BaseException) -> bool:
@@ -91,7 +102,9 @@ def is_not_understood(error: BaseException) -> bool:
     """Tell whether a request was refused as it has what an old service does not know."""
     if not _answer(error):
         return False
-    return bool(NOT_BOUND.search(_message(error))) or not (has_reason(error) or _message(error))
+    # Before 2.0 there is not even a message.
+    is_bare = not has_reason(error) and not _message(error) and status_of(error) == 400
+    return is_bare or bool(NOT_BOUND.search(_message(error)))
 
 
 def status_of(error: BaseException) -> int:
@@ -113,7 +126,7 @@ def may_pass(error: BaseException) -> bool:
     """Tell whether the same request may succeed in a moment."""
     if _answer(error):
         return status_of(error) >= 500 or status_of(error) == 429 or code_of(error) in PASSING
-    if isinstance(error, TooLongError):
+    if isinstance(error, TooLongError | boto.SSLError):
         return False
     connection = isinstance(error, boto.ConnectionError | boto.HTTPClientError | TimeoutError)
     return connection and _first(error, ssl.SSLError) is None
@@ -169,6 +182,11 @@ def _cause(error: Exception) -> tuple[str, str]:
     if tls := _first(error, ssl.SSLCertVerificationError):
         cause = f"its certificate is not trusted ({tls.verify_message})"
         advice = "give the certificate authority's file with --ca-bundle"
+        if tls.verify_code in OTHER_NAME:
+            advice = OWN_NAME
+    elif isinstance(error, boto.SSLError) and re.search("match|subjectAltName", str(error)):
+        # Seen by urllib3 itself: a certificate that names no address at all, or only others.
+        cause, advice = "its certificate is made out to another name", OWN_NAME
     elif tls_error := _first(error, ssl.SSLError):
         cause = f"it does not speak TLS as expected ({tls_error.reason or 'TLS failed'})"
         advice = "check whether the URL must begin with http or https"

@@ -33,8 +33,10 @@ moto, complete, between = ec2_ground.moto, ec2_ground.complete, ec2_ground.betwe
 credentials = ec2_ground.credentials
 
 OLD = [one for one in EUCA2OOLS if one[0] in "12"]
-SOME = ["1.2", "2.1", "3.0", "3.4"]
-IMPATIENT = replace(QUICK, stall_s=1.0, silence_s=1.0)
+SOME = ["1.2", "2.1", "3.4"]
+OLDEST_AND_NEWEST = ["1.2", "3.4"]
+# Longer than a busy machine takes to start a program.
+IMPATIENT = replace(QUICK, stall_s=5.0, silence_s=5.0)
 MIB = 2**20
 
 Made = Callable[..., Euca2ools]
@@ -177,7 +179,7 @@ def test_p5_a_part_that_arrives_otherwise_than_it_was_sent_is_seen(
 
 
 @pytest.mark.parametrize("trap", ["silent", "crash"])
-@pytest.mark.parametrize("generation", SOME)
+@pytest.mark.parametrize("generation", OLDEST_AND_NEWEST)
 def test_p5_a_tool_without_its_last_line_has_failed_whatever_it_has_done(
     generation: str, trap: str, made: Made
 ) -> None:
@@ -271,15 +273,16 @@ def test_h10_an_upload_that_fails_once_is_tried_again(made: Made, between: Inter
 
 
 @pytest.mark.parametrize("tool", ["euca-bundle-image", "euca-upload-bundle"])
-@pytest.mark.parametrize("generation", SOME)
+@pytest.mark.parametrize("generation", OLDEST_AND_NEWEST)
 def test_p3_a_tool_that_gets_nowhere_is_ended_with_its_children(
     generation: str, tool: str, made: Made
 ) -> None:
-    new = generation.startswith("3")
-    trap = "mute_hang" if tool == "euca-bundle-image" and new else "hang"
-    tools = made(generation, patience=IMPATIENT, hang=[tool], leave_child=[tool], **{trap: [tool]})
+    # Tools of 3.x bundle in one go: they can only hang before their first word.
+    mute = [tool] if tool == "euca-bundle-image" and generation.startswith("3") else []
+    traps = {"hang": [tool], "leave_child": [tool], "mute_hang": mute}
+    tools = made(generation, patience=IMPATIENT, **traps)
     error = failure(tools)
-    assert f"{tool} got nowhere for 1 s and was ended" in error.message
+    assert f"{tool} got nowhere for 5 s and was ended" in error.message
     assert error.retry_helps
     assert children(tools.directory)
     wait_for("all to end", lambda: not is_alive(*processes(tools)), within_s=2)
@@ -288,7 +291,7 @@ def test_p3_a_tool_that_gets_nowhere_is_ended_with_its_children(
 @pytest.mark.parametrize(
     "tool", ["euca-bundle-image", "euca-upload-bundle", "euca-delete-bundle", "euca-deregister"]
 )
-@pytest.mark.parametrize("generation", SOME)
+@pytest.mark.parametrize("generation", OLDEST_AND_NEWEST)
 def test_p8_a_cancel_ends_a_tool_and_its_children_within_two_seconds(
     generation: str, tool: str, made: Made
 ) -> None:
@@ -350,7 +353,7 @@ def test_p3_a_registration_without_an_answer_is_ended_and_looked_for(
     assert registrations(between) == 1
 
 
-@pytest.mark.parametrize("generation", SOME)
+@pytest.mark.parametrize("generation", OLDEST_AND_NEWEST)
 def test_what_a_tool_does_not_remove_is_removed_all_the_same(
     generation: str, made: Made, moto: str
 ) -> None:
@@ -365,7 +368,7 @@ def test_what_a_tool_does_not_remove_is_removed_all_the_same(
         assert upload.bundle.bucket not in now(tools.cloud.buckets())
 
 
-@pytest.mark.parametrize("generation", SOME)
+@pytest.mark.parametrize("generation", OLDEST_AND_NEWEST)
 def test_an_upload_without_its_manifest_is_removed_without_the_tools(
     generation: str, made: Made
 ) -> None:

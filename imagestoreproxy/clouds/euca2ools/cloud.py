@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from imagestoreproxy.clouds.credentials import Credentials
-from imagestoreproxy.clouds.ec2 import Ec2Cloud
+from imagestoreproxy.clouds.ec2 import Ec2Cloud, T
 from imagestoreproxy.clouds.euca2ools import arguments
 from imagestoreproxy.clouds.euca2ools.arguments import Bundling, Registration
 from imagestoreproxy.clouds.euca2ools.generations import DESCRIBE, REGISTER, Generation
@@ -143,6 +143,14 @@ class Euca2oolsCloud(Ec2Cloud):
             self._clients.bucket(bundle.bucket, stop).remove(f"{bundle.name}.")
 
         return self._run(work)
+
+    def _run(self, work: Callable[[Stop], T]) -> Awaitable[T]:
+        def swept(stop: Stop) -> T:
+            # First of all: a tool that has outlived its daemon may still upload, or register.
+            self._ground.open()
+            return work(stop)
+
+        return super()._run(swept)
 
     def _use(self, tools: Tools) -> None:
         self._tools = tools

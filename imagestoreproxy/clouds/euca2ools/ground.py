@@ -40,7 +40,7 @@ class Ground:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = path.absolute()  # the tools work elsewhere
         self._lock = threading.Lock()
         self._is_swept = False
 

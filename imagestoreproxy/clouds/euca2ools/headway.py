@@ -148,12 +148,11 @@ class Uploaded:
             thread.join()
 
     def _look_often(self, stop: Stop) -> None:
-        bucket = self._open_bucket(stop)
         with suppress(Cancelled):
             while True:
                 began_s = time.monotonic()
                 with suppress(CloudError):  # whoever uploads says what is wrong
-                    held = bucket.objects() or {}
+                    held = self._open_bucket(stop).objects() or {}
                     self._there = {key: one.size_bytes for key, one in held.items()}
                     whole = sum(1 for key in held if ".part." in key)
                     self._told(min(1.0, whole / self._parts))
