@@ -150,6 +150,7 @@ def _unreached(said: str, endpoint: Endpoint) -> Exception | None:
         if "verify failed" in said or "VERIFY_FAILED" in said:
             error = ssl.SSLCertVerificationError(1, "certificate verify failed")
             error.verify_message = "certificate verify failed"
+            error.verify_code = 0
         return boto.SSLError(**url, error=error)  # type: ignore[no-any-return]
     if any(text in said for text in (*_LOOKUP, *_NAMELESS)):
         cause = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
