@@ -30,7 +30,7 @@ from imagestoreproxy.outside.process import ENVIRONMENT
 from imagestoreproxy.ports import Background, Clock, Cloud, Fetched
 from imagestoreproxy.sources.catalogue import CARRIED
 from imagestoreproxy.sources.simplestreams.uris import mirror_root
-from imagestoreproxy.sources.storeapi import DASHBOARD, read_listing
+from imagestoreproxy.sources.storeapi import DASHBOARD, as_store, read_listing
 from imagestoreproxy.storage.schema import STEPS
 from imagestoreproxy.upstreams import Access
 
@@ -134,7 +134,9 @@ class _Checks:
             return [Finding("image store", problem, note=f"{source.path} is there")]
         if source.kind == "store":
             fetched = await self._get(source, f"{source.url}/dashboard", DASHBOARD.size_bytes)
-            listing = await self._parts.background.run(lambda stop: read_listing(fetched.body))
+            listing = await as_store(
+                self._parts.background.run(lambda stop: read_listing(fetched.body)), fetched.url
+            )
             what = f"with {len(listing.images)} images"
         else:
             fetched = await self._index(source)
@@ -179,6 +181,10 @@ class _Checks:
         await cloud.check()
         taken = f"EC2 at {masked(found.ec2_url)} and S3 at {masked(found.s3_url)} take our keys"
         tried = f"{taken}; an object was stored, read and deleted"
+        if tools := getattr(cloud, "tools", ""):
+            tried += f"; {tools} bundle, upload and register"
+        if signed := getattr(cloud, "signed", ""):
+            tried += f"; {signed}"
         warnings: Sequence[str] = getattr(cloud, "warnings", ())
         return [Finding("cloud", note=" ".join([tried, *(f"({one})" for one in warnings)]))]
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from imagestoreproxy.clouds.administrators import Administrators
 from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.clouds.current import CurrentEc2Cloud
 from imagestoreproxy.clouds.ec2 import Ec2Cloud
+from imagestoreproxy.clouds.euca2ools.cloud import Euca2oolsCloud, taking_with
+from imagestoreproxy.clouds.euca2ools.found import euca2ools_found
+from imagestoreproxy.clouds.euca2ools.ground import Ground
 from imagestoreproxy.clouds.fake import FakeCloud
 from imagestoreproxy.clouds.frontend.found import FoundWallet
 from imagestoreproxy.clouds.frontend.search import Places, Search
@@ -59,10 +64,10 @@ class KnownClients:
         return "" if any(self._pairs()) else NOBODY
 
     def secret_for(self, client_id: str) -> str | None:
-        found, asked = None, client_id.encode()
+        found, asked = None, _bytes(client_id)
         # All of them, to their end: how long it takes says nothing of which one it is.
         for access_key, secret in self._pairs():
-            if hmac.compare_digest(access_key.encode(), asked):
+            if hmac.compare_digest(_bytes(access_key), asked):
                 found = secret
         return found
 
@@ -71,6 +76,11 @@ class KnownClients:
             yield from self.administrators.secrets.items()
         if (known := self.wallet.known) is not None:
             yield known.access_key, known.secret_key
+
+
+def _bytes(text: str) -> bytes:
+    # What an environment has that is no UTF-8 stays what it is.
+    return text.encode("utf-8", "surrogatepass")
 
 
 class CloudSide:
@@ -192,7 +202,10 @@ class CloudSide:
 
     def _people(self) -> str:
         people = self.administrators
-        return f"{len(people.secrets)} administrators in {people.path}" if people else ""
+        if people is None:
+            return ""
+        count = len(people.secrets)
+        return f"{count} administrator{'' if count == 1 else 's'} in {people.path}"
 
     def _look(self, stop: Stop) -> None:
         self._administrators()
@@ -221,23 +234,39 @@ def make_cloud(
     settings: Settings,
     wallet: Wallet | None,
     background: Background,
+    programs: Programs,
     meters: Meters = NO_METERS,
+    *,
+    note: Callable[[str], object] = str,
 ) -> Cloud:
-    """Give the cloud to install into; the fake one without a wallet."""
+    """Give the cloud to install into; the fake one without a wallet.
+
+    Args:
+        note: told whether tools do the work, and why not.
+
+    Raises:
+        SettingsError: tools are to do the work, and cannot.
+    """
     if wallet is None:
         return FakeCloud(background, settings.data_dir / "fake-cloud.json", meters)
+    options: dict[str, Any] = {
+        "region": settings.region,
+        "ca_bundle": settings.ca_bundle,
+        "signatures": settings.signatures,
+        "public_read_fallback": settings.public_read_fallback,
+        "taking": settings.taking,
+        "meters": meters,
+        "refused": wallet.refused,
+    }
+    found = euca2ools_found(settings.cloud, settings.euca2ools, programs)
+    note(found.why)
+    if (tools := found.tools) is None:
+        direct = partial(Ec2Cloud, background, **options)
+        return CurrentEc2Cloud(background, wallet, direct, settings.taking)
+    ground = Ground(settings.data_dir / "euca2ools")
 
-    def ec2(credentials: Credentials) -> Ec2Cloud:
-        return Ec2Cloud(
-            background,
-            credentials,
-            region=settings.region,
-            ca_bundle=settings.ca_bundle,
-            signatures=settings.signatures,
-            public_read_fallback=settings.public_read_fallback,
-            taking=settings.taking,
-            meters=meters,
-            refused=wallet.refused,
-        )
+    def by_tools(credentials: Credentials) -> Euca2oolsCloud:
+        return Euca2oolsCloud(background, credentials, tools, ground, **options)
 
-    return CurrentEc2Cloud(background, wallet, ec2, settings.taking)
+    taking = taking_with(settings.taking, tools.generation)
+    return CurrentEc2Cloud(background, wallet, by_tools, taking, f"euca2ools {tools.version}")

@@ -7,8 +7,7 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet.endpoints import serverFromString
-from twisted.python.systemd import ListenFDs
+from twisted.internet import endpoints
 from twisted.web.server import Site
 
 from imagestoreproxy.model.errors import SettingsError
@@ -28,7 +27,7 @@ async def listen(reactor: Any, description: str, site: Site) -> Any:
         SettingsError: that is none, or it cannot be opened.
     """
     try:
-        endpoint: Any = serverFromString(reactor, roomy(description))  # type: ignore[no-untyped-call]
+        endpoint: Any = endpoints.serverFromString(reactor, roomy(description))  # type: ignore[no-untyped-call]
         return await endpoint.listen(site)
     except Exception as error:
         # Endpoint plugins raise what they like; all of it means that this option is wrong.
@@ -38,10 +37,18 @@ async def listen(reactor: Any, description: str, site: Site) -> Any:
 
 def handed_over() -> Sequence[str]:
     """Give the endpoints of sockets that the service manager opened for this process."""
-    return [
-        f"systemd:domain={_family(number)}:index={index}"
-        for index, number in enumerate(ListenFDs.fromEnvironment().inheritedDescriptors())
-    ]
+    # Twisted takes them out of the environment when it is imported, and lets only "systemd:" see.
+    found = endpoints._SystemdParser._sddaemon.inheritedDescriptors()
+    return [f"systemd:domain={_family(one)}:index={at}" for at, one in enumerate(found)]
+
+
+def door_name(port: Any) -> str:
+    """Give the address at which a port listens, for people."""
+    address = port.getHost()
+    if not hasattr(address, "port"):
+        return str(getattr(address, "name", address))
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"{host}:{address.port}"
 
 
 def _family(number: int) -> str:

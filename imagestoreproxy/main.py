@@ -18,12 +18,13 @@ from zope.interface import implementer
 from imagestoreproxy.config.settings import Settings, parse
 from imagestoreproxy.doors import allow_open_files
 from imagestoreproxy.heap import keep_large_apart
-from imagestoreproxy.model.errors import SettingsError, StoreProxyError
+from imagestoreproxy.model.errors import OwnStateError, SettingsError, StoreProxyError
 from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.once import check
 from imagestoreproxy.outside.journal import LoggerJournal, begin_logging, json_lines
 from imagestoreproxy.outside.logfile import LogFile
 from imagestoreproxy.outside.pidfile import PidFile
+from imagestoreproxy.outside.reset import reset
 from imagestoreproxy.service import Proxy, build
 
 PROGRAM = "image-store-proxy"
@@ -47,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         settings = parse(sys.argv[1:] if arguments is None else arguments)
     except SettingsError as error:
         sys.exit(_complain(error, 2))
+    if settings.reset:
+        sys.exit(_reset(settings))
     status = _check(settings) if settings.check else _logged(settings)
     # A thread that hangs in somebody else's library must not keep the process.
     sys.stdout.flush()
@@ -82,6 +85,22 @@ def _run(settings: Settings, log: LogFile | None) -> int:
     finally:
         if pid_file:
             pid_file.remove()
+
+
+def _reset(settings: Settings) -> int:
+    try:
+        done = reset(settings.data_dir)
+    except OwnStateError as error:
+        return _complain(error, 1)
+    lines = [f"Removed from {settings.data_dir}: {', '.join(done.removed) or 'nothing'}."]
+    if done.kept:
+        lines.append(f"Kept: {', '.join(done.kept)}.")
+    if done.installed:
+        lines.append(
+            f"{done.installed} images stay in the cloud, and the proxy does not know them any more."
+        )
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+    return 0
 
 
 def _check(settings: Settings) -> int:
@@ -173,8 +192,9 @@ class _TwistOptions(Options):
             self.settings = parse(list(options or ()))
         except SettingsError as error:
             raise UsageError(error.message) from error
-        if self.settings.check:
-            raise UsageError(f"--check is an option of {PROGRAM}, not of twist.")
+        for given in ("check", "reset"):
+            if getattr(self.settings, given):
+                raise UsageError(f"--{given} is an option of {PROGRAM}, not of twist.")
         if self.settings.log_file or self.settings.pid_file:
             raise UsageError(
                 f"--log-file and --pid-file are options of {PROGRAM}; twist has its own --log-file,"

@@ -52,7 +52,7 @@ async def check(settings: Settings, reactor: Any) -> Sequence[Finding]:
                 credentials=lambda: look_for_credentials(side()),
                 known=lambda: found.wallet.known if (found := side()) else None,
                 cloud=lambda: make_cloud(
-                    settings, found.wallet if (found := side()) else None, threads
+                    settings, found.wallet if (found := side()) else None, threads, Processes()
                 ),
             )
         )

@@ -25,7 +25,7 @@ from imagestoreproxy.cloudside import (
     no_credentials,
 )
 from imagestoreproxy.config.settings import DEFAULT_LISTEN, Settings, reread
-from imagestoreproxy.doors import handed_over, listen, open_files
+from imagestoreproxy.doors import door_name, handed_over, listen, open_files
 from imagestoreproxy.install.inside import Inside, InstallLimits, Outside
 from imagestoreproxy.model.errors import OwnStateError, StoreProxyError
 from imagestoreproxy.model.running import Place
@@ -88,6 +88,16 @@ class Proxy(Service):
         homes = settings.data_dir / "gnupg"
         shutil.rmtree(homes, ignore_errors=True)
         self._accesses = accesses = Accesses(self._fetcher, self._threads, homes)
+        meters = self._watching.metrics
+        cloud = make_cloud(
+            settings,
+            side.wallet if side else None,
+            self._cloud_threads,
+            programs,
+            meters,
+            note=lambda why: self._journal.info("{why}", why=why),
+        )
+        taking = cloud.taking if side else settings.taking
         self._carriage = Carriage(
             settings.data_dir,
             verifiers=accesses.for_carried(settings.keyring),
@@ -95,7 +105,7 @@ class Proxy(Service):
             background=self._threads,
             clock=self._clock,
             journal=self._journal,
-            taking=settings.taking,
+            taking=taking,
         )
         self._upstreams = Upstreams(
             accesses,
@@ -103,17 +113,12 @@ class Proxy(Service):
             records=self._records,
             background=self._threads,
             clock=self._clock,
-            taking=settings.taking,
+            taking=taking,
         )
         self._catalogue = Catalogue([], self._threads, self._clock, self._journal)
-        meters = self._watching.metrics
         outside = Outside(
             sources=self._catalogue,
-            cloud=(
-                cloud := make_cloud(
-                    settings, side.wallet if side else None, self._cloud_threads, meters
-                )
-            ),
+            cloud=cloud,
             disk=self._disk,
             depot=self._carriage.depot,
             lenders=[self._carriage.here],
@@ -195,8 +200,7 @@ class Proxy(Service):
             await self._clock.sleep(0.02)
 
     def _say_ready(self) -> None:
-        hosts = ", ".join(str(port.getHost()) for port in self._ports)
-        self._manager.ready(f"Listening on {hosts}")
+        self._manager.ready(f"Listening on {', '.join(map(door_name, self._ports))}")
 
     async def _follow(self, settings: Settings) -> None:
         """Go on with these settings: nothing changes unless all of them can be used."""

@@ -62,6 +62,9 @@ CAUSES = {
     errno.EHOSTUNREACH: "no route to host",
     errno.ENETUNREACH: "network is unreachable",
 }
+# OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH.
+OTHER_NAME = (62, 64)
+OWN_NAME = "use the name that is in it, or have one made for this address"
 TIMEOUTS = (boto.ConnectTimeoutError, boto.ReadTimeoutError)
 
 
@@ -76,6 +79,14 @@ def has_reason(error: BaseException) -> bool:
     return bool(code) and not STATUS.match(code)
 
 
+def telling(error: BaseException) -> int:
+    """Rank refusals by how much they tell: a known reason, the request's fault, or nothing."""
+    message = _message(error)
+    if has_reason(error) or any(words.search(message) for words, _ in SAID):
+        return 2
+    return 1 if status_of(error) < 500 else 0
+
+
 def may_be_signature(error: BaseException) -> bool:
     """Tell whether the manner of its signature may be why a request was refused."""
     code = code_of(error)
@@ -84,14 +95,24 @@ def may_be_signature(error: BaseException) -> bool:
 
 def refuses_keys(error: BaseException) -> bool:
     """Tell whether a request was refused as the service does not know the keys."""
-    return code_of(error) in REFUSED_KEYS or bool(UNTAKEN.search(_message(error)))
+    # Eucalyptus before 2.0 gives no reason; nor can an answer to HEAD.
+    is_bare = _is_bare(error) and status_of(error) in (401, 403)
+    is_head = str(getattr(error, "operation_name", "")).startswith("Head")
+    is_told = code_of(error) in REFUSED_KEYS or UNTAKEN.search(_message(error))
+    return bool(is_told) or (is_bare and not is_head)
 
 
 def is_not_understood(error: BaseException) -> bool:
     """Tell whether a request was refused as it has what an old service does not know."""
     if not _answer(error):
         return False
-    return bool(NOT_BOUND.search(_message(error))) or not (has_reason(error) or _message(error))
+    # Before 2.0 there is not even a message.
+    is_bare = _is_bare(error) and status_of(error) == 400
+    return is_bare or bool(NOT_BOUND.search(_message(error)))
+
+
+def _is_bare(error: BaseException) -> bool:
+    return bool(_answer(error)) and not has_reason(error) and not _message(error)
 
 
 def status_of(error: BaseException) -> int:
@@ -113,7 +134,7 @@ def may_pass(error: BaseException) -> bool:
     """Tell whether the same request may succeed in a moment."""
     if _answer(error):
         return status_of(error) >= 500 or status_of(error) == 429 or code_of(error) in PASSING
-    if isinstance(error, TooLongError):
+    if isinstance(error, TooLongError | boto.SSLError):
         return False
     connection = isinstance(error, boto.ConnectionError | boto.HTTPClientError | TimeoutError)
     return connection and _first(error, ssl.SSLError) is None
@@ -138,7 +159,12 @@ def _refused(error: Exception, endpoint: Endpoint, what: str, now_s: float) -> s
     code, status, message = code_of(error), status_of(error), _message(error)
     meaning = next((text for words, text in SAID if words.search(message)), "")
     meaning = meaning or next((text for codes, text in MEANINGS if code in codes), "")
-    if not meaning and not has_reason(error) and not message:
+    if not meaning and _is_bare(error) and status in (401, 403):
+        meaning = (
+            "access denied without a reason; check the keys, {setting} with its path, and that the "
+            "user of these keys may do this ({code})"
+        )
+    if not meaning and _is_bare(error):
         # No S3 and no EC2 answers without a code: a web server does, or a gateway before a cloud.
         meaning = "HTTP status {code} without a reason; check {setting}, with its path"
     if not meaning and LIMITS.search(code):
@@ -169,6 +195,11 @@ def _cause(error: Exception) -> tuple[str, str]:
     if tls := _first(error, ssl.SSLCertVerificationError):
         cause = f"its certificate is not trusted ({tls.verify_message})"
         advice = "give the certificate authority's file with --ca-bundle"
+        if tls.verify_code in OTHER_NAME:
+            advice = OWN_NAME
+    elif isinstance(error, boto.SSLError) and re.search("match|subjectAltName", str(error)):
+        # Seen by urllib3 itself: a certificate that names no address at all, or only others.
+        cause, advice = "its certificate is made out to another name", OWN_NAME
     elif tls_error := _first(error, ssl.SSLError):
         cause = f"it does not speak TLS as expected ({tls_error.reason or 'TLS failed'})"
         advice = "check whether the URL must begin with http or https"

@@ -89,6 +89,11 @@ SAID: tuple[tuple[re.Pattern[str], str], ...] = (
         "tell the proxy the same with --cloud-max-image-size ({message})",
     ),
     (
+        re.compile(r"(Kernel|Ramdisk) ID must be specified"),
+        "it takes a paravirtual image only with kernel and ramdisk, which this one does not bring; "
+        "say so with --cloud-needs-ramdisk, and such images are not offered ({message})",
+    ),
+    (
         re.compile(r"replay detected"),
         "it takes the request for one that it has seen already; try again ({message})",
     ),

@@ -199,7 +199,10 @@ def from_values(values: Mapping[str, str], origin: str, home: Path | None = None
             return b""
         if home is not None and path.parts[0] == "~":
             path = home.joinpath(*path.parts[1:])
-        return read_bounded(path.expanduser(), f"{variable} of {origin}")
+        try:
+            return read_bounded(path.expanduser(), f"{variable} of {origin}")
+        except (RuntimeError, ValueError):  # nobody's home, or a zero byte
+            raise SettingsError(f"{variable} of {origin} does not name a file.") from None
 
     return Credentials(
         origin=origin,

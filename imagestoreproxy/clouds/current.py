@@ -21,10 +21,8 @@ class CurrentEc2Cloud:
     Args:
         make: makes the cloud for some credentials.
         taking: what it can run, whatever the credentials.
+        tools: by which the work is done, for people; empty: by itself.
     """
-
-    name = "ec2"
-    bundles_on_disk = False
 
     def __init__(
         self,
@@ -32,8 +30,12 @@ class CurrentEc2Cloud:
         wallet: Wallet,
         make: Callable[[Credentials], Ec2Cloud],
         taking: Taking,
+        tools: str = "",
     ) -> None:
-        self.taking = taking
+        self.name = "euca2ools" if tools else "ec2"
+        self.bundles_on_disk = bool(tools)
+        self.tools = tools
+        self._taking = taking
         self._background = background
         self._wallet = wallet
         self._make = make
@@ -44,6 +46,16 @@ class CurrentEc2Cloud:
     def warnings(self) -> list[str]:
         """What is suspicious but may be meant, a sentence for each; complete after a check."""
         return self._made[1].warnings if self._made else []
+
+    @property
+    def taking(self) -> Taking:
+        """What it can run."""
+        return self._made[1].taking if self._made else self._taking
+
+    @property
+    def signed(self) -> str:
+        """Which service wants other signatures than the usual; known after a check."""
+        return self._made[1].signed if self._made else ""
 
     async def _now(self) -> Ec2Cloud:
         return await self._background.run(self._current)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ from imagestoreproxy.clouds.preflight import Preflight
 from imagestoreproxy.clouds.storing import key_and_iv, store_manifest, store_parts
 from imagestoreproxy.model.bundles import Stored, Stream, Upload
 from imagestoreproxy.model.errors import CloudError
+from imagestoreproxy.model.images import Virtualization
 from imagestoreproxy.model.installs import Bundle
 from imagestoreproxy.model.taking import Taking
 from imagestoreproxy.ports import Background, Stop, Streams, unheeded
@@ -87,12 +89,17 @@ class Ec2Cloud:
         """What is suspicious but may be meant, a sentence for each; complete after a check."""
         return self._preflight.warnings
 
+    @property
+    def signed(self) -> str:
+        """Which service wants other signatures than the usual; known after a check."""
+        return self._clients.signed()
+
     def check(self) -> Awaitable[None]:
         """Raise unless S3 keeps an object, EC2 answers, both clocks agree and a bundle can be made.
 
         A good outcome counts for a minute, unless something fails meanwhile.
         """
-        return self._background.run(self._preflight.run)
+        return self._background.run(self._check)
 
     def store(self, streams: Streams) -> Awaitable[Sequence[Stored]]:
         """Bundle each stream, store its parts, and read back what is there."""
@@ -156,6 +163,12 @@ class Ec2Cloud:
         """Delete the bundle's objects and its bucket; absent ones are fine."""
         bucket, stem = bundle.bucket, f"{bundle.name}."
         return self._run(lambda stop: self._clients.bucket(bucket, stop).remove(stem))
+
+    def _check(self, stop: Stop) -> None:
+        self._preflight.run(stop)
+        if not self._preflight.may_take_hvm:
+            others = self.taking.virtualizations - {Virtualization.HVM}
+            self.taking = replace(self.taking, virtualizations=others)
 
     def _run(self, work: Callable[[Stop], T]) -> Awaitable[T]:
         def watched(stop: Stop) -> T:

@@ -105,6 +105,19 @@ class Images:
             image.get("ImageId") == image_id for image in self._live(self.described(image_id))
         )
 
+    def knows_filters(self) -> bool:
+        """Tell whether EC2 is new enough to know what a filter is."""
+        no_such = [{"Name": "architecture", "Values": ["x86_64"]}]
+
+        def asked() -> bool:
+            try:
+                self._ec2.describe_images(ImageIds=[NOBODYS_ID], Filters=no_such)
+            except ClientError as error:
+                return not is_not_understood(error)
+            return True
+
+        return self._calls.call("describe images with a filter", asked)
+
     def described(self, image_id: str) -> dict[str, Any]:
         """Give EC2's answer to a question for an id, which has no image when it is unknown."""
         try:

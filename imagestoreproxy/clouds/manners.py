@@ -10,7 +10,7 @@ from functools import partial
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from imagestoreproxy.clouds.clouderrors import has_reason, may_be_signature
+from imagestoreproxy.clouds.clouderrors import may_be_signature, telling
 from imagestoreproxy.clouds.signatures import Manner, Signer
 
 Once = Callable[[Callable[[], bool]], bool]
@@ -97,8 +97,7 @@ class Manners:
             try:
                 taken = send(partial(self._sent, manner))
             except ClientError as error:
-                if not has_reason(failure) and has_reason(error):
-                    failure = error
+                failure = max(failure, error, key=telling)
             except BotoCoreError:
                 break  # no answer at all; the one that there was says more
             else:

@@ -39,6 +39,9 @@ class Preflight:
 
     Args:
         monotonic_s: the clock of that minute.
+
+    Attributes:
+        may_take_hvm: whether the cloud may be new enough for it, after a check.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Preflight:
         self._ended_at_s = -GOOD_FOR_S
         self._problem: CloudError | None = None
         self._clock_warnings: list[str] = []
+        self.may_take_hvm = True
 
     @property
     def warnings(self) -> list[str]:
@@ -95,8 +99,10 @@ class Preflight:
 
     def _ec2(self, deadline: Deadline) -> None:
         calls = self._clients.ec2_calls(deadline)
-        answer = Images(self._clients.ec2(), calls, deadline).described(NOBODYS_ID)
-        self._compare_clocks(calls.endpoint, answer)
+        images = Images(self._clients.ec2(), calls, deadline)
+        self._compare_clocks(calls.endpoint, images.described(NOBODYS_ID))
+        # Filters came with Eucalyptus 3.2, hvm with 3.4.
+        self.may_take_hvm = calls.manners.manner.version > 2 or images.knows_filters()
 
     def _s3(self, deadline: Deadline) -> None:
         calls = self._clients.s3_calls(deadline)

@@ -58,6 +58,7 @@ class Settings:
         log_file, pid_file: none, where not given.
         share_metrics: give them to everybody who asks.
         check: look whether all is there, say so, and end.
+        reset: forget everything, and end.
         max_installs, max_downloads: that run at a time.
         keep_downloads: on the disk, until their install is done.
         max_unpacked_bytes: what one file may unpack to.
@@ -75,6 +76,7 @@ class Settings:
     pid_file: Path | None = None
     share_metrics: bool = False
     check: bool = False
+    reset: bool = False
     listen: tuple[str, ...] = (DEFAULT_LISTEN,)
     external_url: str = ""
     http_proxy: str = ""
@@ -147,6 +149,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         pid_file=_path(options.pid_file),
         share_metrics=options.share_metrics,
         check=options.check,
+        reset=options.reset,
         listen=tuple(options.listen or (DEFAULT_LISTEN,)),
         external_url=checked_external_url(options.external_url),
         http_proxy=options.http_proxy,
@@ -248,6 +251,11 @@ def _parser() -> argparse.ArgumentParser:
         "--check", action="store_true",
         help="look whether all is there that an install needs, also beside a running daemon: one"
         " line for each finding, exit status 1 if one is a problem",
+    )  # fmt: skip
+    daemon.add_argument(
+        "--reset", action="store_true",
+        help="forget everything while no daemon runs: state, history, downloads and cache are"
+        " removed; keyring and credentials stay, and so do images in the cloud",
     )  # fmt: skip
 
     store = parser.add_argument_group(

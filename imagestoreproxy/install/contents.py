@@ -14,9 +14,11 @@ from imagestoreproxy.install.tail import Tails
 from imagestoreproxy.install.unpack import Content, Unpacking, read_sparse, with_gzip
 from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.bundles import Chunk, Stream
+from imagestoreproxy.model.errors import UnpackError
 from imagestoreproxy.model.images import Compression, FileFormat, ImageFile
 from imagestoreproxy.model.installs import Bundle, Step
 from imagestoreproxy.model.plan import Part, download_name
+from imagestoreproxy.model.taking import Taking
 from imagestoreproxy.ports import Background, Stop
 
 Bundles = Mapping[Part, Bundle]
@@ -27,12 +29,21 @@ class Contents:
 
     Args:
         max_unpacked_bytes: what one file may unpack to.
+        taking: gives what the cloud takes.
     """
 
-    def __init__(self, *, tails: Tails, background: Background, max_unpacked_bytes: int) -> None:
+    def __init__(
+        self,
+        *,
+        tails: Tails,
+        background: Background,
+        max_unpacked_bytes: int,
+        taking: Callable[[], Taking] = Taking,
+    ) -> None:
         self._tails = tails
         self._background = background
         self._max_unpacked_bytes = max_unpacked_bytes
+        self._taking = taking
 
     async def foreseen(self, work: Work, file: ImageFile, feed: Feed) -> Content | None:
         """Guess what the file holds from its ends; None where nothing tells."""
@@ -48,6 +59,8 @@ class Contents:
         size_bytes = await self._background.run(look)
         if size_bytes is None or size_bytes > self._max_unpacked_bytes:
             return None
+        if self._taking().too_large(size_bytes):
+            return None  # not on a guess
         return Content(size_bytes, is_plain=True)
 
     async def counted(self, file: ImageFile, feed: Feed) -> Content:
@@ -98,9 +111,11 @@ class Contents:
             with self._background.ahead(unpacked, stop) as chunks:
                 limit_bytes = self._max_unpacked_bytes
                 for member in wanted_members(chunks, list(by_member), limit_bytes):
+                    self._check_size(member.size_bytes)
                     pieces = map(Chunk, member.pieces)
                     yield Stream(by_member[member.glob], member.size_bytes, pieces)
             return
+        self._check_size(content.size_bytes)
         (bundle,) = bundles.values()
         keeps_gzip = file.compression is Compression.GZIP and content.is_plain
 
@@ -113,11 +128,17 @@ class Contents:
         with self._background.ahead(bytes_of_file, stop) as drawn:
             yield Stream(bundle, content.size_bytes, drawn, has_gzip=keeps_gzip)
 
+    def _check_size(self, size_bytes: int) -> None:
+        """Raise ``UnpackError`` when the cloud does not take an image of this size."""
+        if why := self._taking().too_large(size_bytes):
+            raise UnpackError(f"It is too large for this cloud: {why}.")
+
     def disk_streams(
         self, work: Work, file: ImageFile, path: Path, bundles: Bundles, stop: Stop
     ) -> Generator[Stream, None, None]:
         (bundle,) = bundles.values()
         size_bytes = path.stat().st_size
+        self._check_size(size_bytes)
         done = partial(work.meter.set_done, Step.UPLOADING, download_name(file))
 
         def scaled(read_bytes: int) -> None:

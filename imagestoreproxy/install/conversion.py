@@ -21,6 +21,7 @@ class Conversion:
 
     Args:
         max_unpacked_bytes: what one file may unpack to.
+        max_image_bytes: what the cloud takes; 0: any size.
     """
 
     def __init__(
@@ -31,12 +32,14 @@ class Conversion:
         room: Room,
         background: Background,
         max_unpacked_bytes: int,
+        max_image_bytes: int = 0,
     ) -> None:
         self._disk = disk
         self._disk_images = disk_images
         self._room = room
         self._background = background
         self._max_unpacked_bytes = max_unpacked_bytes
+        self._max_image_bytes = max_image_bytes or max_unpacked_bytes
 
     async def raw_disk(self, work: Work, file: ImageFile) -> Path:
         """Convert a downloaded qcow2; give the file that the raw disk is in.
@@ -53,7 +56,8 @@ class Conversion:
                 partial(_write_unpacked, packed, source, file.compression, limit_bytes)
             )
         target = await self._path(work, file, RAW)
-        await self._disk_images.to_raw(source, target, await self._limit_bytes())
+        limit_bytes = min(await self._limit_bytes(), self._max_image_bytes)
+        await self._disk_images.to_raw(source, target, limit_bytes)
         return target
 
     async def clean(self, work: Work, file: ImageFile) -> None:

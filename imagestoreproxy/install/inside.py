@@ -126,6 +126,7 @@ class Inside:
             tails=Tails(sources=sources, background=background, clock=clock),
             background=background,
             max_unpacked_bytes=limits.max_unpacked_bytes,
+            taking=lambda: cloud.taking,
         )
         onepass = OnePass(
             cloud=cloud,
@@ -137,6 +138,7 @@ class Inside:
                 room=room,
                 background=background,
                 max_unpacked_bytes=limits.max_unpacked_bytes,
+                max_image_bytes=cloud.taking.max_image_bytes,
             ),
             disk=disk,
             cache=self.cache,

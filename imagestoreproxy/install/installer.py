@@ -123,6 +123,8 @@ class Installer:
         work.meter.plan(sizes_bytes, bundles_on_disk=on_disk)
         await self._room.take(work, plan)
         await self._cloud.check()
+        # What the cloud takes may be known only now.
+        refuse(document, self._cloud.taking)
         return plan
 
     async def _document(self, work: Work) -> ImageDocument:

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from imagestoreproxy.model.errors import DocumentError
-from imagestoreproxy.model.images import FileKind, ImageDocument, Virtualization, is_newer
+from imagestoreproxy.model.images import (
+    Compression,
+    FileFormat,
+    FileKind,
+    ImageDocument,
+    Virtualization,
+    is_newer,
+)
 from imagestoreproxy.model.installs import Installation
 from imagestoreproxy.model.plan import has_unknown_members, parts_of
 from imagestoreproxy.model.taking import Taking
@@ -31,6 +38,11 @@ def refuse(document: ImageDocument, taking: Taking) -> None:
         raise DocumentError(
             f"{what}: it is hvm, one bootable disk, but its files are to be kernel and file system."
         )
+    for file in document.files:
+        is_raw = file.format is FileFormat.RAW and file.compression is Compression.NONE
+        # Of others the size is known once their ends, or they themselves, are here.
+        if is_raw and (why := taking.too_large(file.size_bytes)):
+            raise DocumentError(f"{what}: {why}.")
     has_ramdisk = any(part.kind is FileKind.RAMDISK for part in parts_of(document))
     is_paravirtual = document.virtualization is Virtualization.PARAVIRTUAL
     if taking.needs_ramdisk and is_paravirtual and is_known and not has_ramdisk:

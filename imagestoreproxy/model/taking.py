@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from imagestoreproxy.model.images import Architecture, Virtualization
+from imagestoreproxy.model.words import size
 
 GIB = 2**30
 # Eucalyptus' own default of ``cloud.images.max_image_size_gb``.
@@ -27,3 +28,13 @@ class Taking:
     architectures: frozenset[Architecture] = frozenset({Architecture.I386, Architecture.X86_64})
     needs_ramdisk: bool = False
     max_image_bytes: int = MAX_IMAGE_BYTES
+
+    def too_large(self, size_bytes: int) -> str:
+        """Say of an image that the cloud does not take it for its size; empty when it does."""
+        if not self.max_image_bytes or size_bytes <= self.max_image_bytes:
+            return ""
+        return (
+            f"it unpacks to {size(size_bytes)}, but the cloud takes images of at most "
+            f"{size(self.max_image_bytes)}; where it takes larger ones, say so with "
+            "--cloud-max-image-size"
+        )

@@ -251,7 +251,10 @@ def _tls_cause(  # noqa: PLR0911 - one per cause
                 f"the HTTP proxy {proxy} let the way to {host} be opened, but then clear text "
                 "came where TLS was expected; check what the HTTP proxy does with https"
             ), False
-        return f"{host} answered in clear text where TLS was expected; is it http://?", False
+        return (
+            f"{host} answered in clear text where TLS was expected; write its URL with http:// if "
+            "it does not speak TLS"
+        ), False
     store = f"the CA file {request.ca}" if request.ca else "libcurl's own CA file"
     if answer.code == pycurl.E_SSL_CACERT_BADFILE:
         return f"{store} has no usable certificates; set --ca-bundle ({said})", False

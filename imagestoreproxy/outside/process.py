@@ -163,13 +163,17 @@ def _listen(
     silence_s: float,
 ) -> None:
     last_s = time.monotonic()
+    ended_s: float | None = None
     with selectors.DefaultSelector() as selector:
         for pipe, heard in zip((program.stdout, program.stderr), streams, strict=True):
             selector.register(_file(pipe), selectors.EVENT_READ, heard)
         while not (has_ended := _has_ended(program)) or selector.get_map():
             stop.check()
-            silent_s = time.monotonic() - last_s
-            if has_ended and silent_s > _GRACE_S:
+            now_s = time.monotonic()
+            silent_s = now_s - last_s
+            if has_ended and ended_s is None:
+                ended_s = now_s  # its last words may not have been read yet
+            if ended_s is not None and now_s - max(last_s, ended_s) > _GRACE_S:
                 return  # what it started and left behind keeps its end of the pipe open
             if silent_s > silence_s:
                 raise _SilentError

@@ -129,6 +129,7 @@ def _checked_size(info: bytes, name: str, limit_bytes: int) -> int:
         raise UnpackError(f"The disk {name} is encrypted; only plain disks are taken.")
     if size_bytes > limit_bytes:
         raise UnpackError(
-            f"The disk {name} would unpack to {size_bytes} bytes; at most {limit_bytes} are taken."
+            f"The disk {name} would unpack to {size_bytes} bytes; at most {limit_bytes} are taken: "
+            "the least of --max-unpacked-size, --cloud-max-image-size and the room on the disk."
         )
     return size_bytes

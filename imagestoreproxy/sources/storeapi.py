@@ -116,7 +116,7 @@ class StoreApi:
             url, limit_bytes=DASHBOARD.size_bytes, allow_local=True, known=self._validator
         )
         self._local = fetched.from_local
-        is_new = not fetched.is_unchanged and await _as_store(self._show(fetched.body), url)
+        is_new = not fetched.is_unchanged and await as_store(self._show(fetched.body), url)
         self.fetched_at_s = now_s()
         if is_new or not (self._saved_at_s or fetched.is_unchanged):
             self._validator, self._saved_at_s = "", 0.0
@@ -142,7 +142,7 @@ class StoreApi:
         url = f"{self.api_url}/search?q={quote(text, safe='')}"
         fetched = await self.fetcher.get(url, limit_bytes=SEARCH.size_bytes, allow_local=True)
         self._local = fetched.from_local
-        found, self._is_static = await _as_store(
+        found, self._is_static = await as_store(
             self._background.run(lambda _stop: read_search(fetched.body, self.name)), url
         )
         return None if self._is_static else found
@@ -180,7 +180,7 @@ class StoreApi:
         return bool(self._local)
 
 
-async def _as_store(reading: Awaitable[T], url: str) -> T:
+async def as_store(reading: Awaitable[T], url: str) -> T:
     """Say which address answered what no store says."""
     try:
         return await reading

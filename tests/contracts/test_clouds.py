@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from imagestoreproxy.model.images import Architecture, FileKind, Virtualization
 from imagestoreproxy.model.installs import Bundle
 from imagestoreproxy.ports import Cloud, Stop
 from tests.functional.ec2_ground import impatient
+from tests.functional.euca2ools_ground import GENERATIONS, Places, euca2ools
 from tests.functional.eucarc_directory import make_eucarc_directory
 from tests.functional.inline_background import InlineBackground, now
+from tests.functional.interceptor import interceptor
 from tests.functional.moto_server import moto_server
 from tests.functional.parcel import Parcel, bring
 
@@ -41,13 +44,15 @@ class Ground:
 
 @pytest.fixture(scope="module")
 def ec2_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    with moto_server() as url:
+    with moto_server() as url, interceptor(url) as between:
+        between.rewrite = Places()
         path = tmp_path_factory.mktemp("ec2") / "credentials"
-        make_eucarc_directory(path, url, url)
+        ec2_url, s3_url = (f"{between.url}/services/{one}" for one in ("Eucalyptus", "Walrus"))
+        make_eucarc_directory(path, ec2_url, s3_url)
         yield url, path
 
 
-@pytest.fixture(params=["fake", "ec2"])
+@pytest.fixture(params=["fake", "ec2", *(f"euca2ools {one}" for one in GENERATIONS)])
 def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Ground:
     background = InlineBackground()
     if request.param == "fake":
@@ -74,37 +79,39 @@ def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Ground:
         return Ground(cloud, background, stored, start, terminate)
     url, path = request.getfixturevalue("ec2_directory")
     credentials = from_directory(path)
-    s3: Any = boto3.client(
-        "s3",
-        endpoint_url=url,
-        region_name="us-east-1",
-        aws_access_key_id="testing",
-        aws_secret_access_key="testing",
-    )
+    s3: Any = whole_client("s3", url)
 
     def listed(bundle: Bundle) -> list[str]:
         names = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
         return [name for name in names if name == bundle.bucket]
 
     # botocore's own description of EC2: ours knows only what the proxy does.
-    ec2: Any = whole_ec2(url)
+    ec2: Any = whole_client("ec2", url)
 
     def run(image_id: str) -> str:
         started = ec2.run_instances(ImageId=image_id, MinCount=1, MaxCount=1)
         return str(started["Instances"][0]["InstanceId"])
 
-    return Ground(
-        Ec2Cloud(background, credentials, patience=impatient()),
-        background,
-        listed,
-        run,
-        lambda name: ec2.terminate_instances(InstanceIds=[name]),
-    )
+    def terminate_instance(name: str) -> None:
+        ec2.terminate_instances(InstanceIds=[name])
+
+    if request.param == "ec2":
+        direct = Ec2Cloud(background, credentials, patience=impatient())
+        return Ground(direct, background, listed, run, terminate_instance)
+    generation = request.param.split()[1]
+    installed = path.with_name(f"euca2ools-{generation}")
+    behind = euca2ools(tmp_path, generation, credentials, tools_path=installed)
+
+    def listed_or_lying_about(bundle: Bundle) -> list[str]:
+        return [*listed(bundle), *behind.left()]
+
+    return Ground(behind.cloud, behind.background, listed_or_lying_about, run, terminate_instance)
 
 
-def whole_ec2(url: str) -> Any:
+@cache  # that of EC2 is large
+def whole_client(service: str, url: str) -> Any:
     return boto3.client(
-        "ec2",
+        service,
         endpoint_url=url,
         region_name="us-east-1",
         aws_access_key_id="testing",

@@ -265,7 +265,8 @@ class Cloud:
             raise Refusal(status, reason, f"Failed to bind the following fields:\n{what}")
 
     def _describe(self, parameters: dict[str, str]) -> str:
-        self._bind(parameters, {"ImageId", "Owner", "ExecutableBy"})
+        known = {"ImageId", "Owner", "ExecutableBy", *(["Filter"] if self.era.filters else [])}
+        self._bind(parameters, known)
         wanted = {value for name, value in parameters.items() if name.startswith("ImageId")}
         items = "".join(
             "<item>"
@@ -307,7 +308,7 @@ class Cloud:
         ramdisk = parameters.get("RamdiskId") or inside["ramdisk_id"]
         is_hvm = parameters.get("VirtualizationType") == "hvm"
         if self.era.needs_both and prefix == "emi" and not is_hvm and not (kernel and ramdisk):
-            raise Refusal(400, "MissingParameter", "kernel and ramdisk are required")
+            raise Refusal(400, "MissingParameter", "Ramdisk ID must be specified")
         image_id = f"{prefix}-{len(self.images) + 1:08X}"
         self.images[image_id] = {
             "imageId": image_id,

@@ -173,6 +173,7 @@ def _answer(handler: BaseHTTPRequestHandler, state: Interceptor) -> None:
         return
     status, passed, content = _passed_on(request, state.upstream)
     if lost:
+        state.rewrite(request, content)  # what it remembers has happened all the same
         handler.close_connection = True
         return
     if handler.command != "HEAD":

@@ -202,17 +202,7 @@ def test_h9_a_connection_that_closes_without_an_answer_is_told(
 def test_h6_a_certificate_of_an_unknown_authority_needs_the_ca_bundle(
     credentials: Credentials, moto: str, tmp_path: Path
 ) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30"),
-            *("-subj", "/CN=cloud", "-addext", "subjectAltName=IP:127.0.0.1"),
-            *("-keyout", key, "-out", certificate),
-        ],
-        check=True,
-        capture_output=True,
-        timeout=60,
-    )
+    key, certificate = a_certificate(tmp_path, "cloud", "-addext", "subjectAltName=IP:127.0.0.1")
     with interceptor(moto, (certificate, key)) as tls:
         secured = credentials.with_urls(s3_url=f"{tls.url}/services/Walrus")
         error = told_by_check(secured)
@@ -224,6 +214,33 @@ def test_h6_a_certificate_of_an_unknown_authority_needs_the_ca_bundle(
         bring(cloud, an_upload())
         stored = next(one for one in tls.seen if ".part.0" in one.path)
         assert stored.headers["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD"
+
+
+def a_certificate(directory: Path, name: str, *more: str) -> tuple[Path, Path]:
+    key, certificate = directory / "key.pem", directory / "cert.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30"),
+            *("-subj", f"/CN={name}", *more, "-keyout", str(key), "-out", str(certificate)),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    return key, certificate
+
+
+def test_the_certificate_of_eucalyptus_itself_is_no_authority_for_its_addresses(
+    credentials: Credentials, moto: str, tmp_path: Path
+) -> None:
+    """What it serves by default names nobody but "eucalyptus": to trust it is not enough."""
+    key, certificate = a_certificate(tmp_path, "eucalyptus")
+    with interceptor(moto, (certificate, key)) as tls:
+        secured = credentials.with_urls(s3_url=f"{tls.url}/services/Walrus")
+        error = told_by_check(secured, ca_bundle=str(certificate))
+    assert "its certificate is made out to another name" in error.message
+    assert "use the name that is in it, or have one made for this address" in error.message
+    assert not error.retry_helps
 
 
 def test_h5_https_to_a_server_without_tls_is_told(

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from imagestoreproxy.clouds.credentials import Credentials
+from imagestoreproxy.model.errors import CloudError
 from imagestoreproxy.model.images import FileKind, Virtualization
 from tests.functional import ec2_ground
 from tests.functional.ec2_ground import a_cloud, an_upload
@@ -72,3 +73,125 @@ def a_parcel(kind: FileKind, kernel_id: str = "", ramdisk_id: str = "", **more: 
         **more,  # type: ignore[arg-type]
     )
     return replace(parcel, upload=upload)
+
+
+ERA = {era.name: era for era in ERAS}
+
+
+def told_by(work: Callable[[], object]) -> str:
+    with pytest.raises(CloudError) as caught:
+        work()
+    assert "\n" not in caught.value.message
+    return caught.value.message
+
+
+@pytest.mark.parametrize("name", ERA)
+def test_wrong_keys_are_told_in_words_that_help(name: str, start: Start) -> None:
+    _, credentials = start(ERA[name])
+    wrong = replace(credentials, secret_key="another-secret")
+    message = told_by(lambda: now(a_cloud(wrong).check()))
+    assert message.startswith("EC2 at http://127.0.0.1:")
+    if name == "1.6":  # which gives no reason
+        assert "access denied without a reason; check the keys, EC2_URL" in message
+    else:
+        assert "it does not take the signature; check the keys, the clock" in message
+    assert "another-secret" not in message
+
+
+@pytest.mark.parametrize("name", ["1.6", "5.1"])
+def test_the_path_may_be_left_out_of_what_is_signed(name: str, start: Start) -> None:
+    """Something before the cloud takes it away, and the cloud checks what it sees then."""
+    there, credentials = start(ERA[name], strips=True)
+    cloud = a_cloud(credentials)
+    now(cloud.check())
+    assert "without the path of the address" in cloud.signed
+    assert there.manners >= {f"ec2 {max(ERA[name].ec2)}", f"s3 {max(ERA[name].s3)}"}
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (
+            "1.6",
+            "EC2 wants signatures of version 2 and S3 wants signatures of version 2",
+        ),
+        ("4.0", "S3 wants signatures of version 2"),
+        ("5.1", ""),
+    ],
+)
+def test_a_check_tells_which_service_wants_other_signatures(
+    name: str, told: str, start: Start
+) -> None:
+    _, credentials = start(ERA[name])
+    cloud = a_cloud(credentials)
+    now(cloud.check())
+    assert cloud.signed == told
+
+
+@pytest.mark.parametrize("signatures", ["2", "4"])
+def test_a_version_that_is_set_is_the_only_one(signatures: str, start: Start) -> None:
+    there, credentials = start(ERA["5.1"])
+    now(a_cloud(credentials, signatures=signatures).check())
+    assert there.manners == {f"ec2 {signatures}", f"s3 {signatures}"}
+
+
+def test_a_version_that_the_cloud_does_not_take_is_not_left_by_itself(start: Start) -> None:
+    there, credentials = start(ERA["3.4"])
+    assert told_by(lambda: now(a_cloud(credentials, signatures="4").check()))
+    assert not there.manners
+
+
+@pytest.mark.parametrize(("name", "may"), [("1.6", False), ("3.1", False), ("3.4", True)])
+def test_an_old_cloud_is_not_offered_hvm_once_it_is_known_to_be_old(
+    name: str, may: bool, start: Start
+) -> None:
+    _, credentials = start(ERA[name])
+    cloud = a_cloud(credentials)
+    now(cloud.check())
+    assert (Virtualization.HVM in cloud.taking.virtualizations) is may
+    parcel = an_upload()
+    location = bring(cloud, parcel)
+    if may:
+        assert now(cloud.register(parcel.upload, location)).startswith("emi-")
+    else:
+        message = told_by(lambda: now(cloud.register(parcel.upload, location)))
+        assert "does not take hvm images, which need Eucalyptus 3.4 or later" in message
+
+
+@pytest.mark.parametrize("name", ["2.0", "3.4", "5.1"])
+@pytest.mark.parametrize("kind", [FileKind.KERNEL, FileKind.RAMDISK])
+def test_only_administrators_bring_kernels_and_ramdisks_and_are_told_so(
+    name: str, kind: FileKind, start: Start
+) -> None:
+    _, credentials = start(ERA[name], is_administrator=False)
+    cloud, parcel = a_cloud(credentials), a_parcel(kind)
+    location = bring(cloud, parcel)
+    message = told_by(lambda: now(cloud.register(parcel.upload, location)))
+    assert "only a cloud administrator may register kernels and ramdisks" in message
+    assert "use the credentials of one" in message
+
+
+def test_an_image_that_only_the_cloud_knows_to_be_too_large_is_told_with_both_settings(
+    start: Start,
+) -> None:
+    _, credentials = start(ERA["3.4"], max_image_bytes=1)
+    cloud, parcel = a_cloud(credentials), a_parcel(FileKind.IMAGE)
+    location = bring(cloud, parcel)
+    message = told_by(lambda: now(cloud.register(parcel.upload, location)))
+    assert "cloud.images.max_image_size_gb" in message
+    assert "--cloud-max-image-size" in message
+
+
+def test_a_paravirtual_image_without_ramdisk_is_told_with_the_setting(start: Start) -> None:
+    _, credentials = start(ERA["4.0"])
+    cloud, parcel = a_cloud(credentials), a_parcel(FileKind.IMAGE)
+    location = bring(cloud, parcel)
+    message = told_by(lambda: now(cloud.register(parcel.upload, location)))
+    assert "--cloud-needs-ramdisk" in message
+
+
+def test_equal_questions_of_one_second_are_no_replay(start: Start) -> None:
+    _, credentials = start(ERA["2.0"])
+    cloud = a_cloud(credentials)
+    for _ in range(8):
+        now(cloud.registered_ids())

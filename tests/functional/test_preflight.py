@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.functional.faulty_server import FaultyServer, Page
 from tests.functional.rig import ROOT, SECRET, FakeStore, Rig, ec2_rig, fake_rig, free_port
 
 TIME_LIMIT_S = 60
@@ -120,6 +121,14 @@ def test_h1_h4_a_store_and_a_proxy_that_are_away_are_named_and_no_password_is(
     assert "geheim" not in done.stdout + done.stderr
     done = looked(*fake_options(tmp_path, url, "--http-proxy=http://"))
     assert "no HTTP proxy" in lines_of(done)["HTTP proxy"][1]
+
+
+def test_h9_what_answers_and_is_no_store_is_named(tmp_path: Path) -> None:
+    with FaultyServer() as server:
+        server.pages["/api/dashboard"] = Page(b"<html>Log in to this network</html>")
+        found = lines_of(looked(*fake_options(tmp_path, server.url("/api"))))
+    assert not found["image store"][0]
+    assert f"{server.url('/api/dashboard')} answered, but not as" in found["image store"][1]
 
 
 def test_what_is_wrong_here_is_said_with_what_to_do(tmp_path: Path) -> None:

@@ -32,6 +32,19 @@ def test_a_line_without_end_is_told_up_to_the_limit() -> None:
     assert line == "y" * 1000
 
 
+def test_the_last_words_of_a_program_that_has_ended_are_heard_by_who_was_slow_to_listen() -> None:
+    heard: list[str] = []
+
+    def slowly(line: str) -> None:
+        heard.append(line)
+        time.sleep(1)
+
+    script = "echo first; sleep 0.2; echo last"
+    finished = Processes().run(["sh", "-c", script], StopFlag(), silence_s=10, said=slowly)
+    assert heard == ["first", "last"]
+    assert finished.output == b"first\nlast\n"
+
+
 def test_the_environment_and_the_directory_are_those_given(tmp_path: Path) -> None:
     lines = sh("echo $HOME $LC_ALL; pwd", environment={"HOME": "/h"}, directory=tmp_path)
     assert lines == ["/h C", str(tmp_path)]

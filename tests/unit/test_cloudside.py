@@ -97,7 +97,7 @@ def test_administrators_of_a_file_may_ask_too_even_before_the_cloud_is_up(tmp_pa
     result(front.side.look())
     assert front.side.keys.secret_for("ann") == "of-ann"
     assert front.side.keys.secret_for("admin") == "hush"
-    assert f"1 administrators in {people}" in result(front.side.findings())[0].note
+    assert f"1 administrator in {people}" in result(front.side.findings())[0].note
 
 
 def test_it_is_looked_again_by_itself_and_the_log_tells_once(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_it_is_looked_again_by_itself_and_the_log_tells_once(tmp_path: Path) -> 
 
 def test_why_there_are_none_is_what_a_check_and_an_install_are_told(tmp_path: Path) -> None:
     front = Front(tmp_path)
-    cloud = make_cloud(front.settings, front.side.wallet, front.background)
+    cloud = make_cloud(front.settings, front.side.wallet, front.background, MemoryPrograms())
     assert "looked for" in result(front.side.findings())[0].problem
     with pytest.raises(CloudError, match="it is not running, or still starting") as caught:
         result(cloud.check())

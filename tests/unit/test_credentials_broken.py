@@ -183,3 +183,10 @@ def test_a_link_in_an_archive_is_but_a_file(tmp_path: Path, into: Path) -> None:
     unpack(tmp_path / "a.zip", into, "euca_conf")
     assert not (into / "eucarc").is_symlink()
     assert (into / "eucarc").read_text() == "/etc/shadow"
+
+
+@pytest.mark.parametrize("named", ["~nobody-at-all/cert.pem", "a\0b", "/" + "x" * 5000])
+def test_a_name_of_a_file_that_is_none_is_told(named: str, tmp_path: Path) -> None:
+    (tmp_path / "eucarc").write_text(f"{KEYS}export EC2_CERT='{named}'\n")
+    with pytest.raises(SettingsError, match="EC2_CERT"):
+        from_directory(tmp_path)

@@ -112,8 +112,7 @@ def test_an_archive_is_fetched_once_and_kept_private(tmp_path: Path) -> None:
     assert stat.S_IMODE(kept.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in kept.iterdir()} == {0o600}
     assert bundle_keys(first)
-    left = sorted(path.name for path in (tmp_path / "data").iterdir())
-    assert left == ["credentials", "credentials.lock"]
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["credentials"]
 
 
 def test_euca_conf_is_called_with_its_prefix_and_nothing_of_ours(tmp_path: Path) -> None:
@@ -153,7 +152,7 @@ def test_the_archive_is_believed_and_not_the_exit_status(tmp_path: Path) -> None
         ),
         (
             Era(says="cannot find code in database, please go to the Eucalyptus web UI"),
-            "log in to its web interface once",
+            "its web interface once",
         ),
         (Era(says="IOError: [Errno 13] Permission denied: x"), "EUCA_USER"),
         (Era(says="ValueError: Unable to find EUCALYPTUS home"), "--eucalyptus"),
@@ -197,6 +196,31 @@ def test_h8_a_euca_conf_that_this_user_may_not_run_names_the_user_setting(tmp_pa
     (tmp_path / "prefix" / EUCA_CONF).chmod(0o600)
     with pytest.raises(CloudError, match=r"may not be run by user .*EUCA_USER"):
         ends.find(STOP, anew=False)
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"cloud-cert.pem": "C"}, "Cannot read eucarc .*No such file"),
+        ({"eucarc": "export EC2_URL=http://a/"}, "No access key in its eucarc"),
+        ({"eucarc": "export EC2_SECRET_KEY='hush"}, "Line 1 of eucarc cannot be read"),
+    ],
+)
+def test_h8_an_archive_without_what_counts_is_told_and_not_kept(
+    files: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    def write(arguments: Sequence[str]) -> Finished:
+        with zipfile.ZipFile(arguments[2], "w") as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+        return Finished(0, b"", "")
+
+    with pytest.raises(CloudError, match=said) as caught:
+        front_end(tmp_path, write).find(STOP, anew=False)
+    assert caught.value.message.startswith("The archive that was fetched cannot be used: ")
+    assert "credentials.new" not in caught.value.message
+    assert "hush" not in caught.value.message
+    assert list((tmp_path / "data").iterdir()) == []
 
 
 def test_old_credentials_stay_until_the_new_ones_are_complete(tmp_path: Path) -> None:

@@ -330,6 +330,12 @@ def without_ramdisk(document: ImageDocument) -> ImageDocument:
         (Taking(), {"architecture": Architecture.AARCH64}, "the cloud takes i386 and x86_64"),
         (Taking(architectures=frozenset()), {}, "it is for x86_64, but the cloud takes none"),
         (STRICT, None, "it is paravirtual and has no ramdisk"),
+        (
+            Taking(max_image_bytes=5000),
+            {},
+            "it unpacks to 7.9 KiB, but the cloud takes images of at most 4.9 KiB; where it takes "
+            "larger ones, say so with --cloud-max-image-size",
+        ),
     ],
 )
 def test_what_the_cloud_cannot_run_is_refused_before_the_first_byte(
@@ -361,6 +367,30 @@ def test_a_tarball_that_turns_out_to_have_no_ramdisk_is_refused_where_one_is_nee
     assert not world.cloud.stored
     assert not world.records.bundles
     world.sources.offer(tarball(world, CIRROS))
+    assert result(daemon.store.install(URI)).status is Status.INSTALLED
+
+
+@pytest.mark.parametrize("form", ["member", "gzip", "pipe"])
+def test_an_image_that_proves_to_be_too_large_is_refused_and_nothing_stays(
+    world: World, form: str
+) -> None:
+    """What it unpacks to is known before the end of the install, and is said with the setting."""
+    world.cloud.taking = Taking(max_image_bytes=len(IMAGE) - 1)
+    if form == "member":
+        world.sources.offer(tarball(world, CIRROS))
+    else:
+        file = make_file(
+            world.fetcher, FileKind.IMAGE, gzip.compress(IMAGE), compression=Compression.GZIP
+        )
+        world.sources.offer(make_document([file]))
+    daemon = started(world, limits=replace(LIMITS, keep_downloads=form != "pipe"))
+    result(daemon.store.install(URI))
+    assert "too large for this cloud: it unpacks to" in state(daemon).error_message
+    assert "--cloud-max-image-size" in state(daemon).error_message
+    assert not world.cloud.stored
+    assert not world.cloud.registered
+    assert not world.records.bundles
+    world.cloud.taking = Taking(max_image_bytes=0)
     assert result(daemon.store.install(URI)).status is Status.INSTALLED
 
 

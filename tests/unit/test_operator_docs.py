@@ -107,7 +107,11 @@ FOREIGN = {
     "--fault",  # fakestoreapi.py
     "--allow-downgrades",  # apt
     *("--show-keys", "--with-fingerprint", "--dearmor", "--quick-generate-key"),  # gpg
-    *("--now", "--user", "--runtime"),  # systemctl
+    *("--now", "--user", "--runtime", "--offline"),  # systemctl, systemd-analyze
+    *("--get-credentials", "--cred-account", "--cred-user"),  # euca_conf
+    # euca2ools
+    *("--kernel", "--ramdisk", "--name", "--description", "--virtualization-type"),
+    *("--product-codes", "--productcodes", "--local-manifest", "--help", "--region"),
 }
 
 
@@ -143,3 +147,52 @@ def test_every_document_is_in_the_index() -> None:
     index = (ROOT / "docs" / "README.md").read_text()
     missing = [page.name for page in PAGES if f"({page.name})" not in index]
     assert set(missing) <= {"README.md"}
+
+
+# What users of such software ran into (H1-H16) and ask for (P1-P14): the heading under which each
+# ends, and words that must stand there.
+STORIES = {
+    "H1": ("The store cannot be reached", "has no address here"),
+    "H2": ("Is it my network, or the store?", "the store was not reached at all"),
+    "H3": ("The Store tab or the command line is refused", "The request expired"),
+    "H4": ("An HTTP proxy is in the way", "Nothing is set by the package"),
+    "H5": ("TLS errors behind an HTTP proxy", "answered in clear text"),
+    "H6": ("Certificates", "was issued by nobody that"),
+    "H7": ("Certificates", "No certificate authorities were found"),
+    "H8": ("No credentials", "is probably registered with 127.0.0.1"),
+    "H9": (
+        "The store cannot be reached",
+        "names the URL, the address that was tried, the HTTP proxy",
+    ),
+    "H10": ("The cloud refuses, or is away", "before the first byte"),
+    "H11": ("Installed, but not in the cloud", "The cloud no longer knows the"),
+    "H12": ("Installed, but not in the cloud", "`image-store forget` gives it up"),
+    "H13": ("An installed image does not run, or cannot be reached", "complete commands to copy"),
+    "H14": ("An installed image does not run, or cannot be reached", "needs these ports open"),
+    "H15": ("Removing all of it", "`apt purge image-store-proxy` removes"),
+    "H16": ("The disk", "before the first byte"),
+    "P1": ("A download is slow, stalls or breaks off", "from the byte where it broke off"),
+    "P2": ("A download is slow, stalls or breaks off", "no limit on the time of a download"),
+    "P3": ("An install does not move", "one image never holds up another"),
+    "P4": ("An install does not move", "After a restart or a crash"),
+    "P5": ("An install does not move", "only when the cloud itself has listed the image"),
+    "P6": ("The disk", "the disk is full; make room there"),
+    "P7": ("The file is another one", "It is not tried again and again"),
+    "P8": ("An install does not move", "removes what it has left"),
+    "P9": ("Installed, but not in the cloud", "that a source no longer lists stays installed"),
+    "P10": ("A download is slow, stalls or breaks off", "Bytes, rate and time left"),
+    "P11": ("The same files come again and again", "`--cache-size=20`"),
+    "P12": ("Images of my own, a mirror of my own", "nothing has to be built anew"),
+    "P13": ("Images of my own, a mirror of my own", "`image-store publish`"),
+    "P14": ("What happens when", "`image-store follow`"),
+}
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_every_story_of_users_ends_in_troubleshooting(story: str) -> None:
+    heading, words = STORIES[story]
+    text = (ROOT / "docs" / "troubleshooting.md").read_text()
+    found = re.search(rf"^(#+) {re.escape(heading)}$", text, re.MULTILINE)
+    assert found, heading
+    section = re.split(rf"^#{{1,{len(found[1])}}} ", text[found.end() :], flags=re.MULTILINE)[0]
+    assert words in " ".join(section.split()), f"{story}: {heading}"

@@ -72,7 +72,15 @@ def shown_version(said: str, generation: Generation) -> str:
     return found[1] if found else generation.name
 
 
-# Their help is asked for where the version says nothing: builds from a checkout are "main-31337".
+def built_generation(said: str) -> Generation | None:
+    """Give the generation of tools that were built from the repository, where nothing else tells.
+
+    Only the first of 1.3 call themselves so.
+    """
+    return V1_3 if "main-31337" in said else None
+
+
+# Their help is asked for where the version says nothing.
 HELPFUL = (REGISTER, DELETE, BUNDLE)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from shutil import rmtree
 
 from imagestoreproxy.clouds.frontend.archive import unpack
+from imagestoreproxy.clouds.frontend.kept import ROOM
 from imagestoreproxy.clouds.frontend.tool import run_tool
 from imagestoreproxy.model.errors import CloudError
 from imagestoreproxy.ports import Stop
@@ -35,8 +36,9 @@ _MEANINGS: tuple[tuple[str, str], ...] = (
         "the cloud controller does not answer: it is not running, or still starting",
     ),
     (
-        r"cannot find code in database|list index out of range",
-        "the cloud has no administrator yet: log in to its web interface once",
+        r"cannot find code in database|list index out of range|no such account or user",
+        "the cloud has no administrator yet: it is still starting, or somebody has to log in to "
+        "its web interface once",
     ),
     (
         r"permission denied|Errno 13|must be (?:run as )?root|cannot write|not permitted",
@@ -49,8 +51,8 @@ _MEANINGS: tuple[tuple[str, str], ...] = (
         "--eucalyptus, and set the cloud up",
     ),
     (
-        r"failed to obtain credent|ERROR (?:401|403|404|500)|HTTP Error",
-        "the cloud controller refuses to give them: look at its log",
+        r"failed to (?:obtain|get) credent|ERROR (?:401|403|404|500)|HTTP Error",
+        "the cloud controller does not give them out (yet): look at its log",
     ),
 )
 
@@ -89,7 +91,7 @@ def _room(data_dir: Path) -> Iterator[Path]:
     for parent in (data_dir.absolute(), Path(tempfile.gettempdir()), Path("/tmp")):  # noqa: S108
         if _SAFE.fullmatch(str(parent)):
             break
-    room = Path(tempfile.mkdtemp(prefix="euca-conf-", dir=parent))
+    room = Path(tempfile.mkdtemp(prefix=ROOM, dir=parent))
     try:
         yield room
     finally:

@@ -12,12 +12,17 @@ from pathlib import Path
 from shutil import rmtree
 
 from imagestoreproxy.clouds.credentials import Credentials, from_directory, read_bounded
-from imagestoreproxy.clouds.frontend.signing import CERTIFICATE_FILE, KEY_FILE, make_pair
-from imagestoreproxy.model.errors import CloudError
+from imagestoreproxy.clouds.frontend.signing import make_pair
+from imagestoreproxy.model.errors import CloudError, SettingsError
 
 NAME = "credentials"
 OLD = "credentials.old"
 NEW = "credentials.new-"
+# Private key and certificate: those of an earlier archive, and those made here.
+KEPT_FILES = ("kept-pk.pem", "kept-cert.pem")
+OWN_FILES = ("signing-pk.pem", "signing-cert.pem")
+# Where an archive is made, and by a kill left.
+ROOM = "euca-conf-"
 
 
 class Kept:
@@ -66,7 +71,7 @@ class Kept:
         Nothing changes when the context fails, or when what is there is not complete enough.
 
         Raises:
-            CloudError, SettingsError: it has no keys, or cannot be written.
+            CloudError: it has no keys, or cannot be written.
         """
         try:
             self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -76,7 +81,7 @@ class Kept:
             raise self._unwritable(error) from None
         try:
             yield new
-            found = from_directory(new)
+            found = _believed(new)
             if not found.user_certificate:
                 self._hand_on_pair(new)
             self._take_place(new)
@@ -90,13 +95,14 @@ class Kept:
             CloudError: they cannot be written.
         """
         if self._pair is None:
-            self._pair = _pair_in(self.path)
+            self._pair = _pair_in(self.path, OWN_FILES)
         if self._pair is None:
             self._pair = make_pair()
             if self._may_write:
                 try:
                     self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-                    _write_pair(self.path, self._pair)
+                    _write_pair(self.path, self._pair, OWN_FILES)
+                    self._belong()
                 except OSError as error:
                     raise self._unwritable(error) from None
         return self._pair
@@ -104,20 +110,23 @@ class Kept:
     def _completed(self, found: Credentials) -> Credentials:
         if found.user_certificate and found.user_private_key:
             return found
-        key, certificate = self.signing_pair()
+        handed_out = _pair_in(self.path, KEPT_FILES)
+        key, certificate = handed_out or self.signing_pair()
         return replace(
-            found, user_private_key=key, user_certificate=certificate, is_own_certificate=True
+            found,
+            user_private_key=key,
+            user_certificate=certificate,
+            is_own_certificate=handed_out is None,
         )
 
     def _hand_on_pair(self, new: Path) -> None:
         """Keep the certificate that is there: the cloud hands it out only once."""
-        old = None
-        with suppress(Exception):
-            before = from_directory(self.path)
-            if before.user_private_key and before.user_certificate:
-                old = (before.user_private_key, before.user_certificate)
-        self._pair = old or _pair_in(self.path) or make_pair()
-        _write_pair(new, self._pair)
+        with suppress(SettingsError, CloudError):
+            before = self.read()
+            files = OWN_FILES if before.is_own_certificate else KEPT_FILES
+            _write_pair(new, (before.user_private_key, before.user_certificate), files)
+            return
+        _write_pair(new, self.signing_pair(), OWN_FILES)
 
     def _take_place(self, new: Path) -> None:
         old = self.data_dir / OLD
@@ -140,7 +149,7 @@ class Kept:
                 os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
     def _remove_left_behind(self) -> None:
-        for path in self.data_dir.glob(f"{NEW}*"):
+        for path in (*self.data_dir.glob(f"{NEW}*"), *self.data_dir.glob(f"{ROOM}*")):
             if time.time() - path.stat().st_mtime > 3600:
                 rmtree(path, ignore_errors=True)
 
@@ -151,16 +160,26 @@ class Kept:
         )
 
 
-def _pair_in(directory: Path) -> tuple[bytes, bytes] | None:
-    paths = (directory / KEY_FILE, directory / CERTIFICATE_FILE)
+def _believed(new: Path) -> Credentials:
+    try:
+        return from_directory(new)
+    except SettingsError as error:
+        # The directory is gone when this is read.
+        told = error.message.replace(f"credentials directory {new}", "its eucarc")
+        told = told.replace(f"{new}/", "")
+        raise CloudError(f"The archive that was fetched cannot be used: {told}") from None
+
+
+def _pair_in(directory: Path, names: tuple[str, str]) -> tuple[bytes, bytes] | None:
+    paths = [directory / name for name in names]
     if not all(path.is_file() for path in paths):
         return None
-    key, certificate = (read_bounded(path, "our own signing pair") for path in paths)
+    key, certificate = (read_bounded(path, "the signing pair") for path in paths)
     return key, certificate
 
 
-def _write_pair(directory: Path, pair: tuple[bytes, bytes]) -> None:
-    for name, content in zip((KEY_FILE, CERTIFICATE_FILE), pair, strict=True):
+def _write_pair(directory: Path, pair: tuple[bytes, bytes], names: tuple[str, str]) -> None:
+    for name, content in zip(names, pair, strict=True):
         new = directory / f"{name}.new"
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:

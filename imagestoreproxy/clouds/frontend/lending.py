@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,7 +19,6 @@ from imagestoreproxy.ports.programs import Programs
 # How soon a program may be asked again when the cloud does not take what it gave.
 EUCA_CONF_AGAIN_S = 600.0
 CLCADMIN_AGAIN_S = 30.0
-LOCK = "credentials.lock"
 _POLL_S = 0.2
 
 
@@ -127,13 +127,13 @@ class FrontEnd:
         """Keep a daemon and a check beside it from fetching at the same time."""
         try:
             self.kept.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = (self.kept.data_dir / LOCK).open("ab")
+            lock = os.open(self.kept.data_dir, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
             raise CloudError(
                 f"The data directory {self.kept.data_dir} cannot be written ({error.strerror}): "
                 "check its disk and its owner."
             ) from None
-        with lock:
+        try:
             while True:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -141,3 +141,5 @@ class FrontEnd:
                 except BlockingIOError:
                     stop.wait(_POLL_S)
             yield
+        finally:
+            os.close(lock)

@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-KEY_FILE, CERTIFICATE_FILE = "signing-pk.pem", "signing-cert.pem"
 LIFETIME = timedelta(days=3650)
 
 

@@ -196,7 +196,8 @@ def _eucarc(version: str, settings: dict[str, Any], access: str, secret: str, st
         lines.append("export AWS_CREDENTIAL_FILE=${EUCA_KEY_DIR}/iamrc")
     if version != "1.5":
         lines.append(f"export EC2_USER_ID='{account}'")
-    lines.append('alias ec2-bundle-image="ec2-bundle-image --cert ${EC2_CERT}"')
+    # The only place where 1.5 tells the account.
+    lines.append(f'alias ec2-bundle-image="ec2-bundle-image --cert ${{EC2_CERT}} --user {account}"')
     return "\n".join(lines) + "\n"
 
 
