@@ -40,6 +40,7 @@ BOOKS = (
     "etc/subuid-",
     "etc/subgid-",
     "etc/.pwd.lock",
+    "run/adduser",
     "etc/ld.so.cache",
     "proc",
     "tmp",

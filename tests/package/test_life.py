@@ -166,7 +166,7 @@ def test_the_init_script_does_what_its_words_say(life: Life) -> None:
     assert first
     assert machine.service("start").status == 0
     machine.service("reload")
-    wait_for("the reload", lambda: "reload" in machine.said().lower())
+    wait_for("the reload", lambda: "the configuration was read again" in machine.said())
     assert machine.process() == first, "neither start nor reload begins it anew"
     os.kill(first, signal.SIGKILL)
     wait_for("its end", lambda: not machine.process())
