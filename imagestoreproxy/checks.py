@@ -183,6 +183,8 @@ class _Checks:
         tried = f"{taken}; an object was stored, read and deleted"
         if tools := getattr(cloud, "tools", ""):
             tried += f"; {tools} bundle, upload and register"
+        if signed := getattr(cloud, "signed", ""):
+            tried += f"; {signed}"
         warnings: Sequence[str] = getattr(cloud, "warnings", ())
         return [Finding("cloud", note=" ".join([tried, *(f"({one})" for one in warnings)]))]
 

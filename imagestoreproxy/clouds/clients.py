@@ -22,7 +22,7 @@ from imagestoreproxy.clouds.clouderrors import Endpoint, code_of
 from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.clouds.images import NOBODYS_ID, UNKNOWN_ID
 from imagestoreproxy.clouds.manners import Manners, manners
-from imagestoreproxy.clouds.signatures import Signer
+from imagestoreproxy.clouds.signatures import Manner, Signer
 from imagestoreproxy.model.errors import CloudError
 from imagestoreproxy.ports import Stop
 from imagestoreproxy.ports.metering import NO_METERS, Meters
@@ -102,6 +102,15 @@ class Clients:
         """Something failed: how requests are to be signed may be found out again."""
         for way in list(self._ways.values()):
             way.manners.forget()
+
+    def signed(self) -> str:
+        """Tell which services take our keys in another manner than the usual; empty for none."""
+        other = {
+            service.upper(): way.manners.manner
+            for service, way in sorted(self._ways.items())
+            if way.manners.manner != Manner()
+        }
+        return " and ".join(f"{service} wants {manner}" for service, manner in other.items())
 
     def bucket(self, name: str, stop: Stop) -> Bucket:
         """Give a bucket for one piece of work."""

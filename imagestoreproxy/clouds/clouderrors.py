@@ -80,11 +80,11 @@ def has_reason(error: BaseException) -> bool:
 
 
 def telling(error: BaseException) -> int:
-    """Rank refusals by how much they tell: a known reason, some words, or nothing."""
+    """Rank refusals by how much they tell: a known reason, the request's fault, or nothing."""
     message = _message(error)
     if has_reason(error) or any(words.search(message) for words, _ in SAID):
         return 2
-    return 1 if message and status_of(error) < 500 else 0
+    return 1 if status_of(error) < 500 else 0
 
 
 def may_be_signature(error: BaseException) -> bool:
@@ -95,7 +95,11 @@ def may_be_signature(error: BaseException) -> bool:
 
 def refuses_keys(error: BaseException) -> bool:
     """Tell whether a request was refused as the service does not know the keys."""
-    return code_of(error) in REFUSED_KEYS or bool(UNTAKEN.search(_message(error)))
+    # Eucalyptus before 2.0 gives no reason; nor can an answer to HEAD.
+    is_bare = _is_bare(error) and status_of(error) in (401, 403)
+    is_head = str(getattr(error, "operation_name", "")).startswith("Head")
+    is_told = code_of(error) in REFUSED_KEYS or UNTAKEN.search(_message(error))
+    return bool(is_told) or (is_bare and not is_head)
 
 
 def is_not_understood(error: BaseException) -> bool:
@@ -103,8 +107,12 @@ def is_not_understood(error: BaseException) -> bool:
     if not _answer(error):
         return False
     # Before 2.0 there is not even a message.
-    is_bare = not has_reason(error) and not _message(error) and status_of(error) == 400
+    is_bare = _is_bare(error) and status_of(error) == 400
     return is_bare or bool(NOT_BOUND.search(_message(error)))
+
+
+def _is_bare(error: BaseException) -> bool:
+    return bool(_answer(error)) and not has_reason(error) and not _message(error)
 
 
 def status_of(error: BaseException) -> int:
@@ -151,7 +159,12 @@ def _refused(error: Exception, endpoint: Endpoint, what: str, now_s: float) -> s
     code, status, message = code_of(error), status_of(error), _message(error)
     meaning = next((text for words, text in SAID if words.search(message)), "")
     meaning = meaning or next((text for codes, text in MEANINGS if code in codes), "")
-    if not meaning and not has_reason(error) and not message:
+    if not meaning and _is_bare(error) and status in (401, 403):
+        meaning = (
+            "access denied without a reason; check the keys, {setting} with its path, and that the "
+            "user of these keys may do this ({code})"
+        )
+    if not meaning and _is_bare(error):
         # No S3 and no EC2 answers without a code: a web server does, or a gateway before a cloud.
         meaning = "HTTP status {code} without a reason; check {setting}, with its path"
     if not meaning and LIMITS.search(code):

@@ -52,6 +52,11 @@ class CurrentEc2Cloud:
         """What it can run."""
         return self._made[1].taking if self._made else self._taking
 
+    @property
+    def signed(self) -> str:
+        """Which service wants other signatures than the usual; known after a check."""
+        return self._made[1].signed if self._made else ""
+
     async def _now(self) -> Ec2Cloud:
         return await self._background.run(self._current)
 

@@ -89,6 +89,11 @@ class Ec2Cloud:
         """What is suspicious but may be meant, a sentence for each; complete after a check."""
         return self._preflight.warnings
 
+    @property
+    def signed(self) -> str:
+        """Which service wants other signatures than the usual; known after a check."""
+        return self._clients.signed()
+
     def check(self) -> Awaitable[None]:
         """Raise unless S3 keeps an object, EC2 answers, both clocks agree and a bundle can be made.
 

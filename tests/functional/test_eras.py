@@ -92,7 +92,7 @@ def test_wrong_keys_are_told_in_words_that_help(name: str, start: Start) -> None
     message = told_by(lambda: now(a_cloud(wrong).check()))
     assert message.startswith("EC2 at http://127.0.0.1:")
     if name == "1.6":  # which gives no reason
-        assert "without a reason; check EC2_URL" in message
+        assert "access denied without a reason; check the keys, EC2_URL" in message
     else:
         assert "it does not take the signature; check the keys, the clock" in message
     assert "another-secret" not in message
@@ -102,8 +102,30 @@ def test_wrong_keys_are_told_in_words_that_help(name: str, start: Start) -> None
 def test_the_path_may_be_left_out_of_what_is_signed(name: str, start: Start) -> None:
     """Something before the cloud takes it away, and the cloud checks what it sees then."""
     there, credentials = start(ERA[name], strips=True)
-    now(a_cloud(credentials).check())
+    cloud = a_cloud(credentials)
+    now(cloud.check())
+    assert "without the path of the address" in cloud.signed
     assert there.manners >= {f"ec2 {max(ERA[name].ec2)}", f"s3 {max(ERA[name].s3)}"}
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (
+            "1.6",
+            "EC2 wants signatures of version 2 and S3 wants signatures of version 2",
+        ),
+        ("4.0", "S3 wants signatures of version 2"),
+        ("5.1", ""),
+    ],
+)
+def test_a_check_tells_which_service_wants_other_signatures(
+    name: str, told: str, start: Start
+) -> None:
+    _, credentials = start(ERA[name])
+    cloud = a_cloud(credentials)
+    now(cloud.check())
+    assert cloud.signed == told
 
 
 @pytest.mark.parametrize("signatures", ["2", "4"])
