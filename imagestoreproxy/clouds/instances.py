@@ -66,6 +66,6 @@ def _answer(ec2: Any, request: dict[str, Any]) -> dict[str, Any]:
     except ClientError as error:
         if not ("Filters" in request and is_not_understood(error)):
             raise
-        del request["Filters"]  # Eucalyptus before 3.2 knows none
+        del request["Filters"]  # Eucalyptus before 3.3 knows none
         answer = ec2.describe_instances(**request)
     return answer

@@ -101,7 +101,7 @@ class Preflight:
         calls = self._clients.ec2_calls(deadline)
         images = Images(self._clients.ec2(), calls, deadline)
         self._compare_clocks(calls.endpoint, images.described(NOBODYS_ID))
-        # Filters came with Eucalyptus 3.2, hvm with 3.4.
+        # Filters came with Eucalyptus 3.3, hvm with 3.4.
         self.may_take_hvm = calls.manners.manner.version > 2 or images.knows_filters()
 
     def _s3(self, deadline: Deadline) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.errors import DiskError
 from imagestoreproxy.model.images import Compression, FileFormat, ImageFile
 from imagestoreproxy.model.plan import download_name
+from imagestoreproxy.model.taking import Taking
 from imagestoreproxy.ports import Background, Disk, DiskImages, Stop
 
 UNPACKED, RAW = ".qcow2", ".raw"
@@ -21,7 +23,7 @@ class Conversion:
 
     Args:
         max_unpacked_bytes: what one file may unpack to.
-        max_image_bytes: what the cloud takes; 0: any size.
+        taking: gives what the cloud takes.
     """
 
     def __init__(
@@ -32,14 +34,14 @@ class Conversion:
         room: Room,
         background: Background,
         max_unpacked_bytes: int,
-        max_image_bytes: int = 0,
+        taking: Callable[[], Taking] = Taking,
     ) -> None:
         self._disk = disk
         self._disk_images = disk_images
         self._room = room
         self._background = background
         self._max_unpacked_bytes = max_unpacked_bytes
-        self._max_image_bytes = max_image_bytes or max_unpacked_bytes
+        self._taking = taking
 
     async def raw_disk(self, work: Work, file: ImageFile) -> Path:
         """Convert a downloaded qcow2; give the file that the raw disk is in.
@@ -56,7 +58,9 @@ class Conversion:
                 partial(_write_unpacked, packed, source, file.compression, limit_bytes)
             )
         target = await self._path(work, file, RAW)
-        limit_bytes = min(await self._limit_bytes(), self._max_image_bytes)
+        limit_bytes = await self._limit_bytes()
+        if (max_image_bytes := self._taking().max_image_bytes) > 0:
+            limit_bytes = min(limit_bytes, max_image_bytes)
         await self._disk_images.to_raw(source, target, limit_bytes)
         return target
 

@@ -138,7 +138,7 @@ class Inside:
                 room=room,
                 background=background,
                 max_unpacked_bytes=limits.max_unpacked_bytes,
-                max_image_bytes=cloud.taking.max_image_bytes,
+                taking=lambda: cloud.taking,
             ),
             disk=disk,
             cache=self.cache,

@@ -63,7 +63,8 @@ DENIED = "access denied; the user of these credentials needs the right"
     ("said", "status"),
     [
         ("Checking bucket: b\nYou do not have permission to access bucket: b\n", 0),
-        ("('You do not have permission to access bucket:', 'b')\n", 1),
+        ("Checking bucket: b\n\n", 1),
+        ("Checking bucket: b\nUploading manifest file\nUploading part: p.part.00\n\n", 1),
         ("Uploading part: x.part.0\nPermission denied while writing: x.part.0\n", 0),
         ("S3ResponseError: 403 Forbidden\n", 0),
         ("S3ResponseError: S3ResponseError: 403 Forbidden\n<Code>AccessDenied</Code>\n", 1),

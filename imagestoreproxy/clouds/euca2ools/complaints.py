@@ -32,6 +32,10 @@ _NOISE = re.compile(r"Traceback|\s|\W*$|usage:")
 
 # Said without a code.
 _DENIED = ("You do not have permission", "Permission denied while writing")
+# 2.x stumbles over its own sentence about a denial when it is about to print it, and only then.
+_WORDLESS = re.compile(
+    r"\s*(?:(?:Checking|Creating) bucket: .*\s+|Uploading manifest file\s+|Uploading part: .*\s+)+"
+)
 _NO_BUCKET = ("Unable to create bucket",)
 _KEYS = (
     "EC2_ACCESS_KEY environment variable must be set",
@@ -81,7 +85,7 @@ def complaint(
     if local is not None:
         return local
     if endpoint is not None:
-        error = _answered(said) or _unreached(said, endpoint)
+        error = _answered(said, status) or _unreached(said, endpoint)
         if error is not None:
             return cloud_error(error, endpoint, f"{what} ({tool})", now_s)
     return CloudError(f"{tool} could not {what}: {_in_its_words(said, status)}.")
@@ -108,7 +112,7 @@ def _local(tool: str, said: str, what: str) -> InstallError | None:
     return None
 
 
-def _answered(said: str) -> Exception | None:
+def _answered(said: str, status: int) -> Exception | None:
     """Look for what a service has answered."""
     code = message = ""
     if found := _CODE_3.search(said):
@@ -116,12 +120,12 @@ def _answered(said: str) -> Exception | None:
     elif element := _CODE_ELEMENT.search(said):
         told = _MESSAGE_ELEMENT.search(said)
         code, message = element[1], told[1] if told else ""
-    elif any(text in said for text in _DENIED):
+    elif any(text in said for text in _DENIED) or (status == 1 and _WORDLESS.fullmatch(said)):
         code = "AccessDenied"
     elif any(text in said for text in _NO_BUCKET):
         code, message = "BucketAlreadyExists", "the bucket cannot be created"
-    elif status := _STATUS.search(said):
-        code, message = status[1], status[2]
+    elif answer_line := _STATUS.search(said):
+        code, message = answer_line[1], answer_line[2]
     else:
         named = (one for one in _CODE_2.finditer(said) if not _PYTHON.match(one[0]))
         if coded := next(named, None):
@@ -146,6 +150,7 @@ def _unreached(said: str, endpoint: Endpoint) -> Exception | None:
         if "verify failed" in said or "VERIFY_FAILED" in said:
             error = ssl.SSLCertVerificationError(1, "certificate verify failed")
             error.verify_message = "certificate verify failed"
+            error.verify_code = 0
         return boto.SSLError(**url, error=error)  # type: ignore[no-any-return]
     if any(text in said for text in (*_LOOKUP, *_NAMELESS)):
         cause = socket.gaierror(socket.EAI_NONAME, "Name or service not known")

@@ -165,6 +165,8 @@ def _read_getopt(generation: Generation, tool: str, argv: Sequence[str]) -> Argu
         values[name] = value
     if roboto:
         _check_roboto(tool, values, rest)
+    elif generation.family is Family.SCRIPTS:
+        _check_scripts(tool, values)
     return Arguments(values, tuple(rest))
 
 
@@ -176,17 +178,27 @@ def _check_roboto(tool: str, values: dict[str, str], rest: Sequence[str]) -> Non
     missing = [name for name in _ROBOTO_REQUIRED.get(tool, ()) if name not in values]
     if missing:
         raise UsageError(f"These required options are missing: {','.join(missing)}")
-    if tool == "euca-deregister":
-        if not rest:
-            raise UsageError("Argument (image_id) was not provided")
-        if len(rest) > 1:
-            raise UsageError("Only 1 argument (image_id) permitted")
+    only = {"euca-deregister": "image_id", "euca-register": "image_location"}.get(tool)
+    if tool == "euca-deregister" and not rest:
+        raise UsageError("Argument (image_id) was not provided")
+    if only and len(rest) > 1:
+        raise UsageError(f"Only 1 argument ({only}) permitted")
+
+
+def _check_scripts(tool: str, values: dict[str, str]) -> None:
+    for name in {
+        "euca-upload-bundle": ("bucket", "manifest"),
+        "euca-delete-bundle": ("bucket",),
+    }.get(tool, ()):
+        if not values.get(name):
+            raise UsageError(f"{name} must be specified.")
 
 
 def _read_argparse(generation: Generation, tool: str, argv: Sequence[str]) -> Arguments:
     if tool == "euca-version":
         return Arguments()
     parser = _Parser(prog=tool)
+    required: dict[str, str] = {}
     parser.add_argument("--version", action="store_true")
     parser.add_argument("--debug", action="store_true")
     parser.add_argument("--debugger", action="store_true")
@@ -195,12 +207,9 @@ def _read_argparse(generation: Generation, tool: str, argv: Sequence[str]) -> Ar
         if not valued:
             parser.add_argument(*flags, action="store_true", dest=name)
             continue
-        parser.add_argument(
-            *flags,
-            dest=name,
-            choices=_CHOICES_3.get((tool, name)),
-            required="--version" not in argv and name in _REQUIRED_3.get(tool, ()),
-        )
+        parser.add_argument(*flags, dest=name, choices=_CHOICES_3.get((tool, name)))
+        if name in _REQUIRED_3.get(tool, ()):
+            required[name] = "/".join(flags)
     if tool == "euca-bundle-image" and generation.name != "3.0":
         parser.add_argument("--image-size", dest="image-size", type=int)
     if tool == "euca-delete-bundle" and generation.name != "3.0":
@@ -210,7 +219,7 @@ def _read_argparse(generation: Generation, tool: str, argv: Sequence[str]) -> Ar
         parser.add_argument("--config", dest="config")
     count = _POSITIONAL_3.get(tool)
     if count:
-        parser.add_argument("rest", nargs=None if count == "1" else count)
+        parser.add_argument("rest", nargs="?" if count == "1" else count)
     found = vars(parser.parse_args(list(argv)))
     positional = found.pop("rest", None)
     rest = positional if isinstance(positional, list) else [positional] if positional else []
@@ -219,6 +228,14 @@ def _read_argparse(generation: Generation, tool: str, argv: Sequence[str]) -> Ar
         for name, value in found.items()
         if value is not None and value is not False
     }
+    if "version" in values:
+        return Arguments(values)
+    # In the words of the argparse of their time.
+    for name, flag in required.items():
+        if name not in values:
+            parser.error(f"argument {flag} is required")
+    if count == "1" and not rest:
+        parser.error("too few arguments")
     if tool == "euca-delete-bundle":
         which = [name for name in ("manifest", "prefix", "local-manifest") if name in values]
         if len(which) != 1:

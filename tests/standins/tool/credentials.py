@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import os
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,14 +70,18 @@ def _sourced(path: str) -> Mapping[str, str]:
     return {name: value for name, value in zip(_EUCARC_NAMES, values, strict=True) if value}
 
 
-def keys(generation: Generation, arguments: Arguments, environment: Mapping[str, str]) -> Keys:
+def keys(
+    generation: Generation, arguments: Arguments, environment: Mapping[str, str], *, for_s3: bool
+) -> Keys:
     """The access key and its secret, or the generation's own complaint."""
     if generation.family is not Family.REQUESTS:
         access = arguments.get("access-key") or environment.get("EC2_ACCESS_KEY", "")
         secret = arguments.get("secret-key") or environment.get("EC2_SECRET_KEY", "")
         for value, name in ((access, "EC2_ACCESS_KEY"), (secret, "EC2_SECRET_KEY")):
             if not value:
-                raise FailedError(f"{name} environment variable must be set.")
+                # And then the empty text, or the class, of the error that follows.
+                more = "Connection failed" if generation.name == "1.3" else ""
+                raise FailedError(f"{name} environment variable must be set.\n{more}")
         return Keys(access, secret)
     pairs = [
         (arguments.get("access-key-id"), arguments.get("secret-key")),
@@ -86,10 +91,10 @@ def keys(generation: Generation, arguments: Arguments, environment: Mapping[str,
         ),
     ]
     if generation.reads_ec2_keys:
-        # 3.0 knows the older AWS names and those of the eucarc.
+        # 3.0 knows the older AWS names and, for EC2 alone, those of the eucarc.
         pairs[1:] = [
             (environment.get(f"{stem}_ACCESS_KEY", ""), environment.get(f"{stem}_SECRET_KEY", ""))
-            for stem in ("AWS", "EC2")
+            for stem in (("AWS",) if for_s3 else ("AWS", "EC2"))
         ]
     pairs.append(_credential_file(environment.get("AWS_CREDENTIAL_FILE", "")))
     user = configured(environment, "user")
@@ -108,6 +113,8 @@ def url(
     if given:
         return given
     if generation.family is not Family.REQUESTS:
+        where = sys.stderr if generation.errors_on_stderr else sys.stdout
+        print(f"{name} not specified. Trying {_DEFAULT_URLS[name]}", file=where)
         return _DEFAULT_URLS[name]
     option = f"{name.partition('_')[0].lower()}-url"
     given = configured(environment, "region").get(option, "")

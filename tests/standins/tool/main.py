@@ -63,7 +63,7 @@ def _run(generation: Generation, tool: str, arguments: Arguments, traps: Traps) 
     name = "S3_URL" if tool in ("euca-upload-bundle", "euca-delete-bundle") else "EC2_URL"
     wire = Wire(
         url(generation, name, arguments, environment),
-        keys(generation, arguments, environment),
+        keys(generation, arguments, environment, for_s3=name == "S3_URL"),
         generation.query_v4 or not traps.on("real_signatures"),
         generation.family is not Family.REQUESTS,
         traps.number("patience_s", PATIENCE_S[generation.family]),
@@ -88,16 +88,16 @@ def _bundle(
     say: Callable[[str], None],
 ) -> None:
     new = generation.family is Family.REQUESTS
-    order = _order(generation, arguments, environment)
+    order = _order(generation, arguments, environment, say)
     if traps.on("invalid_user"):
         raise FailedError(f"Invalid user {order.user}", 0)
     _check_files(generation, order)
     if not order.destination.is_dir():
         if order.destination.exists():
-            raise FailedError(
-                f"argument -d/--destination: '{order.destination}' is not a directory"
-            )
-        order.destination.mkdir(parents=not new)
+            raise _bad_destination(generation, order)
+        if new and not order.destination.parent.is_dir():
+            raise FailedError(f"No such file or directory: {order.destination}")
+        order.destination.mkdir(parents=True)
     manifest = bundle(generation, order, traps, say)
     if new:
         if not traps.on("no_deprecations"):
@@ -105,11 +105,29 @@ def _bundle(
         say(f"Wrote manifest {manifest}")
 
 
-def _order(generation: Generation, arguments: Arguments, environment: Mapping[str, str]) -> Order:
+def _bad_destination(generation: Generation, order: Order) -> Exception:
+    if generation.family is Family.REQUESTS:
+        return _argument_error(
+            f"argument -d/--destination: '{order.destination}' is not a directory"
+        )
+    packed = order.destination / f"{order.prefix}.tar.gz"
+    return FailedError(f"[Errno 20] Not a directory: '{packed}'")
+
+
+def _order(
+    generation: Generation,
+    arguments: Arguments,
+    environment: Mapping[str, str],
+    say: Callable[[str], None],
+) -> Order:
     new = generation.family is Family.REQUESTS
+    if generation.family is Family.SCRIPTS and arguments.get("arch"):
+        say(arguments.get("arch"))
+        if arguments.get("arch") not in ("i386", "x86_64"):
+            raise UsageError("target architecture must be i386 or x86_64")
+    user = _user(generation, arguments, environment)
     if not arguments.get("image"):
         raise UsageError("image be specified.")
-    user = _user(generation, arguments, environment)
     image = Path(arguments.get("image"))
     prefix = arguments.get("prefix") or image.name
     given = arguments.get("destination")
@@ -120,7 +138,9 @@ def _order(generation: Generation, arguments: Arguments, environment: Mapping[st
     kernel, ramdisk = arguments.get("kernel"), arguments.get("ramdisk")
     kind = "kernel" if kernel == "true" else "ramdisk" if ramdisk == "true" else "machine"
     if new and kind != "machine" and kernel and ramdisk:
-        raise _argument_error(f"argument --ramdisk: not compatible with image type '{kind}'")
+        other = "kernel" if ramdisk == "true" else "ramdisk"
+        kind = "ramdisk" if ramdisk == "true" else kind
+        raise _argument_error(f"argument --{other}: not compatible with image type '{kind}'")
     mappings = dict(
         pair.partition("=")[::2]
         for pair in (
@@ -185,9 +205,18 @@ def _file(
         raise FailedError(f"Environment variable: {variable} not found")
     if option == "ec2cert":
         raise _argument_error("missing cloud certificate; please supply one with --ec2cert")
+    if not generation.signs_always:
+        return ""
     letter = "-k" if option == "privatekey" else "-c"
     words = "private key" if option == "privatekey" else "certificate"
     raise _argument_error(f"missing {words}; please supply one with {letter}")
+
+
+_FILE_KINDS = {
+    "cert": "user certificate",
+    "private key": "private key",
+    "ec2cert": "cloud certificate",
+}
 
 
 def _check_files(generation: Generation, order: Order) -> None:
@@ -197,10 +226,20 @@ def _check_files(generation: Generation, order: Order) -> None:
         (order.private_key, "private key"),
         (order.cloud_certificate, "ec2cert"),
     ):
-        if not Path(path).is_file():
-            if generation.family is Family.REQUESTS:
-                raise FailedError(f"No such file or directory: {path}")
+        if Path(path).is_file() or not path:
+            continue
+        if generation.family is Family.SCRIPTS:
             raise FailedError(f"Invalid {words}")
+        if generation.family is Family.ROBOTO:
+            if words == "image":
+                raise FailedError("image should be of type file")
+            raise FailedError("(2, 'No such file or directory')")
+        if words == "image":
+            raise FailedError(f"No such file or directory: {path}")
+        kind = _FILE_KINDS[words]
+        if generation.name == "3.0":
+            kind = kind.removeprefix("user ")
+        raise _argument_error(f"{kind} file '{path}' does not exist")
 
 
 def _argument_error(sentence: str) -> UsageError:

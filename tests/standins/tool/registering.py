@@ -56,7 +56,7 @@ def deregister(
     answer = wire.ec2("DeregisterImage", {"ImageId": image_id})
     traps.pause()
     if generation.family is not Family.REQUESTS and answer.findtext(".//return") != "true":
-        raise FailedError("")
+        raise FailedError("", 0 if generation.family is Family.SCRIPTS else 1)
     say(f"IMAGE\t{image_id}")
 
 
@@ -85,6 +85,8 @@ def _questions(generation: Generation, arguments: Arguments) -> list[Mapping[str
         asked = {name: value for name, value in asked.items() if not name.startswith("ImageId")}
     if asked or "all" in arguments.values:
         return [asked]
+    if generation.name == "1.2":
+        return [{"Owner.1": "self", "ExecutableBy.1": "self"}]
     return [{"Owner.1": "self"}, {"ExecutableBy.1": "self"}]
 
 

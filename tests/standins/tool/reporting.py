@@ -17,11 +17,16 @@ class FailedError(Exception):
 
 
 class RefusedError(Exception):
-    """The cloud answered with an error."""
+    """The cloud answered with an error.
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    Args:
+        answer: reason and body, as boto prints them.
+    """
+
+    def __init__(self, status: int, code: str, message: str, answer: str = "") -> None:
         super().__init__(f"{status} {code}")
         self.status, self.code, self.message = status, code, message
+        self.by_boto = f"S3ResponseError: {status} {answer or code}"
 
 
 class UnreachableError(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -68,7 +69,7 @@ class Store:
             raise FailedError(f"Unable to get bucket {self._bucket}", 0) from None
         given = self._arguments.get("manifest")
         if given and not Path(given).is_file():
-            raise FailedError("Invalid manifest")
+            raise self._no_such_manifest(Path(given))
         directory = Path(given).parent if given else Path(os.environ.get("TMPDIR") or "/tmp")
         for name in self._manifests_to_delete():
             local = directory / name
@@ -77,8 +78,7 @@ class Store:
             except RefusedError as error:
                 # The local file has been opened for writing by then, and goes.
                 local.unlink(missing_ok=True)
-                self._say(f"S3ResponseError: {error.status} {error.code}")
-                self._say(f"unable to download manifest {name}")
+                self._complain(error, f"unable to download manifest {name}")
             else:
                 for part in parts_of(local.read_bytes()):
                     self._wire.s3("DELETE", f"/{self._bucket}/{part}")
@@ -89,12 +89,18 @@ class Store:
             try:
                 self._wire.s3("DELETE", f"/{self._bucket}")
             except RefusedError as error:
-                self._say(f"S3ResponseError: {error.status} {error.code}")
-                self._say(f"unable to delete bucket {self._bucket}")
+                self._complain(error, f"unable to delete bucket {self._bucket}")
+
+    def _complain(self, error: RefusedError, sentence: str) -> None:
+        """Say what went wrong, and go on."""
+        where = sys.stderr if self._generation.errors_on_stderr else sys.stdout
+        print(f"{error.by_boto.rstrip()}\n{sentence}", file=where)
 
     def _no_such_manifest(self, manifest: Path) -> Exception:
         if self._new:
             return FailedError(f"No such file or directory: {manifest}")
+        if self._generation.family is Family.ROBOTO:
+            return FailedError("manifest should be of type file")
         return FailedError("Invalid manifest")
 
     def _ensure_bucket(self, headers: Mapping[str, str]) -> None:
@@ -103,26 +109,28 @@ class Store:
         try:
             if self._traps.on("refused_upload"):
                 raise RefusedError(403, "AccessDenied", "Access Denied")
-            self._wire.s3("HEAD", f"/{self._bucket}")
+            self._look_at_bucket()
         except RefusedError as error:
             if error.status == 404:
                 self._create_bucket(headers)
                 return
             if self._new:
                 raise
-            sentence = f"S3ResponseError: {error.status} {error.code}"
-            if error.status == 403:
-                sentence = "You do not have permission to access bucket:"
-                if self._generation.family is Family.ROBOTO:
-                    # A tuple, printed as Python writes one.
-                    sentence = f"('{sentence}', '{self._bucket}')"
-                else:
-                    sentence += f" {self._bucket}"
-            raise FailedError(sentence, self._status_of_refusal) from None
+            forbidden = f"You do not have permission to access bucket: {self._bucket}"
+            raise self._refusal(error, forbidden) from None
 
-    @property
-    def _status_of_refusal(self) -> int:
-        return 0 if self._generation.family is Family.SCRIPTS else 1
+    def _look_at_bucket(self) -> None:
+        if self._new:
+            self._wire.s3("GET", f"/{self._bucket}", query="max-keys=0")
+        else:
+            self._wire.s3("HEAD", f"/{self._bucket}")
+
+    def _refusal(self, error: RefusedError, forbidden: str) -> FailedError:
+        """What 1.x and 2.x make of S3's answer."""
+        if self._generation.family is Family.SCRIPTS:
+            return FailedError(forbidden if error.status == 403 else error.by_boto, 0)
+        # 2.x stumbles over its own sentence when it is about to print it.
+        return FailedError("" if error.status == 403 else error.by_boto, 1)
 
     def _create_bucket(self, headers: Mapping[str, str]) -> None:
         if self._new:
@@ -130,12 +138,13 @@ class Store:
             return
         self._say(f"Creating bucket: {self._bucket}")
         try:
-            if "/" in self._bucket:
-                raise RefusedError(400, "InvalidBucketName", self._bucket)
             self._wire.s3("PUT", f"/{self._bucket}", headers=headers)
-        except RefusedError:
-            sentence = f"Unable to create bucket {self._bucket}"
-            raise FailedError(sentence, self._status_of_refusal) from None
+        except RefusedError as error:
+            if error.status != 409:
+                # Not foreseen: 1.x shows a traceback.
+                raise FailedError(error.by_boto) from None
+            status = 0 if self._generation.family is Family.SCRIPTS else 1
+            raise FailedError(f"Unable to create bucket {self._bucket}", status) from None
 
     def _put(self, path: Path, headers: Mapping[str, str]) -> None:
         key = f"{self._prefix}{path.name}"
@@ -144,12 +153,7 @@ class Store:
         except RefusedError as error:
             if self._new:
                 raise
-            sentence = f"S3ResponseError: {error.status} {error.code}"
-            if error.status == 403:
-                sentence = f"Permission denied while writing: {key}"
-                if self._generation.family is Family.ROBOTO:
-                    sentence = f"('Permission denied while writing:', '{key}')"
-            raise FailedError(sentence, self._status_of_refusal) from None
+            raise self._refusal(error, f"Permission denied while writing: {key}") from None
 
     def _done(self, manifest: Path) -> None:
         location = f"{self._bucket}/{self._prefix}{manifest.name}"
@@ -173,7 +177,7 @@ class Store:
         given = self._arguments.get("manifest")
         local = self._arguments.get("local-manifest")
         if self._generation.name == "3.0":
-            self._wire.s3("HEAD", f"/{self._bucket}")
+            self._look_at_bucket()
             local, given = given, ""
             if local and not Path(local).is_file():
                 raise UsageError(
@@ -189,9 +193,10 @@ class Store:
             try:
                 text = self._wire.s3("GET", base + given)
             except RefusedError as error:
-                if error.status == 404 and "clear" in self._arguments.values:
-                    self._wire.s3("DELETE", f"/{self._bucket}")
-                    return
+                if self._generation.name != "3.0" and error.status == 404:
+                    # Even with --clear, which leaves the bucket then.
+                    path = base.removeprefix("/") + given
+                    raise FailedError(f"manifest '{path}' does not exist on the server") from None
                 raise
         for part in parts_of(text):
             self._wire.s3("DELETE", base + part)

@@ -21,6 +21,8 @@ from .reporting import RefusedError, UnreachableError
 EC2_VERSION = "2013-02-01"
 REGION = "us-east-1"
 TIMEOUT_S = 60
+# After an answer of 5xx; boto and requestbuilder do so.
+TRIES_AGAIN = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +118,15 @@ class Wire:
         self, method: str, path: str, content: bytes, headers: Mapping[str, str]
     ) -> bytes:
         until = time.monotonic() + self.patience_s
+        again = TRIES_AGAIN
         while True:
             try:
                 return self._once(method, path, content, headers)
+            except RefusedError as error:
+                again -= 1
+                if error.status < 500 or again < 0:
+                    raise
+                time.sleep(0.5)
             except OSError as error:
                 if time.monotonic() >= until:
                     raise UnreachableError(str(error)) from None
@@ -162,4 +170,9 @@ def _refusal(status: int, reason: str, body: bytes) -> RefusedError:
                 found[name] = element.text or ""
     except ElementTree.ParseError:
         pass
-    return RefusedError(status, found["Code"] or str(status), found["Message"] or reason)
+    text = body.decode("utf-8", "replace")
+    if not found["Code"] and not found["Message"]:
+        found["Message"] = text
+    return RefusedError(
+        status, found["Code"] or str(status), found["Message"] or reason, f"{reason}\n{text}"
+    )
