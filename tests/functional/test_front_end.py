@@ -20,6 +20,7 @@ import pytest
 from demo.certificates import make_credentials_directory
 from imagestoreproxy.client.requests import ClientError, Connection
 from imagestoreproxy.clouds.credentials import Credentials
+from imagestoreproxy.clouds.euca2ools.generations import NEEDED
 from imagestoreproxy.clouds.frontend.iam import account_number
 from imagestoreproxy.model.errors import CloudError
 from tests.functional.ec2_ground import ec2_error
@@ -320,3 +321,20 @@ def test_why_iam_does_not_tell_is_said(answer: Answer, said: str, moto_url: str)
             account_number(system_credentials(between.url), "us-east-1", "", NeverStop())
     assert between.url in caught.value.message
     assert "hush" not in caught.value.message
+
+
+def test_tools_that_hang_hold_up_no_page_and_end_with_the_daemon(
+    tmp_path: Path, images: Path, moto_url: str
+) -> None:
+    tools = tmp_path / "tools"
+    for name in ("version", *(tool.removeprefix("euca-") for tool in NEEDED)):
+        program(tools / f"euca-{name}", f"#!/bin/sh\necho $$ > {tools}/pid; exec sleep 600\n")
+    front = Front(tmp_path, images, moto_url, f"--euca2ools={tools}")
+    front.daemon.command[front.daemon.command.index("--cloud=ec2")] = "--cloud=auto"
+    (front.prefix / "up").touch()
+    with running(front) as rig:
+        process = Path("/proc", (tools / "pid").read_text().strip())
+        assert process.exists()
+        wait_for("credentials", lambda: answers(rig.daemon.proxy))
+        rig.daemon.end()
+        wait_for("the end of the tool", lambda: not process.exists())

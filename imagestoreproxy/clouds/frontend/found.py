@@ -10,6 +10,7 @@ from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.clouds.frontend.search import Search
 from imagestoreproxy.model.errors import CloudError, SettingsError
 from imagestoreproxy.ports import Stop
+from imagestoreproxy.stops import one_at_a_time
 
 # After a look in vain; who asks meanwhile is told the same.
 FAILED_S = 10.0
@@ -32,7 +33,7 @@ class FoundWallet:
         self.problem = ""
         self._search = search
         self._monotonic_s = monotonic_s
-        self._one_at_a_time = threading.Lock()
+        self._lock = threading.Lock()
         self._seen: tuple[object, ...] = ()
         self._failed_until_s = -FAILED_S
         self._is_refused = False
@@ -47,12 +48,8 @@ class FoundWallet:
         Raises:
             CloudError: there are none; says why, and what to do.
         """
-        while not self._one_at_a_time.acquire(timeout=0.1):
-            stop.check()
-        try:
+        with one_at_a_time(self._lock, stop):
             return self._current(stop)
-        finally:
-            self._one_at_a_time.release()
 
     def refused(self) -> None:
         """The cloud does not take them: fetched ones are fetched again, at most in ten minutes."""
