@@ -245,17 +245,23 @@ def make_cloud(
         "public_read_fallback": settings.public_read_fallback,
         "taking": settings.taking,
         "meters": meters,
-        "refused": wallet.refused,
     }
     ground = Ground(settings.data_dir / "euca2ools")
+
+    def directly(credentials: Credentials) -> Ec2Cloud:
+        refused = partial(wallet.refused, credentials)
+        return Ec2Cloud(background, credentials, refused=refused, **options)
 
     def choose(stop: Stop) -> Choice:
         found = euca2ools_found(settings.cloud, settings.euca2ools, programs, stop)
         if (tools := found.tools) is None:
-            return Choice(partial(Ec2Cloud, background, **options), settings.taking, found.why)
+            return Choice(directly, settings.taking, found.why)
 
         def by_tools(credentials: Credentials) -> Euca2oolsCloud:
-            return Euca2oolsCloud(background, credentials, tools, ground, **options)
+            refused = partial(wallet.refused, credentials)
+            return Euca2oolsCloud(
+                background, credentials, tools, ground, refused=refused, **options
+            )
 
         taking = taking_with(settings.taking, tools.generation)
         return Choice(by_tools, taking, found.why, f"euca2ools {tools.version}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import stat
 import subprocess
@@ -208,9 +207,9 @@ def test_a_cloud_that_was_installed_anew_is_installed_into_at_the_first_click(
             wait_for("the first catalogue", rig.daemon.has_a_catalogue)
             uri = rig.image(TRIO)
             rig.daemon.end()
-            eucarc = rig.daemon.data_dir / "credentials" / "eucarc"
-            hour_ago_s = time.time() - 3600
-            os.utime(eucarc, (hour_ago_s, hour_ago_s))
+            (rig.daemon.data_dir / "credentials.asked").write_text(
+                f"1 {time.time() - 3600:.0f} kept"
+            )
             between.rule = refuse
             front.hand_out("anew", "of-the-new-cloud")
             rig.daemon.start()
