@@ -5,7 +5,7 @@ BIN = .venv/bin
 export PYTHONDONTWRITEBYTECODE =
 WORKERS ?= 2
 
-.PHONY: help setup demo test faults lint bench docs lock clean screenshots deb
+.PHONY: help setup demo test faults lint bench docs lock clean screenshots deb deb-test
 
 help:
 	@echo "make setup   what is needed: system programs and .venv (the others call it)"
@@ -20,6 +20,7 @@ help:
 	@echo "             reference and example, the tables of the command line, the API reference,"
 	@echo "             the states"
 	@echo "make deb     the Debian package, into dist/"
+	@echo "make deb-test  install that into a fresh Debian, use it, upgrade it, purge it (as root)"
 	@echo "make lock    write the requirements locks anew"
 	@echo "make clean   remove what the others made"
 
@@ -57,6 +58,9 @@ docs: setup
 
 deb:
 	@tools/deb.sh
+
+deb-test: setup
+	@$(BIN)/python -m tests.package.run
 
 lock:
 	@tools/lock.sh

@@ -23,7 +23,7 @@ from imagestoreproxy.model.images import Architecture, FileKind, Virtualization
 from imagestoreproxy.model.installs import Bundle
 from imagestoreproxy.ports import Cloud, Stop
 from tests.functional.ec2_ground import impatient
-from tests.functional.euca2ools_ground import GENERATIONS, Places, euca2ools
+from tests.functional.euca2ools_ground import GENERATIONS, Places, euca2ools, heard_as_ec2
 from tests.functional.eucarc_directory import make_eucarc_directory
 from tests.functional.inline_background import InlineBackground, now
 from tests.functional.interceptor import interceptor
@@ -45,7 +45,7 @@ class Ground:
 @pytest.fixture(scope="module")
 def ec2_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     with moto_server() as url, interceptor(url) as between:
-        between.rewrite = Places()
+        between.rewrite, between.rule = Places(), heard_as_ec2
         path = tmp_path_factory.mktemp("ec2") / "credentials"
         ec2_url, s3_url = (f"{between.url}/services/{one}" for one in ("Eucalyptus", "Walrus"))
         make_eucarc_directory(path, ec2_url, s3_url)

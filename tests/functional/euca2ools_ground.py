@@ -17,7 +17,7 @@ from imagestoreproxy.clouds.euca2ools.tools import Patience, Tools, find_tools
 from imagestoreproxy.outside.process import Processes
 from tests.functional.ec2_ground import impatient, is_s3
 from tests.functional.inline_background import Flag, InlineBackground
-from tests.functional.interceptor import Request
+from tests.functional.interceptor import Answer, Request
 from tests.standins.install import EUCA2OOLS, install_standins
 
 # Where real tools are, to be tested alike.
@@ -52,6 +52,20 @@ class Places:
             return found[0] + told.encode()
 
         return _ID.sub(placed, body)
+
+
+def heard_as_ec2(request: Request) -> Answer | None:
+    """Let moto know what it is asked for: ``Interceptor.rule``.
+
+    It tells services apart by the region and the service in a signature, which those of version 2
+    do not name; and real tools of 3.4 name a region of their own.
+    """
+    if request.path.startswith("/services/Eucalyptus"):
+        request.headers["authorization"] = (
+            "AWS4-HMAC-SHA256 Credential=testing/20260101/us-east-1/ec2/aws4_request, "
+            "SignedHeaders=host, Signature=00"
+        )
+    return None
 
 
 _ID = re.compile(rb"<imageId>([^<]+)</imageId>")

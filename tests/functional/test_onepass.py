@@ -124,6 +124,23 @@ def test_what_arrives_is_what_was_in_the_source(
         assert not rig.daemon.files()
 
 
+@pytest.mark.parametrize("keep", ["--keep-downloads=1", "--keep-downloads=0"])
+@pytest.mark.parametrize("content", [CONTENT[:24_000], CONTENT], ids=["small", "large"])
+def test_p5_a_file_that_is_not_packed_as_it_is_said_to_be_ends_with_that_reason(
+    content: bytes, keep: str, tmp_path: Path
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "image.gz").write_bytes(content)
+    with fake_rig(tmp_path, images, keep) as rig:
+        uri = rig.image(DISK)
+        rig.daemon.act(uri, "install")
+        state = rig.daemon.wait(uri, "installed", "uninstalled")
+        assert state["status"] == "uninstalled"
+        assert "cannot be unpacked" in state["error-message"]
+        assert not arrived(rig)
+
+
 def noise_images(tmp_path: Path, mib: int) -> Path:
     images = tmp_path / "images"
     images.mkdir()
