@@ -328,8 +328,7 @@ def test_tools_that_hang_hold_up_no_page_and_end_with_the_daemon(
     tools = tmp_path / "tools"
     for name in ("version", *(tool.removeprefix("euca-") for tool in NEEDED)):
         program(tools / f"euca-{name}", f"#!/bin/sh\necho $$ > {tools}/pid; exec sleep 600\n")
-    front = Front(tmp_path, images, moto_url, f"--euca2ools={tools}")
-    front.daemon.command[front.daemon.command.index("--cloud=ec2")] = "--cloud=auto"
+    front = Front(tmp_path, images, moto_url, f"--euca2ools={tools}", "--cloud=auto")
     (front.prefix / "up").touch()
     with running(front) as rig:
         process = Path("/proc", (tools / "pid").read_text().strip())

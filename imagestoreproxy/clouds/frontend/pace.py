@@ -31,7 +31,7 @@ class Pace:
         since_s = self._since_s()
         if not self._times or since_s < 0:
             return 0.0  # a clock that was set back does not keep anything from being fetched
-        between_s = min(first_s * 2 ** min(self._times - 1, 20), self._longest_s)
+        between_s = min(first_s * 2.0 ** min(self._times - 1, 20), self._longest_s)
         return max(0.0, between_s - since_s)
 
     def asked(self) -> None:
