@@ -21,6 +21,7 @@ from imagestoreproxy.clouds.credentials import (
     from_directory,
     from_environment,
     from_profile,
+    is_file,
     profile_file,
     profiles,
 )
@@ -173,7 +174,7 @@ class Search:
         """Take the usual profile only where it is said which cloud its keys are for."""
         environ = self._places.environ
         path, name = profile_file(environ), environ.get("AWS_PROFILE") or "default"
-        if not path.is_file():
+        if not is_file(path):
             return None
         options = profiles(path, str(path)).get(name, {})
         says_where = options.get("ec2_url") or environ.get("EC2_URL") or self._places.ec2_url
