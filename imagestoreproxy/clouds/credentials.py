@@ -235,6 +235,18 @@ def _account(values: Mapping[str, str], origin: str) -> str:
     return ""
 
 
+def expanded(path: str, option: str) -> Path:
+    """Give a path that an option names, with the home that a tilde stands for.
+
+    Raises:
+        SettingsError: there is nobody of that name.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise SettingsError(f"{option}: nobody's home is known for {path}.") from None
+
+
 def is_file(path: Path) -> bool:
     """Tell whether there is a file; one that this user may not even look for is none."""
     try:

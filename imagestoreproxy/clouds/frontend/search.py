@@ -18,6 +18,7 @@ from imagestoreproxy.clouds.credentials import (
     ACCESS_KEYS,
     SECRET_KEYS,
     Credentials,
+    expanded,
     from_directory,
     from_environment,
     from_profile,
@@ -146,7 +147,7 @@ class Search:
     def _in_files(self) -> list[_Files]:
         places, environ = self._places, self._places.environ
         if places.directory:
-            named = Path(places.directory).expanduser()
+            named = expanded(places.directory, "--credentials-dir")
             return [_Files(lambda: from_directory(named), lambda: _within(named))]
         of_environment = [Path(environ.get(name) or "/") for name in _CERTIFICATES]
         if places.profile:
