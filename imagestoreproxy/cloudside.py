@@ -230,6 +230,11 @@ async def no_credentials() -> list[Finding]:
     return [Finding("credentials", note="none are needed for --fake-eucalyptus")]
 
 
+def tools_ground(settings: Settings) -> Ground:
+    """Give where euca2ools work."""
+    return Ground(settings.data_dir / "euca2ools")
+
+
 def make_cloud(
     settings: Settings,
     wallet: Wallet | None,
@@ -263,7 +268,7 @@ def make_cloud(
     if (tools := found.tools) is None:
         direct = partial(Ec2Cloud, background, **options)
         return CurrentEc2Cloud(background, wallet, direct, settings.taking)
-    ground = Ground(settings.data_dir / "euca2ools")
+    ground = tools_ground(settings)
 
     def by_tools(credentials: Credentials) -> Euca2oolsCloud:
         return Euca2oolsCloud(background, credentials, tools, ground, **options)

@@ -23,11 +23,12 @@ from imagestoreproxy.cloudside import (
     CloudSide,
     make_cloud,
     no_credentials,
+    tools_ground,
 )
 from imagestoreproxy.config.settings import DEFAULT_LISTEN, Settings, reread
 from imagestoreproxy.doors import door_name, handed_over, listen, open_files
 from imagestoreproxy.install.inside import Inside, InstallLimits, Outside
-from imagestoreproxy.model.errors import OwnStateError, StoreProxyError
+from imagestoreproxy.model.errors import DiskError, OwnStateError, StoreProxyError
 from imagestoreproxy.model.running import Place
 from imagestoreproxy.model.windows import window_of
 from imagestoreproxy.outside.background import ReactorClock, Threads
@@ -97,6 +98,8 @@ class Proxy(Service):
             meters,
             note=lambda why: self._journal.info("{why}", why=why),
         )
+        if not cloud.bundles_on_disk:
+            self._sweep_ground()
         taking = cloud.taking if side else settings.taking
         self._carriage = Carriage(
             settings.data_dir,
@@ -189,6 +192,13 @@ class Proxy(Service):
         self._say_ready()
         if self._is_changed:
             self.reload()
+
+    def _sweep_ground(self) -> None:
+        """Remove what tools have left that do the work no longer; it may be large."""
+        try:
+            tools_ground(self._settings).sweep()
+        except DiskError as error:
+            self._journal.info("{why}", why=error.message)
 
     async def _look_for_keys(self) -> None:
         """Look for the cloud's credentials, and go on without them after a while."""
