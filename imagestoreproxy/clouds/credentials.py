@@ -102,7 +102,7 @@ class Credentials:
 
     def warnings(self) -> list[str]:
         """Name what is suspicious but may be meant."""
-        if self.s3_url and _is_loopback(self.s3_url) and not _is_loopback(self.ec2_url):
+        if self.s3_url and is_loopback(self.s3_url) and not is_loopback(self.ec2_url):
             return [
                 f"S3_URL in {self.origin} is {self.s3_url}, an address of this machine only, while "
                 f"EC2_URL is {self.ec2_url}: the cloud's object store (Walrus) is probably "
@@ -251,9 +251,10 @@ def read_bounded(path: Path, origin: str) -> bytes:
     return content
 
 
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
+def is_loopback(url: str) -> bool:
+    """Tell whether a URL is one of this machine only."""
     try:
+        host = urlsplit(url).hostname or ""
         return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    except ValueError:  # no address, or no URL
+        return host in ("localhost", "localhost.localdomain")

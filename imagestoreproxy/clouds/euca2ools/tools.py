@@ -30,6 +30,7 @@ from imagestoreproxy.ports.programs import (
     ProgramStuckError,
     unheard,
 )
+from imagestoreproxy.stops import Until
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NOBODYS_HOME = "/nonexistent"
@@ -40,7 +41,7 @@ class Patience:
     """How long the tools are waited for.
 
     Args:
-        ask_s: for who they are.
+        ask_s, asked_s: for who they are: for a word of each, and for all of them.
         silence_s: for a word of one that asks the cloud for something; 1.3 to 2.1 try a cloud that
             is away for more than a minute before they say so.
         stall_s: for any sign that a bundle or an upload gets on.
@@ -50,6 +51,7 @@ class Patience:
     """
 
     ask_s: float = 20.0
+    asked_s: float = 60.0
     silence_s: float = 150.0
     stall_s: float = 600.0
     look_s: float = 2.0
@@ -173,17 +175,23 @@ def find_tools(
             retry_helps=False,
         )
 
+    until = Until(stop, patience.asked_s)
+
     def answer(*arguments: str) -> str:
         try:
             finished = programs.run(
                 [_found(programs, arguments[0], path), *arguments[1:]],
-                stop,
+                until,
                 silence_s=patience.ask_s,
                 environment={"PATH": path, "HOME": NOBODYS_HOME, "LC_ALL": "C"},
                 directory=Path("/"),
             )
         except (ProgramMissingError, ProgramStuckError, OSError):
             return ""
+        except Cancelled:
+            if until.is_over:
+                return ""
+            raise
         return f"{told(finished)}\n{finished.errors}"
 
     said = answer(VERSION)

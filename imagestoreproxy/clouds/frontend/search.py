@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -75,9 +76,16 @@ class Search:
 
     Args:
         account: asks IAM for the number of the account that signs.
+        now_s: Unix seconds.
     """
 
-    def __init__(self, places: Places, programs: Programs, account: Account | None = None) -> None:
+    def __init__(
+        self,
+        places: Places,
+        programs: Programs,
+        account: Account | None = None,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
         self._places = places
         self._account = account or self._asked
         self._accounts: dict[str, str] = {}
@@ -86,9 +94,11 @@ class Search:
         self.front_end = (
             None
             if is_named
-            else FrontEnd(places.prefix, places.data_dir, programs, may_fetch=places.may_fetch)
+            else FrontEnd(
+                places.prefix, places.data_dir, programs, may_fetch=places.may_fetch, now_s=now_s
+            )
         )
-        # Whose again_s and is_new count; None for files.
+        # Who gave what was found last; None for files.
         self.lender: FrontEnd | None = None
 
     def find(self, stop: Stop, *, anew: bool = False) -> Credentials:
