@@ -22,7 +22,7 @@ from imagestoreproxy.clouds.frontend.found import FoundWallet
 from imagestoreproxy.clouds.frontend.search import Places, Search
 from imagestoreproxy.clouds.wallet import Wallet
 from imagestoreproxy.config.settings import Settings
-from imagestoreproxy.model.errors import CloudError
+from imagestoreproxy.model.errors import CloudError, DiskError
 from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.model.running import Place
 from imagestoreproxy.ports import Background, Clock, Journal, Stop
@@ -228,6 +228,21 @@ async def no_credentials() -> list[Finding]:
     return [Finding("credentials", note="none are needed for --fake-eucalyptus")]
 
 
+def _ground(settings: Settings) -> Ground:
+    return Ground(settings.data_dir / "euca2ools")
+
+
+def sweep_ground(settings: Settings, journal: Journal) -> None:
+    """Remove what euca2ools have left, also where they do the work no longer: it may be large.
+
+    Only for who holds the lock of the data directory.
+    """
+    try:
+        _ground(settings).sweep()
+    except DiskError as error:
+        journal.info("{why}", why=error.message)
+
+
 def make_cloud(
     settings: Settings,
     wallet: Wallet | None,
@@ -246,7 +261,7 @@ def make_cloud(
         "taking": settings.taking,
         "meters": meters,
     }
-    ground = Ground(settings.data_dir / "euca2ools")
+    ground = _ground(settings)
 
     def directly(credentials: Credentials) -> Ec2Cloud:
         refused = partial(wallet.refused, credentials)
