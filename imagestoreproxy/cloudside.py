@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from imagestoreproxy.clouds.administrators import Administrators
-from imagestoreproxy.clouds.credentials import Credentials
+from imagestoreproxy.clouds.credentials import Credentials, expanded
 from imagestoreproxy.clouds.current import Choice, CurrentCloud
 from imagestoreproxy.clouds.ec2 import Ec2Cloud
 from imagestoreproxy.clouds.euca2ools.cloud import Euca2oolsCloud, taking_with
@@ -22,7 +22,7 @@ from imagestoreproxy.clouds.frontend.found import FoundWallet
 from imagestoreproxy.clouds.frontend.search import Places, Search
 from imagestoreproxy.clouds.wallet import Wallet
 from imagestoreproxy.config.settings import Settings
-from imagestoreproxy.model.errors import CloudError
+from imagestoreproxy.model.errors import CloudError, DiskError
 from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.model.running import Place
 from imagestoreproxy.ports import Background, Clock, Journal, Stop
@@ -124,7 +124,7 @@ class CloudSide:
         search.check_named()
         self.wallet = FoundWallet(search)
         self.administrators = (
-            Administrators(Path(settings.administrators).expanduser())
+            Administrators(expanded(settings.administrators, "--administrators"))
             if settings.administrators
             else None
         )
@@ -228,6 +228,21 @@ async def no_credentials() -> list[Finding]:
     return [Finding("credentials", note="none are needed for --fake-eucalyptus")]
 
 
+def _ground(settings: Settings) -> Ground:
+    return Ground(settings.data_dir / "euca2ools")
+
+
+def sweep_ground(settings: Settings, journal: Journal) -> None:
+    """Remove what euca2ools have left, also where they do the work no longer: it may be large.
+
+    Only for who holds the lock of the data directory.
+    """
+    try:
+        _ground(settings).sweep()
+    except DiskError as error:
+        journal.info("{why}", why=error.message)
+
+
 def make_cloud(
     settings: Settings,
     wallet: Wallet | None,
@@ -246,7 +261,7 @@ def make_cloud(
         "taking": settings.taking,
         "meters": meters,
     }
-    ground = Ground(settings.data_dir / "euca2ools")
+    ground = _ground(settings)
 
     def directly(credentials: Credentials) -> Ec2Cloud:
         refused = partial(wallet.refused, credentials)

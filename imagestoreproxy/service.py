@@ -23,6 +23,7 @@ from imagestoreproxy.cloudside import (
     CloudSide,
     make_cloud,
     no_credentials,
+    sweep_ground,
 )
 from imagestoreproxy.config.settings import DEFAULT_LISTEN, Settings, reread
 from imagestoreproxy.doors import door_name, handed_over, listen, open_files
@@ -101,6 +102,7 @@ class Proxy(Service):
         cloud = make_cloud(
             settings, side.wallet if side else None, self._cloud_threads, programs, meters
         )
+        sweep_ground(settings, self._journal)
         self._cloud = cloud
 
         def taking() -> Taking:

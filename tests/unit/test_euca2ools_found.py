@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from imagestoreproxy.clouds.euca2ools.generations import (
     V3_1,
     Generation,
 )
+from imagestoreproxy.clouds.euca2ools.home import Home
 from imagestoreproxy.model.errors import CloudError
 from imagestoreproxy.model.images import Architecture, Virtualization
 from imagestoreproxy.model.taking import Taking
@@ -118,3 +120,22 @@ def test_what_the_tools_cannot_tell_a_cloud_is_not_offered(generation: Generatio
     old = generation in (V1_2, V1_3, V2_0)
     assert (Architecture.ARMHF in taking.architectures) != old
     assert taking_with(Taking(), generation).architectures == Taking().architectures
+
+
+def test_a_directory_is_found_from_wherever_a_tool_is_started() -> None:
+    there = programs(says("euca2ools 2.0.2"))
+    for name, place in (("tools", Path.cwd() / "tools"), ("~/tools", Path.home() / "tools")):
+        tools = euca2ools_found("auto", name, there, NeverStop()).tools
+        assert tools
+        assert tools.directory == str(place)
+
+
+def test_keys_that_a_tool_prints_are_not_in_what_is_told_of_it(tmp_path: Path) -> None:
+    there = programs(says("euca2ools 3.4.1"))
+    there.programs["euca_register"] = lambda _: Finished(1, b"SECRET and TOKEN", "error: SECRET")
+    tools = euca2ools_found("auto", "", there, NeverStop()).tools
+    assert tools
+    keys = {"EC2_SECRET_KEY": "SECRET", "AWS_SESSION_TOKEN": "TOKEN"}
+    finished = tools.run(["euca-register"], Home(tmp_path, keys), NeverStop())
+    assert (finished.output, finished.errors) == (b"*** and ***", "error: ***")
+    assert "SECRET" not in tools.failed("euca-register", finished, None, "do it").message
