@@ -33,7 +33,7 @@ class Carriage:
 
     Args:
         verifiers: by kind of source, for images of sources that are not configured.
-        taking: what the cloud can run.
+        taking: tells what the cloud can run.
 
     Attributes:
         depot: the cache.
@@ -50,7 +50,7 @@ class Carriage:
         background: Background,
         clock: Clock,
         journal: Journal,
-        taking: Taking,
+        taking: Callable[[], Taking],
     ) -> None:
         self.depot = DepotDirectory(data_dir / CACHE)
         self.here = DepotDirectory((data_dir / CARRIED).absolute())
@@ -173,7 +173,7 @@ class Carriage:
                 records=self._records,
                 background=self._background,
                 clock=self._clock,
-                taking=self._taking,
+                taking=self._taking(),
             )
             return await source.reread(image_uri, signed_text)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from imagestoreproxy.clouds.administrators import Administrators
-from imagestoreproxy.clouds.credentials import Credentials
-from imagestoreproxy.clouds.current import CurrentEc2Cloud
+from imagestoreproxy.clouds.credentials import Credentials, expanded
+from imagestoreproxy.clouds.current import Choice, CurrentCloud
 from imagestoreproxy.clouds.ec2 import Ec2Cloud
 from imagestoreproxy.clouds.euca2ools.cloud import Euca2oolsCloud, taking_with
 from imagestoreproxy.clouds.euca2ools.found import euca2ools_found
@@ -22,18 +22,16 @@ from imagestoreproxy.clouds.frontend.found import FoundWallet
 from imagestoreproxy.clouds.frontend.search import Places, Search
 from imagestoreproxy.clouds.wallet import Wallet
 from imagestoreproxy.config.settings import Settings
-from imagestoreproxy.model.errors import CloudError
+from imagestoreproxy.model.errors import CloudError, DiskError
 from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.model.running import Place
-from imagestoreproxy.ports import Background, Clock, Cloud, Journal, Stop
+from imagestoreproxy.ports import Background, Clock, Journal, Stop
 from imagestoreproxy.ports.metering import NO_METERS, Meters
 from imagestoreproxy.ports.programs import Programs
 
 # How often files are compared; and, without credentials, how often they are looked for.
 LOOK_S = 3.0
 SEARCH_S = 30.0
-# How long the doors stay closed at the start for credentials to be found.
-FIRST_S = 5.0
 NOBODY = (
     "The proxy has no credentials of its cloud yet, so it knows nobody who may ask. On its "
     "machine, image-store-proxy --check and the log tell why."
@@ -126,7 +124,7 @@ class CloudSide:
         search.check_named()
         self.wallet = FoundWallet(search)
         self.administrators = (
-            Administrators(Path(settings.administrators).expanduser())
+            Administrators(expanded(settings.administrators, "--administrators"))
             if settings.administrators
             else None
         )
@@ -230,23 +228,29 @@ async def no_credentials() -> list[Finding]:
     return [Finding("credentials", note="none are needed for --fake-eucalyptus")]
 
 
+def _ground(settings: Settings) -> Ground:
+    return Ground(settings.data_dir / "euca2ools")
+
+
+def sweep_ground(settings: Settings, journal: Journal) -> None:
+    """Remove what euca2ools have left, also where they do the work no longer: it may be large.
+
+    Only for who holds the lock of the data directory.
+    """
+    try:
+        _ground(settings).sweep()
+    except DiskError as error:
+        journal.info("{why}", why=error.message)
+
+
 def make_cloud(
     settings: Settings,
     wallet: Wallet | None,
     background: Background,
     programs: Programs,
     meters: Meters = NO_METERS,
-    *,
-    note: Callable[[str], object] = str,
-) -> Cloud:
-    """Give the cloud to install into; the fake one without a wallet.
-
-    Args:
-        note: told whether tools do the work, and why not.
-
-    Raises:
-        SettingsError: tools are to do the work, and cannot.
-    """
+) -> CurrentCloud | FakeCloud:
+    """Give the cloud to install into; the fake one without a wallet."""
     if wallet is None:
         return FakeCloud(background, settings.data_dir / "fake-cloud.json", meters)
     options: dict[str, Any] = {
@@ -256,17 +260,25 @@ def make_cloud(
         "public_read_fallback": settings.public_read_fallback,
         "taking": settings.taking,
         "meters": meters,
-        "refused": wallet.refused,
     }
-    found = euca2ools_found(settings.cloud, settings.euca2ools, programs)
-    note(found.why)
-    if (tools := found.tools) is None:
-        direct = partial(Ec2Cloud, background, **options)
-        return CurrentEc2Cloud(background, wallet, direct, settings.taking)
-    ground = Ground(settings.data_dir / "euca2ools")
+    ground = _ground(settings)
 
-    def by_tools(credentials: Credentials) -> Euca2oolsCloud:
-        return Euca2oolsCloud(background, credentials, tools, ground, **options)
+    def directly(credentials: Credentials) -> Ec2Cloud:
+        refused = partial(wallet.refused, credentials)
+        return Ec2Cloud(background, credentials, refused=refused, **options)
 
-    taking = taking_with(settings.taking, tools.generation)
-    return CurrentEc2Cloud(background, wallet, by_tools, taking, f"euca2ools {tools.version}")
+    def choose(stop: Stop) -> Choice:
+        found = euca2ools_found(settings.cloud, settings.euca2ools, programs, stop)
+        if (tools := found.tools) is None:
+            return Choice(directly, settings.taking, found.why)
+
+        def by_tools(credentials: Credentials) -> Euca2oolsCloud:
+            refused = partial(wallet.refused, credentials)
+            return Euca2oolsCloud(
+                background, credentials, tools, ground, refused=refused, **options
+            )
+
+        taking = taking_with(settings.taking, tools.generation)
+        return Choice(by_tools, taking, found.why, f"euca2ools {tools.version}")
+
+    return CurrentCloud(background, wallet, choose, settings.taking)

@@ -6,7 +6,7 @@ import gc
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -17,18 +17,26 @@ from twisted.python.failure import Failure
 
 from imagestoreproxy.carriage import Carriage
 from imagestoreproxy.checks import Parts, make_preflight
-from imagestoreproxy.cloudside import FIRST_S as FIRST_KEYS_S
+from imagestoreproxy.clouds.current import CurrentCloud
 from imagestoreproxy.cloudside import (
     AnyClient,
     CloudSide,
     make_cloud,
     no_credentials,
+    sweep_ground,
 )
 from imagestoreproxy.config.settings import DEFAULT_LISTEN, Settings, reread
 from imagestoreproxy.doors import door_name, handed_over, listen, open_files
 from imagestoreproxy.install.inside import Inside, InstallLimits, Outside
-from imagestoreproxy.model.errors import OwnStateError, StoreProxyError
+from imagestoreproxy.install.together import Beside
+from imagestoreproxy.model.errors import (
+    CloudError,
+    OwnStateError,
+    SettingsError,
+    StoreProxyError,
+)
 from imagestoreproxy.model.running import Place
+from imagestoreproxy.model.taking import Taking
 from imagestoreproxy.model.windows import window_of
 from imagestoreproxy.outside.background import ReactorClock, Threads
 from imagestoreproxy.outside.curl import CurlFetcher
@@ -48,8 +56,10 @@ from imagestoreproxy.web.entry.sessions import Sessions
 from imagestoreproxy.web.site import Limits, make_site
 
 STOP_S = 4.0
-# How long the doors stay closed for sources that have nothing to show yet.
+# How long the doors stay closed for sources that have nothing to show yet, and for what is to be
+# known of the cloud: its tools, and then its credentials.
 FIRST_S = 3.0
+CLOUD_FIRST_S = 5.0
 
 
 class Proxy(Service):
@@ -90,14 +100,14 @@ class Proxy(Service):
         self._accesses = accesses = Accesses(self._fetcher, self._threads, homes)
         meters = self._watching.metrics
         cloud = make_cloud(
-            settings,
-            side.wallet if side else None,
-            self._cloud_threads,
-            programs,
-            meters,
-            note=lambda why: self._journal.info("{why}", why=why),
+            settings, side.wallet if side else None, self._cloud_threads, programs, meters
         )
-        taking = cloud.taking if side else settings.taking
+        sweep_ground(settings, self._journal)
+        self._cloud = cloud
+
+        def taking() -> Taking:
+            return cloud.taking if side else settings.taking
+
         self._carriage = Carriage(
             settings.data_dir,
             verifiers=accesses.for_carried(settings.keyring),
@@ -160,6 +170,7 @@ class Proxy(Service):
         self._ports: list[Any] = []
         self._reconciling: Task | None = None
         self._following: Task | None = None
+        self._choosing: Beside[None] | None = None
         self._looking: Task | None = None
         self._reloading: Task | None = None
         self._is_started = self._is_changed = False
@@ -170,6 +181,7 @@ class Proxy(Service):
         Raises:
             SettingsError, OwnStateError: it cannot run like this.
         """
+        await self._choose_tools()
         await self._follow(self._settings)
         await self._look_for_keys()
         await self._inside.actions.take_up()
@@ -190,14 +202,35 @@ class Proxy(Service):
         if self._is_changed:
             self.reload()
 
+    async def _choose_tools(self) -> None:
+        """Find out whether euca2ools do the work, and go on without knowing after a while.
+
+        Raises:
+            SettingsError: they shall do it, and cannot.
+        """
+        if not isinstance(cloud := self._cloud, CurrentCloud):
+            return
+
+        async def choose() -> None:
+            self._journal.info("{why}", why=await cloud.choose())
+
+        choosing = self._choosing = Beside(self._threads, "euca2ools", choose())
+        await self._wait(lambda: choosing.is_over)
+        if isinstance(choosing.error, CloudError):
+            raise SettingsError(choosing.error.message)
+
+    async def _wait(self, is_over: Callable[[], bool]) -> None:
+        """Wait until something is known of the cloud, but not for long: nobody sees a page."""
+        ends_s = self._clock.monotonic_s() + CLOUD_FIRST_S
+        while not is_over() and self._clock.monotonic_s() < ends_s:
+            await self._clock.sleep(0.02)
+
     async def _look_for_keys(self) -> None:
         """Look for the cloud's credentials, and go on without them after a while."""
         if (side := self._cloud_side) is None:
             return
         self._looking = self._threads.start("credentials", side.run(self._clock, self._journal))
-        ends_s = self._clock.monotonic_s() + FIRST_KEYS_S
-        while side.is_looking and self._clock.monotonic_s() < ends_s:
-            await self._clock.sleep(0.02)
+        await self._wait(lambda: not side.is_looking)
 
     def _say_ready(self) -> None:
         self._manager.ready(f"Listening on {', '.join(map(door_name, self._ports))}")
@@ -309,7 +342,13 @@ class Proxy(Service):
         self._manager.stopping()
         for port in self._ports:
             await maybeDeferred(port.stopListening)
-        for task in (self._reconciling, self._following, self._looking, self._reloading):
+        for task in (
+            self._reconciling,
+            self._following,
+            self._choosing,
+            self._looking,
+            self._reloading,
+        ):
             if task:
                 task.cancel()
         await self._catalogue.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -105,7 +105,11 @@ class Accesses:
 
 
 class Upstreams:
-    """Makes sources; equal settings give the same object as before."""
+    """Makes sources; equal settings give the same object as before.
+
+    Args:
+        taking: tells what the cloud can run.
+    """
 
     def __init__(
         self,
@@ -115,7 +119,7 @@ class Upstreams:
         records: Records,
         background: Background,
         clock: Clock,
-        taking: Taking,
+        taking: Callable[[], Taking],
     ) -> None:
         self._accesses = accesses
         self._carriage = carriage
@@ -176,7 +180,7 @@ class Upstreams:
                 mirrors=settings.mirrors,
                 title=settings.title,
                 interval_s=settings.refresh_s,
-                taking=self._taking,
+                taking=self._taking(),
                 wanted=Wanted(
                     frozenset(settings.releases),
                     frozenset(settings.architectures),

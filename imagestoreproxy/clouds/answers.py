@@ -12,6 +12,7 @@ from xml.sax.saxutils import escape
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
 from imagestoreproxy.clouds.clouderrors import TooLongError
+from imagestoreproxy.clouds.credentials import is_loopback
 
 # The list of all images of a large cloud has 10 MiB.
 LIMIT_BYTES = 32 * 2**20
@@ -24,7 +25,7 @@ class Answers:
     """A handler of botocore's event ``before-send``, which takes the place of its own sending.
 
     Args:
-        service: ``s3`` or ``ec2``.
+        service: ``s3``, ``ec2`` or ``iam``.
         url: of the service; tells which HTTP proxy of the environment counts.
         verify: as botocore's clients take it.
         limit_s: for the whole body of an answer.
@@ -42,13 +43,12 @@ class Answers:
     ) -> None:
         # Imported here: an idle daemon does without.
         from botocore.httpsession import URLLib3Session  # noqa: PLC0415
-        from botocore.utils import get_environ_proxies  # noqa: PLC0415
 
         self._service = service
         self._limit_s = limit_s
         self._session = URLLib3Session(
             verify=verify,
-            proxies=get_environ_proxies(url),
+            proxies=proxies_for(url),
             timeout=(connect_s, silence_s),
             # Head and body are sent apart; the second would wait 40 ms for the first to arrive.
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
@@ -92,6 +92,13 @@ class Answers:
         if announced.isdigit() and len(body) < int(announced):
             raise ConnectionClosedError(endpoint_url=answer.url)
         return bytes(body)
+
+
+def proxies_for(url: str) -> dict[str, str]:
+    """Give the HTTP proxies of the environment that count for a URL: for this machine, none."""
+    from botocore.utils import get_environ_proxies  # noqa: PLC0415
+
+    return {} if is_loopback(url) else dict(get_environ_proxies(url))
 
 
 def _as_xml(service: str, said: bytes) -> bytes:

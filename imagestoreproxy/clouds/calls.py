@@ -135,9 +135,10 @@ class Calls:
                 self.pause(failures, retry_after_s(failure))
         except OutOfTimeError as error:
             failure = error
-        if refuses_keys(failure):
+        now_s = time.time()
+        if refuses_keys(failure, now_s):
             self._refused()
-        raise cloud_error(failure, self.endpoint, what, time.time()) from None
+        raise cloud_error(failure, self.endpoint, what, now_s) from None
 
     def pause(self, failures: int, asked_s: float = 0.0) -> None:
         """Wait before something is tried again that failed ``failures`` times; a cancel ends it."""

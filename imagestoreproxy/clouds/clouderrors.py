@@ -22,11 +22,12 @@ from imagestoreproxy.clouds.cloudwords import (
     MEANINGS,
     NOT_BOUND,
     PASSING,
-    REFUSED_KEYS,
+    REFUSED_SIGNATURE,
     SAID,
     SIGNATURE,
     SKEWED,
     STATUS,
+    UNKNOWN_KEYS,
     UNTAKEN,
 )
 from imagestoreproxy.model.errors import CloudError
@@ -62,6 +63,8 @@ CAUSES = {
     errno.EHOSTUNREACH: "no route to host",
     errno.ENETUNREACH: "network is unreachable",
 }
+# A signature whose clock is further off than some minutes is refused.
+CLOCK_S = 120.0
 # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH.
 OTHER_NAME = (62, 64)
 OWN_NAME = "use the name that is in it, or have one made for this address"
@@ -93,12 +96,23 @@ def may_be_signature(error: BaseException) -> bool:
     return code not in PASSING | SKEWED and (not has_reason(error) or bool(SIGNATURE.search(code)))
 
 
-def refuses_keys(error: BaseException) -> bool:
-    """Tell whether a request was refused as the service does not know the keys."""
+def refuses_keys(error: BaseException, now_s: float) -> bool:
+    """Tell whether a request was refused as the service does not know the keys.
+
+    Args:
+        now_s: Unix seconds. A signature is refused for the clock, too, and most clouds do not say
+            which of the two it was.
+    """
+    code = code_of(error)
+    if code in UNKNOWN_KEYS:
+        return True
+    served_s = served_at_s(_answer(error))
+    if code in SKEWED or (served_s and abs(now_s - served_s) > CLOCK_S):
+        return False
     # Eucalyptus before 2.0 gives no reason; nor can an answer to HEAD.
     is_bare = _is_bare(error) and status_of(error) in (401, 403)
     is_head = str(getattr(error, "operation_name", "")).startswith("Head")
-    is_told = code_of(error) in REFUSED_KEYS or UNTAKEN.search(_message(error))
+    is_told = code in REFUSED_SIGNATURE or UNTAKEN.search(_message(error))
     return bool(is_told) or (is_bare and not is_head)
 
 

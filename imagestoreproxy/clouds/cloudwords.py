@@ -24,16 +24,11 @@ PASSING = frozenset(
 # The clocks differ: no other signature would be taken.
 SKEWED = frozenset({"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"})
 # It does not know the keys, or not these any more.
-REFUSED_KEYS = frozenset(
-    {
-        "AuthFailure",
-        "ExpiredToken",
-        "InvalidAccessKeyId",
-        "InvalidClientTokenId",
-        "InvalidToken",
-        "SignatureDoesNotMatch",
-    }
+UNKNOWN_KEYS = frozenset(
+    {"ExpiredToken", "InvalidAccessKeyId", "InvalidClientTokenId", "InvalidToken"}
 )
+# So it may be, or a clock is wrong.
+REFUSED_SIGNATURE = frozenset({"AuthFailure", "SignatureDoesNotMatch"})
 UNTAKEN = re.compile(r"authentication failed|validate the provided signature", re.IGNORECASE)
 # What an answer means, by its code; the first row that has the code counts.
 MEANINGS: tuple[tuple[frozenset[str], str], ...] = (

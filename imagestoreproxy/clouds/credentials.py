@@ -102,7 +102,7 @@ class Credentials:
 
     def warnings(self) -> list[str]:
         """Name what is suspicious but may be meant."""
-        if self.s3_url and _is_loopback(self.s3_url) and not _is_loopback(self.ec2_url):
+        if self.s3_url and is_loopback(self.s3_url) and not is_loopback(self.ec2_url):
             return [
                 f"S3_URL in {self.origin} is {self.s3_url}, an address of this machine only, while "
                 f"EC2_URL is {self.ec2_url}: the cloud's object store (Walrus) is probably "
@@ -119,11 +119,11 @@ def from_directory(directory: Path) -> Credentials:
             missing. URLs and certificates may be absent: ``Credentials.missing`` tells.
     """
     origin = f"credentials directory {directory}"
-    if directory.is_file():
+    if is_file(directory):
         raise SettingsError(
             f"{directory} is a file: unpack the credentials archive, and give the directory."
         )
-    text = read_bounded(directory / "eucarc", origin).decode("utf-8", "replace")
+    text = read_bounded(directory / "eucarc", origin).decode("utf-8-sig", "replace")
     found = from_values(parse_eucarc(text, directory), origin)
     return replace(found, directory=str(directory.absolute()))
 
@@ -235,6 +235,26 @@ def _account(values: Mapping[str, str], origin: str) -> str:
     return ""
 
 
+def expanded(path: str, option: str) -> Path:
+    """Give a path that an option names, with the home that a tilde stands for.
+
+    Raises:
+        SettingsError: there is nobody of that name.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise SettingsError(f"{option}: nobody's home is known for {path}.") from None
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether there is a file; one that this user may not even look for is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def read_bounded(path: Path, origin: str) -> bytes:
     """Read a small file.
 
@@ -251,9 +271,13 @@ def read_bounded(path: Path, origin: str) -> bytes:
     return content
 
 
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
+def is_loopback(url: str) -> bool:
+    """Tell whether a URL is one of this machine only."""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:  # no URL
+        return False
     try:
         return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    except ValueError:  # no address
+        return host in ("localhost", "localhost.localdomain")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.clouds.ec2 import Ec2Cloud
@@ -13,34 +14,64 @@ from imagestoreproxy.model.errors import CloudError
 from imagestoreproxy.model.installs import Bundle
 from imagestoreproxy.model.taking import Taking
 from imagestoreproxy.ports import Background, Stop, Streams, unheeded
+from imagestoreproxy.stops import one_at_a_time
 
 
-class CurrentEc2Cloud:
-    """``Ec2Cloud`` for the credentials as they are at each call; without any, calls say why.
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """By what the work is done.
 
     Args:
         make: makes the cloud for some credentials.
         taking: what it can run, whatever the credentials.
+        why: one sentence for people.
         tools: by which the work is done, for people; empty: by itself.
+    """
+
+    make: Callable[[Credentials], Ec2Cloud]
+    taking: Taking
+    why: str
+    tools: str = ""
+
+
+class CurrentCloud:
+    """The cloud for the credentials as they are at each call; without any, calls say why.
+
+    Args:
+        choose: finds out by what the work is done; called in a worker thread, once unless it
+            raises ``CloudError``.
+        taking: what it can run, as long as that is not known.
     """
 
     def __init__(
         self,
         background: Background,
         wallet: Wallet,
-        make: Callable[[Credentials], Ec2Cloud],
+        choose: Callable[[Stop], Choice],
         taking: Taking,
-        tools: str = "",
     ) -> None:
-        self.name = "euca2ools" if tools else "ec2"
-        self.bundles_on_disk = bool(tools)
-        self.tools = tools
         self._taking = taking
         self._background = background
         self._wallet = wallet
-        self._make = make
-        self._lock = threading.Lock()
+        self._choose = choose
+        self._choice: Choice | None = None
+        self._choosing, self._lock = threading.Lock(), threading.Lock()
         self._made: tuple[Credentials, Ec2Cloud] | None = None
+
+    @property
+    def tools(self) -> str:
+        """By which tools the work is done, for people; empty: by none, or not known yet."""
+        return self._choice.tools if self._choice else ""
+
+    @property
+    def name(self) -> str:
+        """``ec2`` or ``euca2ools``."""
+        return "euca2ools" if self.tools else "ec2"
+
+    @property
+    def bundles_on_disk(self) -> bool:
+        """Tell whether tools do the work."""
+        return bool(self.tools)
 
     @property
     def warnings(self) -> list[str]:
@@ -50,21 +81,33 @@ class CurrentEc2Cloud:
     @property
     def taking(self) -> Taking:
         """What it can run."""
-        return self._made[1].taking if self._made else self._taking
+        if self._made:
+            return self._made[1].taking
+        return self._choice.taking if self._choice else self._taking
 
     @property
     def signed(self) -> str:
         """Which service wants other signatures than the usual; known after a check."""
         return self._made[1].signed if self._made else ""
 
+    async def choose(self) -> str:
+        """Find out by what the work is done, and say why; else the first call does so."""
+        return (await self._background.run(self._chosen)).why
+
+    def _chosen(self, stop: Stop) -> Choice:
+        with one_at_a_time(self._choosing, stop):
+            if self._choice is None:
+                self._choice = self._choose(stop)
+            return self._choice
+
     async def _now(self) -> Ec2Cloud:
         return await self._background.run(self._current)
 
     def _current(self, stop: Stop) -> Ec2Cloud:
-        credentials = self._wallet.credentials(stop)
+        credentials, choice = self._wallet.credentials(stop), self._chosen(stop)
         with self._lock:
             if self._made is None or self._made[0] != credentials:
-                self._made = (credentials, self._make(credentials))
+                self._made = (credentials, choice.make(credentials))
             return self._made[1]
 
     async def check(self) -> None:

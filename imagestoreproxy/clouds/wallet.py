@@ -19,8 +19,8 @@ class Wallet(Protocol):
             CloudError: there are none, or they are not complete; says what to do.
         """
 
-    def refused(self) -> None:
-        """The cloud did not take them: they are to be got anew, where that can be done."""
+    def refused(self, credentials: Credentials) -> None:
+        """The cloud did not take these: they are to be got anew, where that can be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,5 +33,5 @@ class FixedWallet:
         """Give them."""
         return self.held
 
-    def refused(self) -> None:
+    def refused(self, credentials: Credentials) -> None:
         """Nothing better is known."""

@@ -108,6 +108,9 @@ class Installer:
 
     async def _prepared(self, work: Work, document: ImageDocument) -> Plan:
         """Decide what is to do, and fail before the first byte where it would after the last."""
+        await self._cloud.check()
+        # What the cloud takes, and how, may be known only now.
+        refuse(document, self._cloud.taking)
         stored = {kind for kind, bundle in work.bundles.items() if bundle.location}
         on_disk = self._cloud.bundles_on_disk
         plan = make_plan(
@@ -122,9 +125,6 @@ class Installer:
         sizes_bytes = {download_name(file): file.size_bytes for file in plan.fetches}
         work.meter.plan(sizes_bytes, bundles_on_disk=on_disk)
         await self._room.take(work, plan)
-        await self._cloud.check()
-        # What the cloud takes may be known only now.
-        refuse(document, self._cloud.taking)
         return plan
 
     async def _document(self, work: Work) -> ImageDocument:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 import selectors
@@ -28,6 +29,7 @@ ENVIRONMENT = {
     "LC_ALL": "C",
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 }
+_NO_PROGRAM = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.ELOOP)
 _POLL_S = 0.1
 _GRACE_S = 0.5
 _END_POLL_S = 0.01
@@ -104,7 +106,9 @@ class Processes:
                 cwd=directory,
                 start_new_session=True,
             )
-        except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        except OSError as error:
+            if error.errno not in _NO_PROGRAM:
+                raise
             raise ProgramMissingError(arguments[0]) from error
         with program:
             try:
@@ -127,7 +131,7 @@ class _SilentError(Exception):
 
 
 class _Heard:
-    """What came on one stream: the beginning of it, and each line as it ended."""
+    """The beginning of what came on one stream, and each line of that as it ended."""
 
     def __init__(self, said: Callable[[str], None], limit_bytes: int) -> None:
         self._said = said
@@ -135,19 +139,21 @@ class _Heard:
         self._kept = bytearray()
         self._line = bytearray()
 
-    def add(self, block: bytes) -> None:
-        """Take what came; an empty block is the end."""
-        self._kept += block[: self._limit_bytes - len(self._kept)]
+    def add(self, block: bytes) -> bool:
+        """Take what came, an empty block is the end; tell whether it was anything to keep."""
+        kept = block[: self._limit_bytes - len(self._kept)]
+        self._kept += kept
         # A bar that is drawn over itself ends its lines with a carriage return.
-        *lines, rest = block.replace(b"\r", b"\n").split(b"\n")
+        *lines, rest = kept.replace(b"\r", b"\n").split(b"\n")
         for line in lines:
             self._tell(line)
-        self._line += rest[: self._limit_bytes - len(self._line)]
+        self._line += rest
         if not block and self._line:
             self._tell(b"")
+        return bool(kept)
 
     def _tell(self, ending: bytes) -> None:
-        line = bytes(self._line) + ending[: self._limit_bytes - len(self._line)]
+        line = bytes(self._line) + ending
         self._line.clear()
         self._said(line.decode("utf-8", "replace"))
 
@@ -181,10 +187,11 @@ def _listen(
                 stop.wait(_POLL_S)
             for key, _ in selector.select(_POLL_S if selector.get_map() else 0):
                 block = os.read(key.fd, 65536)
-                last_s = time.monotonic()
                 if not block:
                     selector.unregister(key.fileobj)
-                key.data.add(block)
+                # Beyond the limit nobody listens: one that talks for ever is silent then.
+                if key.data.add(block):
+                    last_s = time.monotonic()
 
 
 def _file(stream: IO[bytes] | None) -> IO[bytes]:

@@ -17,7 +17,7 @@ class ProgramMissingError(Exception):
 
 
 class ProgramStuckError(Exception):
-    """The program was ended: it was silent, or said more, for longer than allowed."""
+    """The program was ended: for longer than allowed it said nothing, or only too much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,8 @@ class Programs(Protocol):
             environment: all that it has beside ``LC_ALL`` and a fixed ``PATH``.
             directory: where it works; None: where the daemon does.
             said: told each whole line of either stream as it comes, without its end.
-            limit_bytes: how much of each stream is kept, and of one line told.
+            limit_bytes: how much of each stream is kept, and told; what comes after it is no more
+                than silence.
 
         Raises:
             ProgramMissingError: it is not installed.

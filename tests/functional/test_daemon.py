@@ -344,6 +344,18 @@ def test_tls_and_unix_doors_open_too(tmp_path: Path, images: Path) -> None:
         door.close()
 
 
+def test_what_tools_have_left_is_swept_away_by_a_daemon_that_does_without_them(
+    tmp_path: Path, images: Path
+) -> None:
+    home = tmp_path / "data" / "euca2ools" / "home-1"
+    home.mkdir(mode=0o700, parents=True)
+    (home / "user-pk.pem").touch()
+    with subprocess.Popen(["sleep", "600"], env={"HOME": str(home)}) as tool:
+        with fake_rig(tmp_path, images):
+            assert not home.parent.exists()
+        assert tool.wait(10) == -signal.SIGKILL
+
+
 def test_the_twist_plugin_is_the_same_daemon(tmp_path: Path) -> None:
     port = free_port()
     process = subprocess.Popen(

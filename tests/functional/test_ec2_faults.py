@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from imagestoreproxy.clouds.credentials import Credentials
+from imagestoreproxy.clouds.frontend.iam import account_number
 from tests.functional import ec2_ground
 from tests.functional.ec2_ground import (
     a_closed_port,
@@ -27,6 +28,7 @@ from tests.functional.ec2_ground import (
 from tests.functional.inline_background import now
 from tests.functional.interceptor import Answer, Close, Interceptor, Request, interceptor
 from tests.functional.parcel import bring
+from tests.unit.memory import NeverStop
 
 moto, complete = ec2_ground.moto, ec2_ground.complete
 between, credentials = ec2_ground.between, ec2_ground.credentials
@@ -63,6 +65,19 @@ def test_h9_an_http_proxy_that_is_down_is_named_without_its_password(
     assert "S3 at http://walrus.invalid/" in message
     assert f"through the HTTP proxy 127.0.0.1:{port}): connection refused" in message
     assert "hush-hush" not in message
+
+
+def test_a_cloud_on_this_machine_is_reached_by_no_http_proxy(
+    credentials: Credentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{a_closed_port()}")
+    now(a_cloud(credentials).check())
+    account = account_number(
+        replace(credentials, iam_url=credentials.ec2_url), "us-east-1", "", NeverStop()
+    )
+    assert account.isdigit()
 
 
 def test_h8_an_object_store_at_the_loopback_address_is_suspected(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import stat
 import subprocess
@@ -20,6 +19,7 @@ import pytest
 from demo.certificates import make_credentials_directory
 from imagestoreproxy.client.requests import ClientError, Connection
 from imagestoreproxy.clouds.credentials import Credentials
+from imagestoreproxy.clouds.euca2ools.generations import NEEDED
 from imagestoreproxy.clouds.frontend.iam import account_number
 from imagestoreproxy.model.errors import CloudError
 from tests.functional.ec2_ground import ec2_error
@@ -207,9 +207,9 @@ def test_a_cloud_that_was_installed_anew_is_installed_into_at_the_first_click(
             wait_for("the first catalogue", rig.daemon.has_a_catalogue)
             uri = rig.image(TRIO)
             rig.daemon.end()
-            eucarc = rig.daemon.data_dir / "credentials" / "eucarc"
-            hour_ago_s = time.time() - 3600
-            os.utime(eucarc, (hour_ago_s, hour_ago_s))
+            (rig.daemon.data_dir / "credentials.asked").write_text(
+                f"1 {time.time() - 3600:.0f} kept"
+            )
             between.rule = refuse
             front.hand_out("anew", "of-the-new-cloud")
             rig.daemon.start()
@@ -320,3 +320,19 @@ def test_why_iam_does_not_tell_is_said(answer: Answer, said: str, moto_url: str)
             account_number(system_credentials(between.url), "us-east-1", "", NeverStop())
     assert between.url in caught.value.message
     assert "hush" not in caught.value.message
+
+
+def test_tools_that_hang_hold_up_no_page_and_end_with_the_daemon(
+    tmp_path: Path, images: Path, moto_url: str
+) -> None:
+    tools = tmp_path / "tools"
+    for name in ("version", *(tool.removeprefix("euca-") for tool in NEEDED)):
+        program(tools / f"euca-{name}", f"#!/bin/sh\necho $$ > {tools}/pid; exec sleep 600\n")
+    front = Front(tmp_path, images, moto_url, f"--euca2ools={tools}", "--cloud=auto")
+    (front.prefix / "up").touch()
+    with running(front) as rig:
+        process = Path("/proc", (tools / "pid").read_text().strip())
+        assert process.exists()
+        wait_for("credentials", lambda: answers(rig.daemon.proxy))
+        rig.daemon.end()
+        wait_for("the end of the tool", lambda: not process.exists())

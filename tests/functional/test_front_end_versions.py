@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from imagestoreproxy.clouds.credentials import Credentials
+from imagestoreproxy.clouds.frontend.found import FoundWallet
 from imagestoreproxy.clouds.frontend.lending import FrontEnd
 from imagestoreproxy.clouds.frontend.search import Places, Search
 from imagestoreproxy.clouds.keys import bundle_keys
@@ -61,6 +63,21 @@ def test_what_each_version_hands_out_is_complete_and_asked_for_once_and_again_wh
     assert not found.is_own_certificate
     if not VERSIONS[version].new_key:
         assert (found.access_key, found.secret_key) == ("NEW", "of-the-new")
+
+
+def test_a_day_of_restarts_and_refusals_makes_few_calls(tmp_path: Path) -> None:
+    """In 2.0 each of them revokes the certificates of the administrator's other tools."""
+    cloud = installed(tmp_path, "2.0")
+    prefix, clock = tmp_path / "prefix", SimpleNamespace(now_s=1_800_000_000.0)
+    places = Places(data_dir=tmp_path / "data", environ={}, prefix=prefix, system=tmp_path)
+    for _ in range(24 * 4):
+        search = Search(places, Processes(), now_s=lambda: clock.now_s)
+        wallet = FoundWallet(search, lambda: clock.now_s)
+        for _ in range(3):
+            wallet.refused(wallet.credentials(STOP))
+            clock.now_s += 300
+    assert 2 < cloud.state["archives"] < 10
+    assert len(cloud.calls()) == cloud.state["archives"]
 
 
 @pytest.mark.parametrize("version", ["1.6", "4.1"])

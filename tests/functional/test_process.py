@@ -9,7 +9,7 @@ import pytest
 
 from imagestoreproxy.outside.background import StopFlag
 from imagestoreproxy.outside.process import Processes
-from imagestoreproxy.ports.programs import ProgramMissingError
+from imagestoreproxy.ports.programs import ProgramMissingError, ProgramStuckError
 from tests.functional.test_qemu import is_running
 
 
@@ -30,6 +30,13 @@ def test_both_streams_are_told() -> None:
 def test_a_line_without_end_is_told_up_to_the_limit() -> None:
     (line,) = sh("yes | head -c 100000 | tr -d '\\n'", limit_bytes=1000)
     assert line == "y" * 1000
+
+
+def test_who_talks_for_ever_is_silent_once_nobody_listens() -> None:
+    heard: list[str] = []
+    with pytest.raises(ProgramStuckError):
+        Processes().run(["yes"], StopFlag(), silence_s=0.3, said=heard.append, limit_bytes=1000)
+    assert len(heard) == 500
 
 
 def test_the_last_words_of_a_program_that_has_ended_are_heard_by_who_was_slow_to_listen() -> None:
@@ -62,7 +69,10 @@ def test_what_a_program_leaves_behind_is_ended_though_it_holds_the_pipe(tmp_path
 
 def test_what_is_no_program_is_missing(tmp_path: Path) -> None:
     (tmp_path / "tool").write_text("no program")
-    for name in ("tool", "nothing"):
+    for name in ("empty", "junk"):
+        (tmp_path / name).write_bytes(b"" if name == "empty" else b"\0\1")
+        (tmp_path / name).chmod(0o755)
+    for name in ("tool", "nothing", "empty", "junk"):
         with pytest.raises(ProgramMissingError):
             Processes().run([str(tmp_path / name)], StopFlag(), silence_s=1)
 

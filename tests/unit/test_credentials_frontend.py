@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 import zipfile
 from collections.abc import Callable, Sequence
@@ -112,7 +113,8 @@ def test_an_archive_is_fetched_once_and_kept_private(tmp_path: Path) -> None:
     assert stat.S_IMODE(kept.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in kept.iterdir()} == {0o600}
     assert bundle_keys(first)
-    assert [path.name for path in (tmp_path / "data").iterdir()] == ["credentials"]
+    left = {path.name for path in (tmp_path / "data").iterdir()}
+    assert left == {"credentials", "credentials.asked"}
 
 
 def test_euca_conf_is_called_with_its_prefix_and_nothing_of_ours(tmp_path: Path) -> None:
@@ -220,7 +222,7 @@ def test_h8_an_archive_without_what_counts_is_told_and_not_kept(
     assert caught.value.message.startswith("The archive that was fetched cannot be used: ")
     assert "credentials.new" not in caught.value.message
     assert "hush" not in caught.value.message
-    assert list((tmp_path / "data").iterdir()) == []
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["credentials.asked"]
 
 
 def test_old_credentials_stay_until_the_new_ones_are_complete(tmp_path: Path) -> None:
@@ -250,12 +252,11 @@ def test_what_a_cut_left_of_a_replacement_is_put_back(tmp_path: Path) -> None:
 
 
 def test_a_damaged_directory_is_fetched_anew(tmp_path: Path) -> None:
-    era = Era()
-    front_end(tmp_path, era).find(STOP, anew=False)
+    era, clock = Era(), Clock()
+    wallet_of(tmp_path, era, clock).credentials(STOP)
     (tmp_path / "data/credentials/cloud-cert.pem").unlink()
-    found = front_end(tmp_path, era).find(STOP, anew=False)
-    assert found is not None
-    assert found.access_key == "access2"
+    clock.now_s += 31
+    assert wallet_of(tmp_path, era, clock).credentials(STOP).access_key == "access2"
 
 
 def test_from_4_1_on_the_certificate_of_the_first_archive_is_kept(tmp_path: Path) -> None:
@@ -356,19 +357,20 @@ class Clock:
 def wallet_of(tmp_path: Path, era: Era, clock: Clock) -> FoundWallet:
     prefix = prefix_with(tmp_path, EUCA_CONF)
     places = Places(data_dir=tmp_path / "data", environ={}, prefix=prefix, system=tmp_path)
-    return FoundWallet(Search(places, MemoryPrograms(euca_conf=era)), clock)
+    return FoundWallet(Search(places, MemoryPrograms(euca_conf=era), now_s=clock), clock)
 
 
 def test_refused_credentials_are_fetched_again_at_most_once_in_ten_minutes(tmp_path: Path) -> None:
     era, clock = Era(), Clock()
     wallet = wallet_of(tmp_path, era, clock)
-    assert wallet.credentials(STOP).access_key == "access1"
-    wallet.refused()
+    first = wallet.credentials(STOP)
+    wallet.refused(first)
     assert wallet.credentials(STOP).access_key == "access1"
     clock.now_s += 599
     assert wallet.credentials(STOP).access_key == "access1"
     clock.now_s += 2
     assert wallet.credentials(STOP).access_key == "access2"
+    wallet.refused(first)  # an answer that comes late
     clock.now_s += 10_000
     assert wallet.credentials(STOP).access_key == "access2"
     assert len(era.calls) == 2
@@ -388,6 +390,48 @@ def test_without_an_object_store_they_are_fetched_again_later_and_later(tmp_path
     wallet.again()
     assert wallet.credentials(STOP).missing() == []
     assert len(era.calls) == calls + 1
+
+
+def test_restarts_do_not_make_it_forget_how_often_it_has_asked(tmp_path: Path) -> None:
+    era, clock = Era(s3=False), Clock()
+    for _ in range(24 * 4):
+        wallet = wallet_of(tmp_path, era, clock)
+        wallet.refused(wallet.credentials(STOP))
+        wallet.credentials(STOP)
+        clock.now_s += 15 * 60
+    assert 2 < len(era.calls) < 10
+
+
+def test_an_archive_that_cannot_be_used_is_not_asked_for_again_and_again(tmp_path: Path) -> None:
+    era, clock = Era(content=b"no archive"), Clock()
+    wallet = wallet_of(tmp_path, era, clock)
+    for _ in range(24 * 60):
+        with pytest.raises(CloudError, match="not a zip archive"):
+            wallet.credentials(STOP)
+        clock.now_s += 60
+    assert 5 < len(era.calls) < 15
+    assert "Each call changes something" in wallet.problem
+    wallet.again()
+    calls = len(era.calls)
+    with pytest.raises(CloudError):
+        wallet.credentials(STOP)
+    assert len(era.calls) == calls + 1
+
+
+def test_who_removes_what_is_kept_wants_it_fetched_at_once(tmp_path: Path) -> None:
+    era, clock = Era(), Clock()
+    wallet_of(tmp_path, era, clock).credentials(STOP)
+    shutil.rmtree(tmp_path / "data/credentials")
+    assert wallet_of(tmp_path, era, clock).credentials(STOP).access_key == "access2"
+
+
+def test_where_nothing_can_be_kept_nothing_is_asked_for(tmp_path: Path) -> None:
+    era = Era()
+    wallet = wallet_of(tmp_path, era, Clock())
+    (tmp_path / "data/credentials.asked.new").mkdir(parents=True)
+    with pytest.raises(CloudError, match="cannot be kept"):
+        wallet.credentials(STOP)
+    assert not era.calls
 
 
 def test_credentials_that_come_later_are_found_and_nothing_runs_too_often(tmp_path: Path) -> None:

@@ -56,6 +56,12 @@ def test_h10_what_cannot_be_reached_is_named_with_address_setting_and_cause(
     assert cause in message
 
 
+@pytest.mark.parametrize("said", ["a" * 20_000, "Uploading part: x " * 1000 + "\nno", " " * 20_000])
+def test_what_is_long_and_means_nothing_is_read_in_no_time(said: str) -> None:
+    """It is read with patterns, some of which would never end."""
+    assert "could not" in told(said)
+
+
 DENIED = "access denied; the user of these credentials needs the right"
 
 

@@ -13,7 +13,7 @@ from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.clouds.euca2ools.arguments import Bundling
 from imagestoreproxy.clouds.euca2ools.generations import ALL, V2_1, V3_0, V3_1, Generation
 from imagestoreproxy.clouds.euca2ools.ground import Ground
-from imagestoreproxy.clouds.euca2ools.headway import Bundled
+from imagestoreproxy.clouds.euca2ools.headway import Bundled, forward
 from imagestoreproxy.clouds.euca2ools.home import a_home
 from imagestoreproxy.clouds.euca2ools.readback import LocalBundle, read_bundle
 from imagestoreproxy.model.bundles import Chunk
@@ -131,6 +131,14 @@ def test_the_fraction_of_a_bundle_follows_what_is_written_and_what_is_said(tmp_p
     assert told == sorted(told)
     assert told[:2] == [0, pytest.approx(1 / 6)]
     assert told[2:] == [pytest.approx(1 / 2), pytest.approx(2 / 3 + 1 / 12)]
+
+
+def test_a_second_try_does_not_go_back() -> None:
+    told: list[float] = []
+    tell = forward(told.append)
+    for fraction in (0.1, 0.7, 0.4, 0.8):
+        tell(fraction)
+    assert told == [0.1, 0.7, 0.7, 0.8]
 
 
 PART = b"part"

@@ -15,6 +15,7 @@ from imagestoreproxy.clouds.euca2ools import arguments
 from imagestoreproxy.clouds.euca2ools.arguments import Bundling, Registration
 from imagestoreproxy.clouds.euca2ools.generations import DESCRIBE, REGISTER, Generation
 from imagestoreproxy.clouds.euca2ools.ground import Ground, told_disk
+from imagestoreproxy.clouds.euca2ools.headway import forward
 from imagestoreproxy.clouds.euca2ools.home import Home, a_home
 from imagestoreproxy.clouds.euca2ools.readback import MANIFEST_LIMIT_BYTES
 from imagestoreproxy.clouds.euca2ools.sealing import Sealing
@@ -32,6 +33,7 @@ from imagestoreproxy.ports import Background, Stop, Streams, unheeded
 from imagestoreproxy.stops import Within
 
 ASK_AGAIN_S = 600.0
+LIST_BYTES = 32 * 2**20
 
 
 class Euca2oolsCloud(Ec2Cloud):
@@ -111,9 +113,12 @@ class Euca2oolsCloud(Ec2Cloud):
 
         def work(stop: Stop) -> frozenset[str]:
             with self._home(stop) as home:
-                finished = self._tools.run(arguments.describe_images(), home, stop)
+                command = arguments.describe_images()
+                finished = self._tools.run(command, home, stop, limit_bytes=LIST_BYTES)
+            endpoint = self._clients.ec2_calls(stop).endpoint
+            if len(finished.output) >= LIST_BYTES:
+                raise CloudError(f"{DESCRIBE} lists more of {endpoint} than can be; try again.")
             if finished.status:
-                endpoint = self._clients.ec2_calls(stop).endpoint
                 raise self._tools.failed(DESCRIBE, finished, endpoint, "list our images")
             return listed_ids(told(finished))
 
@@ -217,7 +222,7 @@ class Euca2oolsCloud(Ec2Cloud):
                 home,
                 self._current(stop).account,
                 partial(self._clients.bucket, bundle.bucket),
-                done,
+                forward(done),
                 stop,
             )
             local = sealing.bundle(bundling, stored.size_bytes)

@@ -27,14 +27,15 @@ _CODE_2 = re.compile(r"^([A-Z][A-Za-z.]{3,80}): (.*)", re.MULTILINE)
 _PYTHON = re.compile(r"^[\w.]*(?:Error|Exception|error|herror|timeout)\b")
 _PLAIN = re.compile(r"^(?:euca[\w-]+: )?error: (.+)", re.MULTILINE | re.IGNORECASE)
 # Of Python and of the tools, also when all goes well.
-_WARNING = re.compile(r"^(?:.*\w+Warning: |warning: ).*$", re.MULTILINE)
+_WARNING = re.compile(r"^(?:.*\wWarning: |warning: ).*$", re.MULTILINE)
 _NOISE = re.compile(r"Traceback|\s|\W*$|usage:")
 
 # Said without a code.
 _DENIED = ("You do not have permission", "Permission denied while writing")
 # 2.x stumbles over its own sentence about a denial when it is about to print it, and only then.
-_WORDLESS = re.compile(
-    r"\s*(?:(?:Checking|Creating) bucket: .*\s+|Uploading manifest file\s+|Uploading part: .*\s+)+"
+_WORDLESS = (
+    *("Checking bucket: ", "Creating bucket: ", "Uploading part: "),
+    "Uploading manifest file",
 )
 _NO_BUCKET = ("Unable to create bucket",)
 _KEYS = (
@@ -120,7 +121,7 @@ def _answered(said: str, status: int) -> Exception | None:
     elif element := _CODE_ELEMENT.search(said):
         told = _MESSAGE_ELEMENT.search(said)
         code, message = element[1], told[1] if told else ""
-    elif any(text in said for text in _DENIED) or (status == 1 and _WORDLESS.fullmatch(said)):
+    elif any(text in said for text in _DENIED) or (status == 1 and _is_wordless(said)):
         code = "AccessDenied"
     elif any(text in said for text in _NO_BUCKET):
         code, message = "BucketAlreadyExists", "the bucket cannot be created"
@@ -138,6 +139,11 @@ def _answered(said: str, status: int) -> Exception | None:
         "ResponseMetadata": {"HTTPStatusCode": told_status},
     }
     return boto.ClientError(answer, "request")  # type: ignore[no-any-return]
+
+
+def _is_wordless(said: str) -> bool:
+    lines = [line for line in said.splitlines() if line.strip()]
+    return bool(lines) and all(line.startswith(_WORDLESS) for line in lines)
 
 
 def _unreached(said: str, endpoint: Endpoint) -> Exception | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 from imagestoreproxy.clouds.euca2ools.tools import Tools, find_tools
-from imagestoreproxy.model.errors import CloudError, SettingsError
+from imagestoreproxy.model.errors import CloudError
+from imagestoreproxy.ports import Stop
 from imagestoreproxy.ports.programs import Programs
 
 
@@ -23,32 +23,22 @@ class Found:
     why: str
 
 
-def euca2ools_found(choice: str, directory: str, programs: Programs) -> Found:
-    """Choose between the tools and asking the cloud directly. Blocks for a second or two.
+def euca2ools_found(choice: str, directory: str, programs: Programs, stop: Stop) -> Found:
+    """Choose between the tools and asking the cloud directly. Blocks while they are asked.
 
     Args:
         choice: ``euca2ools``, or ``auto``: where they are installed and work; else never.
         directory: where they are; empty: where programs of the system are.
 
     Raises:
-        SettingsError: they shall do it, or somebody has said where they are, and they cannot.
+        CloudError: they shall do it, or somebody has said where they are, and they cannot.
     """
     if choice not in ("auto", "euca2ools"):
         return Found(None, "the cloud is asked directly")
     try:
-        tools = find_tools(programs, directory, _Unstopped())
+        tools = find_tools(programs, directory, stop)
     except CloudError as error:
         if choice == "euca2ools" or directory:
-            raise SettingsError(error.message) from None
+            raise
         return Found(None, f"the cloud is asked directly: {error.message}")
     return Found(tools, f"euca2ools {tools.version} do the work")
-
-
-class _Unstopped:
-    """A ``Stop`` for the time before there is anybody to stop anything."""
-
-    def check(self) -> None:
-        pass
-
-    def wait(self, seconds: float) -> None:
-        time.sleep(seconds)

@@ -45,7 +45,14 @@ class Ground:
         self._is_swept = False
 
     def open(self) -> Path:
-        """Make it, and sweep it when it is opened for the first time.
+        """Make it, and sweep it before that."""
+        self.sweep()
+        with told_disk(self.path):
+            self.path.mkdir(mode=0o700, exist_ok=True)
+        return self.path
+
+    def sweep(self) -> None:
+        """Remove what an earlier process has left, once.
 
         Only for who holds the lock of the data directory: it ends what others run here.
         """
@@ -55,9 +62,6 @@ class Ground:
                 with told_disk(self.path), contextlib.suppress(FileNotFoundError):
                     shutil.rmtree(self.path)
                 self._is_swept = True
-            with told_disk(self.path):
-                self.path.mkdir(mode=0o700, exist_ok=True)
-        return self.path
 
     def image(self, bundle: Bundle) -> Path:
         """Name the file of a bundle's image."""
@@ -134,9 +138,9 @@ def held_bytes(directory: Path) -> dict[str, int]:
 
 
 def end_orphans(path: Path) -> None:
-    """End programs whose home is below ``path``: they have outlived the process they worked for.
+    """End programs whose home is ``path`` or below: they have outlived whom they worked for.
 
-    They would go on to upload what is no longer the bundle that this process makes.
+    They would go on to upload what is no longer the bundle that is made.
     """
     until_s = time.monotonic() + _ORPHANS_S
     while orphans := list(_living(path)):
@@ -156,7 +160,8 @@ def _living(path: Path) -> Iterator[int]:
     for one in Path("/proc").glob("[0-9]*"):
         # Of others' processes the environment cannot be read; one that is over has none.
         with contextlib.suppress(OSError):
-            if any(line.startswith(mark) for line in (one / "environ").read_bytes().split(b"\0")):
+            lines = (one / "environ").read_bytes().split(b"\0")
+            if any((line + b"/").startswith(mark) for line in lines):
                 yield int(one.name)
 
 

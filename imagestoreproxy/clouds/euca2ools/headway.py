@@ -22,6 +22,18 @@ from imagestoreproxy.stops import Within
 Told = Callable[[float], None]
 
 
+def forward(told: Told) -> Told:
+    """Give one to tell which passes on how far it ever was: a second try begins anew."""
+    most = 0.0
+
+    def tell(fraction: float) -> None:
+        nonlocal most
+        most = max(most, fraction)
+        told(most)
+
+    return tell
+
+
 class StalledError(Exception):
     """Nothing has changed for longer than is allowed."""
 
@@ -81,10 +93,9 @@ class Bundled:
         self._directory = directory
         self._raw_bytes = max(1, raw_bytes)
         self._passes = passes
-        self._told = told
+        self._told = forward(told)
         self._stage = Stage.PACKING
         self._whole_bytes = self._raw_bytes
-        self._most = 0.0
 
     def heard(self, line: str) -> None:
         """Take what the tool says."""
@@ -106,8 +117,7 @@ class Bundled:
             written = sum(size for name, size in sizes.items() if name.endswith(ending))
         stage = self._stage.value if self._passes > 1 else 0
         fraction = (stage + min(1.0, written / max(1, self._whole_bytes))) / self._passes
-        self._most = max(self._most, fraction)
-        self._told(self._most)
+        self._told(fraction)
         return sizes
 
 

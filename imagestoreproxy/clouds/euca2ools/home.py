@@ -17,11 +17,13 @@ from pathlib import Path
 
 from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.clouds.euca2ools.generations import Generation
-from imagestoreproxy.clouds.euca2ools.ground import Ground, told_disk
-from imagestoreproxy.model.errors import CloudError
+from imagestoreproxy.clouds.euca2ools.ground import Ground, end_orphans, told_disk
+from imagestoreproxy.model.errors import CloudError, DiskError
 
 SYSTEM_EUCARC = Path("/etc/euca2ools/eucarc")
 EUCARC = "eucarc"
+# In these are all the secrets of an environment.
+SECRETS = ("EC2_SECRET_KEY", "AWS_SESSION_TOKEN")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,9 @@ def a_home(
                 more = ("--config", str(_file(directory, EUCARC, _eucarc(environment))))
         yield Home(directory, environment, more)
     finally:
+        # What has left its tool's group is known by its home.
+        with contextlib.suppress(DiskError):
+            end_orphans(directory)
         shutil.rmtree(directory, ignore_errors=True)
 
 

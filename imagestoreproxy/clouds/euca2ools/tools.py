@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from imagestoreproxy.clouds.clouderrors import Endpoint
@@ -19,18 +19,20 @@ from imagestoreproxy.clouds.euca2ools.generations import (
     shown_version,
     told_generation,
 )
-from imagestoreproxy.clouds.euca2ools.home import SYSTEM_EUCARC, Home
+from imagestoreproxy.clouds.euca2ools.home import SECRETS, SYSTEM_EUCARC, Home
 from imagestoreproxy.model.errors import Cancelled, CloudError, InstallError
 from imagestoreproxy.ports import Stop
 from imagestoreproxy.ports.programs import (
+    OUTPUT_BYTES,
     Finished,
     ProgramMissingError,
     Programs,
     ProgramStuckError,
+    unheard,
 )
+from imagestoreproxy.stops import Until
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-OUTPUT_LIMIT_BYTES = 64 * 1024 * 1024
 NOBODYS_HOME = "/nonexistent"
 
 
@@ -39,7 +41,7 @@ class Patience:
     """How long the tools are waited for.
 
     Args:
-        ask_s: for who they are.
+        ask_s, asked_s: for who they are: for a word of each, and for all of them.
         silence_s: for a word of one that asks the cloud for something; 1.3 to 2.1 try a cloud that
             is away for more than a minute before they say so.
         stall_s: for any sign that a bundle or an upload gets on.
@@ -49,14 +51,11 @@ class Patience:
     """
 
     ask_s: float = 20.0
+    asked_s: float = 60.0
     silence_s: float = 150.0
     stall_s: float = 600.0
     look_s: float = 2.0
     leave_s: float = 140.0
-
-
-def unheard(_line: str) -> None:
-    """Take a line that nobody wants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,26 +85,28 @@ class Tools:
         *,
         silence_s: float = 0.0,
         said: Callable[[str], None] = unheard,
+        limit_bytes: int = OUTPUT_BYTES,
     ) -> Finished:
         """Run one to its end; it may have failed.
 
         Args:
             silence_s: instead of that of ``patience``.
+            limit_bytes: see ``Programs``.
 
         Raises:
-            CloudError: it is not there any more, or was silent for too long.
+            CloudError: it is not there any more, cannot be started, or was silent for too long.
         """
         tool = arguments[0]
         silence_s = silence_s or self.patience.silence_s
         try:
-            return self.programs.run(
+            finished = self.programs.run(
                 [_found(self.programs, tool, self.path), *home.more, *arguments[1:]],
                 stop,
                 silence_s=silence_s,
                 environment=home.environment,
                 directory=home.path,
                 said=said,
-                limit_bytes=OUTPUT_LIMIT_BYTES,
+                limit_bytes=limit_bytes,
             )
         except ProgramMissingError:
             raise CloudError(
@@ -115,6 +116,10 @@ class Tools:
             ) from None
         except ProgramStuckError:
             raise stalled(tool, silence_s) from None
+        except OSError as error:
+            cause = error.strerror or str(error)
+            raise CloudError(f"{tool} cannot be started: {cause}; try again.") from error
+        return without_secrets(finished, home.environment)
 
     def failed(
         self, tool: str, finished: Finished, endpoint: Endpoint | None, what: str
@@ -122,6 +127,16 @@ class Tools:
         """Give the error for one that has not ended well; see ``complaint``."""
         said = f"{told(finished)}\n{finished.errors}"
         return complaint(tool, said, finished.status, endpoint, what, time.time())
+
+
+def without_secrets(finished: Finished, environment: Mapping[str, str]) -> Finished:
+    """Give what one has said, also where it prints its environment: errors quote it."""
+    output, errors = finished.output, finished.errors
+    for name in SECRETS:
+        if secret := environment.get(name):
+            output = output.replace(secret.encode("utf-8", "surrogateescape"), b"***")
+            errors = errors.replace(secret, "***")
+    return replace(finished, output=output, errors=errors)
 
 
 def told(finished: Finished) -> str:
@@ -149,6 +164,7 @@ def find_tools(
         CloudError: they are not there, not all of them, or do not answer like euca2ools.
     """
     patience = patience or Patience()
+    directory = str(Path(directory).expanduser().absolute()) if directory else ""
     path = f"{directory}:{SYSTEM_PATH}" if directory else SYSTEM_PATH
     where = directory or path
     lacking = [tool for tool in NEEDED if programs.find(tool, path) is None]
@@ -159,17 +175,23 @@ def find_tools(
             retry_helps=False,
         )
 
+    until = Until(stop, patience.asked_s)
+
     def answer(*arguments: str) -> str:
         try:
             finished = programs.run(
                 [_found(programs, arguments[0], path), *arguments[1:]],
-                stop,
+                until,
                 silence_s=patience.ask_s,
                 environment={"PATH": path, "HOME": NOBODYS_HOME, "LC_ALL": "C"},
                 directory=Path("/"),
             )
-        except (ProgramMissingError, ProgramStuckError):
+        except (ProgramMissingError, ProgramStuckError, OSError):
             return ""
+        except Cancelled:
+            if until.is_over:
+                return ""
+            raise
         return f"{told(finished)}\n{finished.errors}"
 
     said = answer(VERSION)

@@ -13,7 +13,6 @@ from pathlib import Path
 _MANIFEST = re.compile(r"(?:Wrote manifest|Generating manifest) (.+)")
 _UPLOADED = re.compile(r"(?:Uploaded image as|Uploaded) (\S+)")
 _ID = re.compile(r"[a-z]{3}-[0-9A-Za-z]{8,17}")
-LISTED_LIMIT = 100_000
 
 
 class Stage(Enum):
@@ -59,12 +58,11 @@ def listed_ids(output: str) -> frozenset[str]:
         if fields[0] != "IMAGE" or len(fields) < 2 or not _ID.fullmatch(fields[1]):
             continue
         # Eucalyptus goes on listing an image that was deregistered.
-        if "deregistered" not in fields[3:6] and len(ids) < LISTED_LIMIT:
+        if "deregistered" not in fields[3:6]:
             ids.add(fields[1])
     return frozenset(ids)
 
 
 def _last(pattern: re.Pattern[str], output: str) -> Iterable[str]:
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    found = pattern.fullmatch(lines[-1]) if lines else None
+    found = pattern.fullmatch(output.rstrip().rpartition("\n")[2].strip())
     return [found[1]] if found else []

@@ -16,13 +16,14 @@ from pathlib import Path
 from shutil import rmtree
 
 from imagestoreproxy.clouds.frontend.archive import unpack
-from imagestoreproxy.clouds.frontend.kept import ROOM
 from imagestoreproxy.clouds.frontend.tool import run_tool
 from imagestoreproxy.model.errors import CloudError
 from imagestoreproxy.ports import Stop
 from imagestoreproxy.ports.programs import Finished, Programs
 
 NAME = "usr/sbin/euca_conf"
+# Where an archive is made, and by a kill left.
+ROOM = "euca-conf-"
 # Its wget tries a silent cloud controller ten times, up to ten seconds each, and says nothing.
 SILENCE_S = 150.0
 LIMIT_S = 240.0
@@ -57,6 +58,10 @@ _MEANINGS: tuple[tuple[str, str], ...] = (
 )
 
 
+class NotGivenError(CloudError):
+    """It said at once that it gives none: nothing has changed in the cloud."""
+
+
 def fetch(prefix: Path, data_dir: Path, into: Path, programs: Programs, stop: Stop) -> None:
     """Have the archive made, and unpack it into ``into``, which is there and empty.
 
@@ -66,6 +71,7 @@ def fetch(prefix: Path, data_dir: Path, into: Path, programs: Programs, stop: St
 
     Raises:
         CloudError: there is no archive that can be believed; says why.
+        NotGivenError: there is none at all.
     """
     program = prefix / NAME
     with _room(data_dir) as room:
@@ -81,7 +87,7 @@ def fetch(prefix: Path, data_dir: Path, into: Path, programs: Programs, stop: St
         )
         # Not the exit status: it is 0 after failures and has been 1 after successes.
         if not archive.is_file() or not archive.stat().st_size:
-            raise CloudError(f"{program} gave no credentials: {_why(done)}.")
+            raise NotGivenError(f"{program} gave no credentials: {_why(done)}.")
         unpack(archive, into, str(program))
 
 

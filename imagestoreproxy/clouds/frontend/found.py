@@ -10,10 +10,10 @@ from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.clouds.frontend.search import Search
 from imagestoreproxy.model.errors import CloudError, SettingsError
 from imagestoreproxy.ports import Stop
+from imagestoreproxy.stops import one_at_a_time
 
 # After a look in vain; who asks meanwhile is told the same.
 FAILED_S = 10.0
-LONGEST_S = 24 * 3600.0
 
 
 class FoundWallet:
@@ -32,12 +32,10 @@ class FoundWallet:
         self.problem = ""
         self._search = search
         self._monotonic_s = monotonic_s
-        self._one_at_a_time = threading.Lock()
+        self._lock = threading.Lock()
         self._seen: tuple[object, ...] = ()
         self._failed_until_s = -FAILED_S
-        self._is_refused = False
-        self._again_at_s = -LONGEST_S
-        self._vain = 0
+        self._refused: Credentials | None = None
 
     def credentials(self, stop: Stop) -> Credentials:
         """Give those that are there now; where they could be read once, these are kept.
@@ -47,66 +45,51 @@ class FoundWallet:
         Raises:
             CloudError: there are none; says why, and what to do.
         """
-        while not self._one_at_a_time.acquire(timeout=0.1):
-            stop.check()
-        try:
+        with one_at_a_time(self._lock, stop):
             return self._current(stop)
-        finally:
-            self._one_at_a_time.release()
 
-    def refused(self) -> None:
-        """The cloud does not take them: fetched ones are fetched again, at most in ten minutes."""
-        self._is_refused = True
+    def refused(self, credentials: Credentials) -> None:
+        """The cloud does not take these: fetched ones are fetched again, at most in ten minutes."""
+        self._refused = credentials
 
     def again(self) -> None:
         """Somebody says that things have changed: what was refused or incomplete is fetched now."""
-        self._again_at_s, self._vain, self._failed_until_s = -LONGEST_S, 0, -FAILED_S
+        self._failed_until_s = -FAILED_S
+        if (front_end := self._search.front_end) is not None:
+            front_end.forget_wait()
 
     def _current(self, stop: Stop) -> Credentials:
         state = self._search.state()
         is_changed = state != self._seen
-        anew = self._is_due()
         has_waited = self._monotonic_s() >= self._failed_until_s
+        anew = has_waited and self._is_due()
         if self.known is not None and not (is_changed or anew or (self.problem and has_waited)):
             return self.known
         if self.known is None and not (is_changed or has_waited):
             raise CloudError(self.problem, retry_helps=False)
-        before, self._seen = self.known, state
+        self._seen = state
         try:
             found = self._search.find(stop, anew=anew)
-        except (CloudError, SettingsError) as error:
-            self.problem = error.message
+        except (CloudError, SettingsError, OSError) as error:
+            self.problem = (
+                f"Credentials could not be looked for: {error}."
+                if isinstance(error, OSError)
+                else error.message
+            )
             self._failed_until_s = self._monotonic_s() + FAILED_S
-            if anew:
-                self._wait(is_again=True)
             if self.known is None:
                 raise CloudError(self.problem, retry_helps=False) from None
             return self.known
         self.problem = ""
         self.known = found
-        lender = self._search.lender
-        if lender is not None and (lender.is_new or before is None):
+        if (lender := self._search.lender) is not None and lender.is_new:
             self._seen = self._search.state()
-            self._wait(is_again=anew)
         return found
 
     def _is_due(self) -> bool:
         """Tell whether what programs gave is worth nothing, and they may be asked again."""
-        if self.known is None or self._search.lender is None:
+        lender = self._search.lender
+        if self.known is None or lender is None:
             return False
-        is_worthless = self._is_refused or bool(self.known.missing())
-        return is_worthless and self._monotonic_s() >= self._again_at_s
-
-    def _wait(self, *, is_again: bool) -> None:
-        """Set when programs may be asked again: later and later while they are asked again."""
-        lender = self._search.front_end
-        if lender is None:
-            return
-        now_s = self._monotonic_s()
-        self._is_refused = False
-        is_in_vain = is_again and now_s - self._again_at_s < LONGEST_S
-        self._vain = self._vain + 1 if is_in_vain else 0
-        wait_s = min(lender.again_s * 2 ** min(self._vain, 20), LONGEST_S)
-        if not lender.is_new and not is_again:
-            wait_s = max(0.0, wait_s - lender.kept.age_s())
-        self._again_at_s = now_s + wait_s
+        is_worthless = self._refused == self.known or bool(self.known.missing())
+        return is_worthless and lender.wait_s() <= 0

@@ -5,24 +5,26 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from shutil import rmtree
 
 from imagestoreproxy.clouds.credentials import Credentials, from_directory, read_bounded
+from imagestoreproxy.clouds.frontend.eucaconf import ROOM, NotGivenError
+from imagestoreproxy.clouds.frontend.pace import DAY_S, Pace
 from imagestoreproxy.clouds.frontend.signing import make_pair
 from imagestoreproxy.model.errors import CloudError, SettingsError
 
 NAME = "credentials"
 OLD = "credentials.old"
+ASKED = "credentials.asked"
 NEW = "credentials.new-"
 # Private key and certificate: those of an earlier archive, and those made here.
 KEPT_FILES = ("kept-pk.pem", "kept-cert.pem")
 OWN_FILES = ("signing-pk.pem", "signing-cert.pem")
-# Where an archive is made, and by a kill left.
-ROOM = "euca-conf-"
+_KEPT = " kept"
 
 
 class Kept:
@@ -30,12 +32,21 @@ class Kept:
 
     Args:
         may_write: it may be changed; else a pair that is made is kept in memory alone.
+        now_s: Unix seconds.
     """
 
-    def __init__(self, data_dir: Path, *, may_write: bool = True) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        may_write: bool = True,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
         self.data_dir = data_dir.absolute()
         self.path = self.data_dir / NAME
         self._may_write = may_write
+        self._asked = self.data_dir / ASKED
+        self._pace = Pace(DAY_S, now_s)
         self._pair: tuple[bytes, bytes] | None = None
 
     def is_there(self) -> bool:
@@ -46,14 +57,61 @@ class Kept:
                 old.rename(self.path)
         return (self.path / "eucarc").exists()
 
-    def age_s(self) -> float:
-        """Tell how long ago what is kept was fetched; without end when nothing is."""
+    def state(self) -> tuple[int, ...]:
+        """Give something that changes when an archive takes the place of another."""
         try:
-            age_s = time.time() - (self.path / "eucarc").stat().st_mtime
+            found = (self.path / "eucarc").stat()
         except OSError:
-            return float("inf")
-        # A clock that was set back does not keep anything from being fetched.
-        return age_s if age_s >= 0 else float("inf")
+            return ()
+        return (found.st_ino, found.st_mtime_ns)
+
+    def wait_s(self, first_s: float) -> float:
+        """Tell how long no archive is to be fetched, as that was done; see ``Pace``."""
+        self._remember()
+        return self._pace.wait_s(first_s)
+
+    def forget_wait(self) -> None:
+        """Somebody says that things have changed."""
+        self._pace.forget()
+        with suppress(OSError):
+            self._asked.unlink(missing_ok=True)
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Remember, over restarts as well, that an archive is fetched in this context.
+
+        Where nothing is kept, a cloud that is not there yet may be asked again soon.
+
+        Raises:
+            CloudError: that cannot be written: then nothing is to be fetched, either.
+        """
+        self._remember()
+        before, had = self._pace.as_text(), self.is_there()
+        self._pace.asked()
+        self._note(self._pace.as_text())
+        try:
+            yield
+        except NotGivenError:
+            if not had:
+                self._note(before)
+            raise
+        self._note(self._pace.as_text() + _KEPT)
+
+    def _remember(self) -> None:
+        try:
+            text, kept, _ = self._asked.read_text("utf-8").partition(_KEPT)
+        except (OSError, ValueError):
+            text = kept = ""
+        self._pace.from_text(text)
+        if kept and not self.is_there():
+            self._pace.forget()  # somebody has removed them so that others are fetched
+
+    def _note(self, text: str) -> None:
+        try:
+            _write(self._asked, text.encode())
+            self._belong()
+        except OSError as error:
+            raise self._unwritable(error) from None
 
     def read(self) -> Credentials:
         """Give what is kept, with the signing pair that lies beside it where it has no other.
@@ -145,8 +203,9 @@ class Kept:
         """Give it to whom the data directory belongs, where root has made it."""
         if os.geteuid() == 0:
             owner = self.data_dir.stat()
-            for path in (self.path, *self.path.iterdir()):
-                os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+            for path in (self._asked, self.path, *self.path.glob("*")):
+                with suppress(FileNotFoundError):
+                    os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
     def _remove_left_behind(self) -> None:
         for path in (*self.data_dir.glob(f"{NEW}*"), *self.data_dir.glob(f"{ROOM}*")):
@@ -180,10 +239,14 @@ def _pair_in(directory: Path, names: tuple[str, str]) -> tuple[bytes, bytes] | N
 
 def _write_pair(directory: Path, pair: tuple[bytes, bytes], names: tuple[str, str]) -> None:
     for name, content in zip(names, pair, strict=True):
-        new = directory / f"{name}.new"
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        new.rename(directory / name)
+        _write(directory / name, content)
+
+
+def _write(path: Path, content: bytes) -> None:
+    new = path.with_name(f"{path.name}.new")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    new.rename(path)

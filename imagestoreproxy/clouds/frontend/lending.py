@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from imagestoreproxy.clouds.credentials import Credentials
+from imagestoreproxy.clouds.credentials import Credentials, is_file
 from imagestoreproxy.clouds.frontend import clcadmin, eucaconf
 from imagestoreproxy.clouds.frontend.kept import Kept
+from imagestoreproxy.clouds.frontend.pace import Pace
 from imagestoreproxy.model.errors import CloudError, SettingsError
 from imagestoreproxy.ports import Stop
 from imagestoreproxy.ports.programs import Programs
 
-# How soon a program may be asked again when the cloud does not take what it gave.
-EUCA_CONF_AGAIN_S = 600.0
-CLCADMIN_AGAIN_S = 30.0
+# How soon euca_conf may be called again when the cloud does not take what it gave; and when that
+# could not be kept.
+REFUSED_S, UNKEPT_S = 600.0, 30.0
+# How soon clcadmin may be asked again when the cloud does not take what it gave: its keys last for
+# some hours, and asking changes nothing.
+CLCADMIN_FIRST_S, CLCADMIN_LONGEST_S = 30.0, 600.0
 _POLL_S = 0.2
 
 
@@ -28,21 +33,29 @@ class FrontEnd:
     Args:
         prefix: where Eucalyptus is installed.
         may_fetch: ``euca_conf`` may be called, and the data directory written.
+        now_s: Unix seconds.
 
     Attributes:
-        again_s: how soon what was found may be fetched again.
         is_new: what was found has just been fetched.
     """
 
     def __init__(
-        self, prefix: Path, data_dir: Path, programs: Programs, *, may_fetch: bool = True
+        self,
+        prefix: Path,
+        data_dir: Path,
+        programs: Programs,
+        *,
+        may_fetch: bool = True,
+        now_s: Callable[[], float] = time.time,
     ) -> None:
-        self.again_s = CLCADMIN_AGAIN_S
         self.is_new = False
         self._prefix = prefix
         self._programs = programs
         self._may_fetch = may_fetch
-        self.kept = Kept(data_dir, may_write=may_fetch)
+        self.kept = Kept(data_dir, may_write=may_fetch, now_s=now_s)
+        self._pace = Pace(CLCADMIN_LONGEST_S, now_s)
+        self._why = ""
+        self._is_assumed = False
 
     def find(self, stop: Stop, *, anew: bool) -> Credentials | None:
         """Give what there is; None where neither program is, and nothing kept.
@@ -62,7 +75,7 @@ class FrontEnd:
                 problem = error  # damaged: fetched anew
         if self._is_program(eucaconf.NAME) and self._may_fetch:
             try:
-                return self._fetched(stop, self.kept.age_s())
+                return self._fetched(stop, anew=anew)
             except (CloudError, SettingsError) as error:
                 problem = error
         if self._is_program(clcadmin.NAME):
@@ -81,6 +94,17 @@ class FrontEnd:
             )
         return self._kept() if self.kept.is_there() else None
 
+    def wait_s(self) -> float:
+        """Tell how long what was found last is not to be fetched again, whatever it is worth."""
+        if self._is_assumed:
+            return self._pace.wait_s(CLCADMIN_FIRST_S)
+        return self.kept.wait_s(REFUSED_S)
+
+    def forget_wait(self) -> None:
+        """Somebody says that things have changed: it may be fetched again at once."""
+        self._pace.forget()
+        self.kept.forget_wait()
+
     def watched(self) -> list[Path]:
         """Name what tells, by its times and sizes, whether anything has changed."""
         programs = [self._prefix / name for name in (eucaconf.NAME, clcadmin.NAME)]
@@ -92,28 +116,43 @@ class FrontEnd:
         return f"neither {programs} is there"
 
     def _is_program(self, name: str) -> bool:
-        return (self._prefix / name).is_file()
+        return is_file(self._prefix / name)
 
     def _kept(self) -> Credentials:
-        self.again_s = EUCA_CONF_AGAIN_S
+        self._is_assumed = False
         found = self.kept.read()
         origin = f"{self.kept.path} (from {self._prefix / eucaconf.NAME})"
         return replace(found, origin=origin, is_fetched=True)
 
-    def _fetched(self, stop: Stop, age_s: float) -> Credentials:
+    def _fetched(self, stop: Stop, *, anew: bool) -> Credentials:
+        before = self.kept.state()
         with self._alone(stop):
             # Another process may have fetched them while this one waited.
-            if not self.kept.age_s() < age_s:
-                with self.kept.renewed() as new:
-                    eucaconf.fetch(self._prefix, self.kept.data_dir, new, self._programs, stop)
+            if self.kept.state() == before:
+                self._fetch(stop, anew=anew)
             self.is_new = True
             return self._kept()
 
+    def _fetch(self, stop: Stop, *, anew: bool) -> None:
+        program = self._prefix / eucaconf.NAME
+        if not anew and (wait_s := self.kept.wait_s(UNKEPT_S)) > 0:
+            why = self._why or f"What {program} gave when it was called could not be kept."
+            raise CloudError(
+                f"{why} Each call changes something in the cloud: the next one is in "
+                f"{wait_s:.0f} seconds, or when the proxy is reloaded (SIGHUP)."
+            )
+        try:
+            with self.kept.asking(), self.kept.renewed() as new:
+                eucaconf.fetch(self._prefix, self.kept.data_dir, new, self._programs, stop)
+        except CloudError as error:
+            self._why = error.message
+            raise
+
     def _assumed(self, stop: Stop) -> Credentials:
+        self._pace.asked()
         found = clcadmin.assume(self._prefix, self._programs, stop)
         key, certificate = self.kept.signing_pair()
-        self.again_s = CLCADMIN_AGAIN_S
-        self.is_new = True
+        self._is_assumed = self.is_new = True
         return replace(
             found,
             user_private_key=key,

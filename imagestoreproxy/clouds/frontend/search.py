@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -17,9 +18,11 @@ from imagestoreproxy.clouds.credentials import (
     ACCESS_KEYS,
     SECRET_KEYS,
     Credentials,
+    expanded,
     from_directory,
     from_environment,
     from_profile,
+    is_file,
     profile_file,
     profiles,
 )
@@ -75,9 +78,16 @@ class Search:
 
     Args:
         account: asks IAM for the number of the account that signs.
+        now_s: Unix seconds.
     """
 
-    def __init__(self, places: Places, programs: Programs, account: Account | None = None) -> None:
+    def __init__(
+        self,
+        places: Places,
+        programs: Programs,
+        account: Account | None = None,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
         self._places = places
         self._account = account or self._asked
         self._accounts: dict[str, str] = {}
@@ -86,9 +96,11 @@ class Search:
         self.front_end = (
             None
             if is_named
-            else FrontEnd(places.prefix, places.data_dir, programs, may_fetch=places.may_fetch)
+            else FrontEnd(
+                places.prefix, places.data_dir, programs, may_fetch=places.may_fetch, now_s=now_s
+            )
         )
-        # Whose again_s and is_new count; None for files.
+        # Who gave what was found last; None for files.
         self.lender: FrontEnd | None = None
 
     def find(self, stop: Stop, *, anew: bool = False) -> Credentials:
@@ -135,7 +147,7 @@ class Search:
     def _in_files(self) -> list[_Files]:
         places, environ = self._places, self._places.environ
         if places.directory:
-            named = Path(places.directory).expanduser()
+            named = expanded(places.directory, "--credentials-dir")
             return [_Files(lambda: from_directory(named), lambda: _within(named))]
         of_environment = [Path(environ.get(name) or "/") for name in _CERTIFICATES]
         if places.profile:
@@ -163,7 +175,7 @@ class Search:
         """Take the usual profile only where it is said which cloud its keys are for."""
         environ = self._places.environ
         path, name = profile_file(environ), environ.get("AWS_PROFILE") or "default"
-        if not path.is_file():
+        if not is_file(path):
             return None
         options = profiles(path, str(path)).get(name, {})
         says_where = options.get("ec2_url") or environ.get("EC2_URL") or self._places.ec2_url

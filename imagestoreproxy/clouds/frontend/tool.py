@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,27 +14,9 @@ from imagestoreproxy.ports.programs import (
     Programs,
     ProgramStuckError,
 )
+from imagestoreproxy.stops import Until
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-
-class _Until:
-    """A ``Stop`` that also ends after a time."""
-
-    def __init__(self, stop: Stop, limit_s: float) -> None:
-        self._stop = stop
-        self._end_s = time.monotonic() + limit_s
-        self.is_over = False
-
-    def check(self) -> None:
-        self._stop.check()
-        if time.monotonic() > self._end_s:
-            self.is_over = True
-            raise Cancelled
-
-    def wait(self, seconds: float) -> None:
-        self.check()
-        self._stop.wait(seconds)
 
 
 def run_tool(
@@ -67,9 +48,11 @@ def run_tool(
     environment = {
         "EUCALYPTUS": str(prefix),
         "HOME": str(home),
+        # The system's own may be read-only for the service.
+        "TMPDIR": str(home),
         "PATH": f"{prefix / 'usr/sbin'}:{prefix / 'usr/bin'}:{SYSTEM_PATH}",
     }
-    until = _Until(stop, limit_s)
+    until = Until(stop, limit_s)
     late = f"{name} was ended: it did not come to an end. Is the cloud controller running?"
     try:
         return programs.run(

@@ -50,7 +50,10 @@ class Traps:
 
     def _leave_child(self) -> None:
         """A child that holds the output open and does not end with its parent."""
-        child = subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({FOR_EVER_S})"])
+        child = subprocess.Popen(
+            [sys.executable, "-c", f"import time; time.sleep({FOR_EVER_S})"],
+            start_new_session=self.on("leave_group"),
+        )
         with (self.place / "children").open("a") as file:
             file.write(f"{child.pid}\n")
         child.returncode = 0  # no warning at exit
