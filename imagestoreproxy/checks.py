@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from imagestoreproxy.clouds.credentials import Credentials
+from imagestoreproxy.clouds.current import CurrentCloud
 from imagestoreproxy.config.file import SourceSettings
 from imagestoreproxy.config.settings import Settings
 from imagestoreproxy.install.preflight import Look, Preflight
@@ -175,17 +176,21 @@ class _Checks:
         cloud = self._parts.cloud()
         if self._settings.cloud == "fake":
             return [Finding("cloud", note="none: --fake-eucalyptus registers nothing for real")]
+        if isinstance(cloud, CurrentCloud):
+            await cloud.choose()
         await self._parts.credentials()
         if (found := self._parts.known()) is None:
             return [Finding("cloud", "It was not asked: there are no credentials for it.")]
         await cloud.check()
         taken = f"EC2 at {masked(found.ec2_url)} and S3 at {masked(found.s3_url)} take our keys"
         tried = f"{taken}; an object was stored, read and deleted"
-        if tools := getattr(cloud, "tools", ""):
-            tried += f"; {tools} bundle, upload and register"
-        if signed := getattr(cloud, "signed", ""):
-            tried += f"; {signed}"
-        warnings: Sequence[str] = getattr(cloud, "warnings", ())
+        warnings: Sequence[str] = ()
+        if isinstance(cloud, CurrentCloud):
+            warnings = cloud.warnings
+            if cloud.tools:
+                tried += f"; {cloud.tools} bundle, upload and register"
+            if cloud.signed:
+                tried += f"; {cloud.signed}"
         return [Finding("cloud", note=" ".join([tried, *(f"({one})" for one in warnings)]))]
 
     async def qemu_img(self) -> list[Finding]:

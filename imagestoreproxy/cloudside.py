@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from imagestoreproxy.clouds.administrators import Administrators
-from imagestoreproxy.clouds.credentials import Credentials
+from imagestoreproxy.clouds.credentials import Credentials, expanded
 from imagestoreproxy.clouds.current import Choice, CurrentCloud
 from imagestoreproxy.clouds.ec2 import Ec2Cloud
 from imagestoreproxy.clouds.euca2ools.cloud import Euca2oolsCloud, taking_with
@@ -124,7 +124,7 @@ class CloudSide:
         search.check_named()
         self.wallet = FoundWallet(search)
         self.administrators = (
-            Administrators(Path(settings.administrators).expanduser())
+            Administrators(expanded(settings.administrators, "--administrators"))
             if settings.administrators
             else None
         )

@@ -89,13 +89,13 @@ class Clients:
     def s3_calls(self, stop: Stop) -> Calls:
         """Give the way to S3 for one piece of work."""
         url = self._credentials.s3_url
-        endpoint = _endpoint("S3", url, "S3_URL or --s3-url")
+        endpoint = endpoint_of("S3", url, "S3_URL or --s3-url")
         return Calls(endpoint, stop, self.patience, self._way("s3", url).manners, self._refused)
 
     def ec2_calls(self, stop: Stop) -> Calls:
         """Give the way to EC2 for one piece of work."""
         url = self._credentials.ec2_url
-        endpoint = _endpoint("EC2", url, "EC2_URL or --ec2-url")
+        endpoint = endpoint_of("EC2", url, "EC2_URL or --ec2-url")
         return Calls(endpoint, stop, self.patience, self._way("ec2", url).manners, self._refused)
 
     def forget(self) -> None:
@@ -206,10 +206,19 @@ def _stay(params: dict[str, Any], **_: Any) -> None:
     params["context"].setdefault("s3_redirect", {})["redirected"] = True
 
 
-def _endpoint(service: str, url: str, setting: str) -> Endpoint:
+def endpoint_of(service: str, url: str, setting: str) -> Endpoint:
+    """Give where a service answers, fit to be shown.
+
+    Raises:
+        CloudError: it is not a URL.
+    """
     shown = re.sub(r"//[^/]*@", "//", url)  # what stands before the @ may be a secret
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that are not closed, or a port that is no number
+        is_url = False
+    if not is_url:
         raise CloudError(
             f"The address of {service} ({setting}) must be a URL like "
             f"http://HOST:8773/services/…, not '{shown}'.",

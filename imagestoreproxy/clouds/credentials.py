@@ -119,11 +119,11 @@ def from_directory(directory: Path) -> Credentials:
             missing. URLs and certificates may be absent: ``Credentials.missing`` tells.
     """
     origin = f"credentials directory {directory}"
-    if directory.is_file():
+    if is_file(directory):
         raise SettingsError(
             f"{directory} is a file: unpack the credentials archive, and give the directory."
         )
-    text = read_bounded(directory / "eucarc", origin).decode("utf-8", "replace")
+    text = read_bounded(directory / "eucarc", origin).decode("utf-8-sig", "replace")
     found = from_values(parse_eucarc(text, directory), origin)
     return replace(found, directory=str(directory.absolute()))
 
@@ -235,6 +235,26 @@ def _account(values: Mapping[str, str], origin: str) -> str:
     return ""
 
 
+def expanded(path: str, option: str) -> Path:
+    """Give a path that an option names, with the home that a tilde stands for.
+
+    Raises:
+        SettingsError: there is nobody of that name.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise SettingsError(f"{option}: nobody's home is known for {path}.") from None
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether there is a file; one that this user may not even look for is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def read_bounded(path: Path, origin: str) -> bytes:
     """Read a small file.
 
@@ -255,6 +275,9 @@ def is_loopback(url: str) -> bool:
     """Tell whether a URL is one of this machine only."""
     try:
         host = urlsplit(url).hostname or ""
+    except ValueError:  # no URL
+        return False
+    try:
         return ip_address(host).is_loopback
-    except ValueError:  # no address, or no URL
+    except ValueError:  # no address
         return host in ("localhost", "localhost.localdomain")

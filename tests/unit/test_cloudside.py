@@ -155,6 +155,12 @@ def test_what_an_option_names_must_be_there_at_the_start(tmp_path: Path) -> None
         Front(tmp_path, credentials_dir=str(tmp_path / "nowhere"))
 
 
+@pytest.mark.parametrize("option", ["credentials_dir", "administrators"])
+def test_the_home_of_nobody_is_told_with_the_option(option: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=f"--{option.replace('_', '-')}: nobody's home"):
+        Front(tmp_path, **{option: "~nobody-at-all/x"})
+
+
 def test_a_signed_request_is_told_503_while_nobody_is_known() -> None:
     site = MemorySite()
     site.keys.absence = NOBODY

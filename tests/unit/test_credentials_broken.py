@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from imagestoreproxy.clouds.credentials import from_directory
+from imagestoreproxy.clouds.credentials import Credentials, from_directory
 from imagestoreproxy.clouds.eucarc import parse_eucarc
 from imagestoreproxy.clouds.frontend.archive import unpack
+from imagestoreproxy.clouds.frontend.iam import account_number
 from imagestoreproxy.model.errors import CloudError, SettingsError
+from tests.unit.memory import NeverStop
 
 KEYS = "export EC2_ACCESS_KEY='access'\nexport EC2_SECRET_KEY='hush-hush'\n"
 
@@ -72,6 +74,24 @@ def test_wrong_quotes_are_named_with_line_and_variable_and_not_with_the_secret(v
 
 def test_wrong_quotes_of_what_nobody_needs_are_passed_over() -> None:
     assert parse_eucarc("export PS1='don't\nexport EC2_URL=a", Path("/"))["EC2_URL"] == "a"
+
+
+def test_what_an_editor_puts_before_the_first_line_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "eucarc").write_bytes(b"\xef\xbb\xbf" + KEYS.encode())
+    assert from_directory(tmp_path).access_key
+
+
+@pytest.mark.parametrize("url", ["http://[x", "http://u:hush@iam:port/", "iam:8773", ""])
+def test_an_address_that_is_no_url_is_told_with_its_setting(url: str) -> None:
+    credentials = Credentials("here", "a", "b", iam_url=url)
+    with pytest.raises(CloudError, match=r"IAM \(AWS_IAM_URL\) must be a URL") as caught:
+        account_number(credentials, "us-east-1", "", NeverStop())
+    assert "hush" not in caught.value.message
+
+
+def test_an_address_that_is_none_takes_no_credentials_away(tmp_path: Path) -> None:
+    (tmp_path / "eucarc").write_text(f"{KEYS}export EC2_URL=http://[x\nexport S3_URL=http://[y\n")
+    assert from_directory(tmp_path).warnings() == []
 
 
 def test_a_directory_whose_path_has_spaces_is_read(tmp_path: Path) -> None:

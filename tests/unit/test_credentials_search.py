@@ -159,6 +159,34 @@ def test_the_files_of_euca2ools_are_read_as_it_reads_them(tmp_path: Path) -> Non
     assert there.ec2_url == "http://127.0.0.1/"
 
 
+def test_a_user_who_is_named_and_has_no_keys_is_told(tmp_path: Path) -> None:
+    ini(tmp_path, "a.ini", USER + REGION.replace("user = 1", "user = 2"))
+    with pytest.raises(SettingsError, match="'223456789012:admin' is named in"):
+        search(tmp_path).find(STOP)
+
+
+def test_a_home_that_cannot_be_looked_into_keeps_nobody_from_looking_elsewhere(
+    tmp_path: Path,
+) -> None:
+    """As that of root, whose environment a service may have."""
+    eucarc(eucarc(tmp_path / "data", "x") / "credentials", "of-kept")
+    nowhere = {"HOME": f"/{'x' * 300}"}
+    assert search(tmp_path, nowhere).find(STOP).access_key == "of-kept"
+
+
+def test_a_fault_of_the_disk_is_told_and_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = search(tmp_path, OF_ENVIRONMENT)
+
+    def broken(stop: object, *, anew: bool) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(one, "find", broken)
+    with pytest.raises(CloudError, match=r"could not be looked for: .*Input/output error"):
+        FoundWallet(one).credentials(STOP)
+
+
 def test_of_several_users_one_has_to_be_named(tmp_path: Path) -> None:
     ini(tmp_path, "a.ini", USER + USER.replace("admin", "other"))
     with pytest.raises(SettingsError, match="keys of 2 users, and do not say which"):

@@ -70,8 +70,12 @@ class FoundWallet:
         self._seen = state
         try:
             found = self._search.find(stop, anew=anew)
-        except (CloudError, SettingsError) as error:
-            self.problem = error.message
+        except (CloudError, SettingsError, OSError) as error:
+            self.problem = (
+                f"Credentials could not be looked for: {error}."
+                if isinstance(error, OSError)
+                else error.message
+            )
             self._failed_until_s = self._monotonic_s() + FAILED_S
             if self.known is None:
                 raise CloudError(self.problem, retry_helps=False) from None

@@ -6,7 +6,8 @@ import re
 import time
 
 from imagestoreproxy.clouds.answers import Answers
-from imagestoreproxy.clouds.clouderrors import Endpoint, cloud_error
+from imagestoreproxy.clouds.clients import endpoint_of
+from imagestoreproxy.clouds.clouderrors import cloud_error
 from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.model.errors import CloudError
 from imagestoreproxy.ports import Stop
@@ -28,6 +29,7 @@ def account_number(credentials: Credentials, region: str, ca_bundle: str, stop: 
     from botocore.exceptions import BotoCoreError  # noqa: PLC0415
 
     url = credentials.iam_url
+    endpoint = endpoint_of("IAM", url, "AWS_IAM_URL")
     keys = Keys(credentials.access_key, credentials.secret_key, credentials.session_token or None)
     request = AWSRequest(
         "POST",
@@ -48,16 +50,13 @@ def account_number(credentials: Credentials, region: str, ca_bundle: str, stop: 
         )
         answer = send(request.prepare())
         status, body = answer.status_code, answer.content
-    except ValueError:
-        raise CloudError(f"AWS_IAM_URL is {url}, which is no URL: correct it.") from None
     except BotoCoreError as error:
         what = "ask for the account number"
-        endpoint = Endpoint("IAM", url, "AWS_IAM_URL")
         raise cloud_error(error, endpoint, what, time.time()) from None
     stop.check()
     if status != 200:
-        raise CloudError(f"IAM at {url} did not tell the account number (HTTP {status}).")
+        raise CloudError(f"{endpoint} did not tell the account number (HTTP {status}).")
     # Searched, not parsed: there is but one ARN in it.
     if found := _ARN.search(body.decode("utf-8", "replace")):
         return found[1]
-    raise CloudError(f"IAM at {url} did not tell the account number: its answer has no ARN.")
+    raise CloudError(f"{endpoint} did not tell the account number: its answer has no ARN.")

@@ -15,6 +15,7 @@ from imagestoreproxy.clouds.credentials import (
     Credentials,
     from_values,
     home_of,
+    is_file,
     read_bounded,
 )
 from imagestoreproxy.model.errors import SettingsError
@@ -42,8 +43,15 @@ Sections = Mapping[str, Mapping[str, str]]
 
 def ini_files(environ: Mapping[str, str], system: Path = SYSTEM) -> list[Path]:
     """Name the files, those that count most at last."""
-    own = sorted((home_of(environ) / ".euca").glob("*.ini"))[:FILES]
-    return [system / "euca2ools.ini", *sorted((system / "conf.d").glob("*.ini"))[:FILES], *own]
+    own = _within(home_of(environ) / ".euca")
+    return [system / "euca2ools.ini", *_within(system / "conf.d"), *own]
+
+
+def _within(directory: Path) -> list[Path]:
+    try:
+        return sorted(directory.glob("*.ini"))[:FILES]
+    except OSError:
+        return []  # not for this user to look into
 
 
 def from_ini_files(files: Sequence[Path], environ: Mapping[str, str]) -> Credentials | None:
@@ -54,7 +62,7 @@ def from_ini_files(files: Sequence[Path], environ: Mapping[str, str]) -> Credent
     Raises:
         SettingsError: a file cannot be read, or it is not clear which user is meant.
     """
-    read = [(path, _sections(path)) for path in files if path.is_file()]
+    read = [(path, _sections(path)) for path in files if is_file(path)]
     merged: dict[str, dict[str, str]] = {}
     for _, sections in read:
         for name, options in sections.items():
@@ -91,7 +99,12 @@ def _chosen(
     user = user or _looked_up(regions, region, "user") or said.get("default-user", "")
     if not user and len(users) == 1:
         user = next(iter(users))
-    if user not in users:
+    if user and user not in users:
+        raise SettingsError(
+            f"The user '{user}' is named in ~/.euca or AWS_DEFAULT_REGION, and no file there has "
+            f"keys of that name: add [user {user}] with key-id and secret-key."
+        )
+    if not user:
         raise SettingsError(
             f"The files in ~/.euca have keys of {len(users)} users, and do not say which is meant: "
             "put 'user = NAME' into the section of the region, and name that region as "

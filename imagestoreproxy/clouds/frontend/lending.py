@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from imagestoreproxy.clouds.credentials import Credentials
+from imagestoreproxy.clouds.credentials import Credentials, is_file
 from imagestoreproxy.clouds.frontend import clcadmin, eucaconf
 from imagestoreproxy.clouds.frontend.kept import Kept
 from imagestoreproxy.clouds.frontend.pace import Pace
@@ -116,7 +116,7 @@ class FrontEnd:
         return f"neither {programs} is there"
 
     def _is_program(self, name: str) -> bool:
-        return (self._prefix / name).is_file()
+        return is_file(self._prefix / name)
 
     def _kept(self) -> Credentials:
         self._is_assumed = False

@@ -18,9 +18,11 @@ from imagestoreproxy.clouds.credentials import (
     ACCESS_KEYS,
     SECRET_KEYS,
     Credentials,
+    expanded,
     from_directory,
     from_environment,
     from_profile,
+    is_file,
     profile_file,
     profiles,
 )
@@ -145,7 +147,7 @@ class Search:
     def _in_files(self) -> list[_Files]:
         places, environ = self._places, self._places.environ
         if places.directory:
-            named = Path(places.directory).expanduser()
+            named = expanded(places.directory, "--credentials-dir")
             return [_Files(lambda: from_directory(named), lambda: _within(named))]
         of_environment = [Path(environ.get(name) or "/") for name in _CERTIFICATES]
         if places.profile:
@@ -173,7 +175,7 @@ class Search:
         """Take the usual profile only where it is said which cloud its keys are for."""
         environ = self._places.environ
         path, name = profile_file(environ), environ.get("AWS_PROFILE") or "default"
-        if not path.is_file():
+        if not is_file(path):
             return None
         options = profiles(path, str(path)).get(name, {})
         says_where = options.get("ec2_url") or environ.get("EC2_URL") or self._places.ec2_url
