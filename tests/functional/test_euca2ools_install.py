@@ -213,6 +213,23 @@ def test_p4_kill_9_while_a_tool_works_ends_installed_and_registered_once(
         assert front.lying_about() == []
 
 
+def test_a_stop_that_a_registration_holds_up_leaves_no_tool_and_no_key(
+    tmp_path: Path, images: Path, moto_url: str
+) -> None:
+    with a_front(tmp_path, images, moto_url, "1.3") as front:
+        set_traps(front.tools, hang=[REGISTER], leave_child=[REGISTER])
+        uri = front.rig.image(TRIO)
+        front.rig.daemon.act(uri, "install")
+        wait_for("a tool that hangs", lambda: children(front.tools))
+        front.rig.daemon.end()
+        wait_for("the end of it", lambda: not front.alive())
+        assert front.lying_about() == []
+        set_traps(front.tools)
+        front.rig.daemon.start()
+        done = front.rig.daemon.wait(uri, "installed", "uninstalled", within_s=120)
+        assert front.new()[1] == ids_of(done)
+
+
 def test_a_pause_while_a_tool_works_ends_it_and_a_resume_goes_on(
     tmp_path: Path, images: Path, moto_url: str
 ) -> None:
