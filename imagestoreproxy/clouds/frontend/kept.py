@@ -244,7 +244,7 @@ def _write_pair(directory: Path, pair: tuple[bytes, bytes], names: tuple[str, st
 
 def _write(path: Path, content: bytes) -> None:
     new = path.with_name(f"{path.name}.new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
