@@ -247,12 +247,13 @@ def _parser() -> argparse.ArgumentParser:
         help="http(s)://host:port by which clients reach the proxy; without it, the host they name",
     )  # fmt: skip
     add_watching(daemon)
-    daemon.add_argument(
+    instead = daemon.add_mutually_exclusive_group()
+    instead.add_argument(
         "--check", action="store_true",
         help="look whether all is there that an install needs, also beside a running daemon: one"
         " line for each finding, exit status 1 if one is a problem",
     )  # fmt: skip
-    daemon.add_argument(
+    instead.add_argument(
         "--reset", action="store_true",
         help="forget everything while no daemon runs: state, history, downloads and cache are"
         " removed; keyring and credentials stay, and so do images in the cloud",

@@ -5,6 +5,7 @@ What others have put there stays: the keyring, what a cloud gave only once, and 
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sqlite3
@@ -16,6 +17,8 @@ from pathlib import Path
 from imagestoreproxy.model.errors import OwnStateError
 from imagestoreproxy.outside.disk import DataDirectory
 
+# One that was ever used has at least one of them; another one may have a cache/ of somebody's own.
+_MARKS = ("state.db", "identity")
 _OURS = re.compile(
     r"state\.db([-.].*)?|fake-cloud\.json(\..*)?"
     r"|downloads|cache|carried|carried\.incoming|gnupg|euca2ools"
@@ -40,10 +43,13 @@ def reset(path: Path) -> Forgotten:
     """Remove what the proxy knows and has fetched.
 
     Raises:
-        OwnStateError: there is no data directory, a daemon uses it, or something cannot be removed.
+        OwnStateError: it is no data directory, a daemon uses it, or something cannot be removed.
     """
-    if not path.is_dir():
-        raise OwnStateError(f"There is nothing to reset: {path} is not a directory.")
+    if not any(os.access(path / mark, os.F_OK) for mark in _MARKS):
+        raise OwnStateError(
+            f"There is nothing to reset: {path} is not the data directory of a proxy, or this user "
+            "cannot see into it; run this as the user of the daemon, or give another --data-dir."
+        )
     directory = DataDirectory(path)
     directory.lock()
     try:

@@ -168,6 +168,10 @@ def test_the_init_script_does_what_its_words_say(life: Life) -> None:
     machine.service("reload")
     wait_for("the reload", lambda: "the configuration was read again" in machine.said())
     assert machine.process() == first, "neither start nor reload begins it anew"
+    for action, status in (("status", 0), ("stop", 4)):
+        command = f"service {NAME} {action}"
+        machine.run("su", "nobody", "-s", "/bin/sh", "-c", command, status=status)
+    assert machine.process() == first
     os.kill(first, signal.SIGKILL)
     wait_for("its end", lambda: not machine.process())
     assert machine.service("status", status=1).said
@@ -187,7 +191,8 @@ def test_the_init_script_does_what_its_words_say(life: Life) -> None:
 
 def test_h15_an_upgrade_keeps_state_and_what_was_configured(life: Life, package: Path) -> None:
     before = life.machine.process()
-    life.machine.install(package)
+    said = life.machine.install(package).said
+    assert said.index("Stopping") < said.index("Unpacking"), "it may still load a module"
     assert life.machine.process() not in (0, before), "the new version runs"
     wait_for("readiness", lambda: answers("/readyz"), 60)
     assert life.status(NEW_IMAGE) == "installed"
@@ -207,7 +212,13 @@ def test_removing_stops_it_and_keeps_data_and_configuration(life: Life) -> None:
 
 
 def test_h15_purge_leaves_the_machine_as_it_was(life: Life) -> None:
-    life.machine.run("dpkg", "--purge", NAME)
+    # As if it were a disk of its own, where only what is on it can be removed.
+    subprocess.run(["mount", "--bind", life.data, life.data], check=True, timeout=10)
+    try:
+        life.machine.run("dpkg", "--purge", NAME)
+    finally:
+        subprocess.run(["umount", life.data], check=True, timeout=10)
+    life.data.rmdir()
     now = life.machine.files()
     changed = {
         path for path in now.keys() | life.before.keys() if now.get(path) != life.before.get(path)

@@ -63,6 +63,7 @@ def test_the_secret_is_not_in_what_is_printed_of_the_settings() -> None:
         ([API, FAKE, "--max-bandwidth=nan"], "from 0 to 100000"),
         ([API, FAKE, "--connections=0"], "from 1 to 16"),
         ([API, FAKE, "--cloud=ec2"], "exclude each other"),
+        ([API, FAKE, "--check", "--reset"], "not allowed with"),
         ([API, "--cloud=fake"], "--fake-eucalyptus=SECRET"),
         ([API, "--fake-eucalyptus="], "not empty"),
         ([API, FAKE, "--ec2-url=http://h"], "--ec2-url is for a real cloud"),

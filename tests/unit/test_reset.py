@@ -80,3 +80,14 @@ def test_where_there_is_nothing_nothing_is_made(tmp_path: Path) -> None:
     with pytest.raises(OwnStateError, match="nothing to reset"):
         reset(tmp_path / "none")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_of_somebody_elses_stays_as_it_is(tmp_path: Path) -> None:
+    """One with a cache/ and downloads/ of its own, as --data-dir=$HOME would name it."""
+    for name in ("cache", "downloads"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_bytes(b"x")
+    with pytest.raises(OwnStateError, match="is not the data directory of a proxy"):
+        reset(tmp_path)
+    assert {path.name for path in tmp_path.rglob("*")} == {"cache", "downloads", "file"}
+    assert (tmp_path / "downloads" / "file").exists()

@@ -48,6 +48,8 @@ def run_tool(
     environment = {
         "EUCALYPTUS": str(prefix),
         "HOME": str(home),
+        # The system's own may be read-only for the service.
+        "TMPDIR": str(home),
         "PATH": f"{prefix / 'usr/sbin'}:{prefix / 'usr/bin'}:{SYSTEM_PATH}",
     }
     until = Until(stop, limit_s)
