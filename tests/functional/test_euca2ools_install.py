@@ -167,8 +167,7 @@ def test_bundling_is_a_stage_with_a_percentage_that_grows(
         assert bundling == sorted(bundling)
 
 
-@pytest.mark.parametrize("tool", [BUNDLE, UPLOAD])
-@pytest.mark.parametrize("generation", ["2.1", "3.4"])
+@pytest.mark.parametrize(("generation", "tool"), [("2.1", BUNDLE), ("3.4", UPLOAD)])
 def test_p8_a_cancel_while_a_tool_works_leaves_nothing_anywhere(
     generation: str, tool: str, tmp_path: Path, images: Path, moto_url: str
 ) -> None:
@@ -186,8 +185,9 @@ def test_p8_a_cancel_while_a_tool_works_leaves_nothing_anywhere(
         assert not front.rig.daemon.files()
 
 
-@pytest.mark.parametrize("tool", [BUNDLE, UPLOAD, REGISTER])
-@pytest.mark.parametrize("generation", ["1.3", "3.4"])
+@pytest.mark.parametrize(
+    ("generation", "tool"), [("1.3", BUNDLE), ("3.4", BUNDLE), ("1.3", UPLOAD), ("3.4", REGISTER)]
+)
 def test_p4_kill_9_while_a_tool_works_ends_installed_and_registered_once(
     generation: str, tool: str, tmp_path: Path, images: Path, moto_url: str
 ) -> None:
