@@ -126,7 +126,7 @@ def test_euca_conf_is_called_with_its_prefix_and_nothing_of_ours(tmp_path: Path)
     assert called[:2] == [str(prefix / EUCA_CONF), "--get-credentials"]
     (environment,) = programs.environments
     assert environment["EUCALYPTUS"] == str(prefix)
-    assert set(environment) == {"EUCALYPTUS", "HOME", "PATH"}
+    assert set(environment) == {"EUCALYPTUS", "HOME", "PATH", "TMPDIR"}
 
 
 def test_a_data_directory_with_spaces_does_not_reach_euca_conf(tmp_path: Path) -> None:
