@@ -257,6 +257,16 @@ def test_invalid_user_and_exit_0_is_a_failure(made: Made) -> None:
     assert "EC2_USER_ID) must be digits" in message
 
 
+def test_a_tool_that_is_gone_is_said_before_anything_is_fetched(made: Made) -> None:
+    tools = made("3.4")
+    gone = tools.directory / "euca-delete-bundle"
+    gone.rename(tools.directory / "away")
+    with pytest.raises(CloudError, match="euca-delete-bundle is no longer installed in"):
+        now(tools.cloud.check())
+    (tools.directory / "away").rename(gone)
+    now(tools.cloud.check())
+
+
 def test_h10_an_upload_that_fails_once_is_tried_again(made: Made, between: Interceptor) -> None:
     failed: list[str] = []
 
