@@ -51,7 +51,7 @@ class Patience:
     """
 
     ask_s: float = 20.0
-    asked_s: float = 60.0
+    asked_s: float = 40.0
     silence_s: float = 150.0
     stall_s: float = 600.0
     look_s: float = 2.0
