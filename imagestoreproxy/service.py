@@ -332,6 +332,7 @@ class Proxy(Service):
 
         def told(failure: Failure) -> None:
             self._journal.failure("stopping was cut short", cast(Exception, failure.value))
+            sweep_ground(self._settings, self._journal)  # no tool outlives us, and no key
 
         stopping = Deferred.fromCoroutine(self.stop()).addTimeout(STOP_S, self._reactor)
         return stopping.addErrback(told)

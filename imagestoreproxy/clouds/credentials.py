@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from imagestoreproxy.clouds.eucarc import parse_eucarc
 from imagestoreproxy.model.errors import SettingsError
+from imagestoreproxy.model.masking import masked
 
 FILE_LIMIT_BYTES = 256 * 1024
 
@@ -104,9 +105,10 @@ class Credentials:
         """Name what is suspicious but may be meant."""
         if self.s3_url and is_loopback(self.s3_url) and not is_loopback(self.ec2_url):
             return [
-                f"S3_URL in {self.origin} is {self.s3_url}, an address of this machine only, while "
-                f"EC2_URL is {self.ec2_url}: the cloud's object store (Walrus) is probably "
-                "registered with 127.0.0.1; register it with its real address, or give --s3-url."
+                f"S3_URL in {self.origin} is {masked(self.s3_url)}, an address of this machine "
+                f"only, while EC2_URL is {masked(self.ec2_url)}: the cloud's object store (Walrus) "
+                "is probably registered with 127.0.0.1; register it with its real address, or give "
+                "--s3-url."
             ]
         return []
 

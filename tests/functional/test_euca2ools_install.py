@@ -167,8 +167,7 @@ def test_bundling_is_a_stage_with_a_percentage_that_grows(
         assert bundling == sorted(bundling)
 
 
-@pytest.mark.parametrize("tool", [BUNDLE, UPLOAD])
-@pytest.mark.parametrize("generation", ["2.1", "3.4"])
+@pytest.mark.parametrize(("generation", "tool"), [("2.1", BUNDLE), ("3.4", UPLOAD)])
 def test_p8_a_cancel_while_a_tool_works_leaves_nothing_anywhere(
     generation: str, tool: str, tmp_path: Path, images: Path, moto_url: str
 ) -> None:
@@ -186,8 +185,9 @@ def test_p8_a_cancel_while_a_tool_works_leaves_nothing_anywhere(
         assert not front.rig.daemon.files()
 
 
-@pytest.mark.parametrize("tool", [BUNDLE, UPLOAD, REGISTER])
-@pytest.mark.parametrize("generation", ["1.3", "3.4"])
+@pytest.mark.parametrize(
+    ("generation", "tool"), [("1.3", BUNDLE), ("3.4", BUNDLE), ("1.3", UPLOAD), ("3.4", REGISTER)]
+)
 def test_p4_kill_9_while_a_tool_works_ends_installed_and_registered_once(
     generation: str, tool: str, tmp_path: Path, images: Path, moto_url: str
 ) -> None:
@@ -211,6 +211,23 @@ def test_p4_kill_9_while_a_tool_works_ends_installed_and_registered_once(
         assert ids == ids_of(done)
         assert len(buckets) == 3
         assert front.lying_about() == []
+
+
+def test_a_stop_that_a_registration_holds_up_leaves_no_tool_and_no_key(
+    tmp_path: Path, images: Path, moto_url: str
+) -> None:
+    with a_front(tmp_path, images, moto_url, "1.3") as front:
+        set_traps(front.tools, hang=[REGISTER], leave_child=[REGISTER])
+        uri = front.rig.image(TRIO)
+        front.rig.daemon.act(uri, "install")
+        wait_for("a tool that hangs", lambda: children(front.tools))
+        front.rig.daemon.end()
+        wait_for("the end of it", lambda: not front.alive())
+        assert front.lying_about() == []
+        set_traps(front.tools)
+        front.rig.daemon.start()
+        done = front.rig.daemon.wait(uri, "installed", "uninstalled", within_s=120)
+        assert front.new()[1] == ids_of(done)
 
 
 def test_a_pause_while_a_tool_works_ends_it_and_a_resume_goes_on(

@@ -151,7 +151,9 @@ def test_system_credentials_are_completed(version: str, tmp_path: Path) -> None:
     assert found.ec2_url == "http://127.0.0.1:8773/services/compute/"
     assert bundle_keys(found)
     assert cloud.calls()[0]["arguments"] == []
-    assert {"EUCALYPTUS", "HOME", "LC_ALL", "PATH"} >= set(cloud.calls()[0]["environment"])
+    assert {"EUCALYPTUS", "HOME", "LC_ALL", "PATH", "TMPDIR"} >= set(
+        cloud.calls()[0]["environment"]
+    )
 
 
 @pytest.mark.parametrize("wrong", ["not_started", "not_root"])

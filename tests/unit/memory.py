@@ -489,6 +489,7 @@ class MemoryPrograms:
         said: Callable[[str], None] = unheard,
         limit_bytes: int = OUTPUT_BYTES,
     ) -> Finished:
+        stop.check()
         self.calls.append(list(arguments))
         self.environments.append(dict(environment or {}))
         program = self.programs.get(Path(arguments[0]).name.replace("-", "_"))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from imagestoreproxy.clouds.frontend import kept
 from imagestoreproxy.clouds.frontend.clcadmin import NAME as CLCADMIN
 from imagestoreproxy.clouds.frontend.eucaconf import NAME as EUCA_CONF
 from imagestoreproxy.clouds.frontend.found import FoundWallet
@@ -125,7 +126,7 @@ def test_euca_conf_is_called_with_its_prefix_and_nothing_of_ours(tmp_path: Path)
     assert called[:2] == [str(prefix / EUCA_CONF), "--get-credentials"]
     (environment,) = programs.environments
     assert environment["EUCALYPTUS"] == str(prefix)
-    assert set(environment) == {"EUCALYPTUS", "HOME", "PATH"}
+    assert set(environment) == {"EUCALYPTUS", "HOME", "PATH", "TMPDIR"}
 
 
 def test_a_data_directory_with_spaces_does_not_reach_euca_conf(tmp_path: Path) -> None:
@@ -423,6 +424,16 @@ def test_who_removes_what_is_kept_wants_it_fetched_at_once(tmp_path: Path) -> No
     wallet_of(tmp_path, era, clock).credentials(STOP)
     shutil.rmtree(tmp_path / "data/credentials")
     assert wallet_of(tmp_path, era, clock).credentials(STOP).access_key == "access2"
+
+
+def test_where_there_is_no_room_for_an_archive_none_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "ROOM_BYTES", 1 << 62)
+    era = Era()
+    with pytest.raises(CloudError, match="cannot be kept"):
+        wallet_of(tmp_path, era, Clock()).credentials(STOP)
+    assert not era.calls
 
 
 def test_where_nothing_can_be_kept_nothing_is_asked_for(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from imagestoreproxy.clouds.euca2ools.generations import (
     Generation,
 )
 from imagestoreproxy.clouds.euca2ools.home import Home
+from imagestoreproxy.clouds.euca2ools.tools import Patience, find_tools
 from imagestoreproxy.model.errors import CloudError
 from imagestoreproxy.model.images import Architecture, Virtualization
 from imagestoreproxy.model.taking import Taking
@@ -45,6 +46,13 @@ def test_tools_that_are_there_and_answer_do_the_work(choice: str) -> None:
     assert found.tools
     assert found.tools.generation is V3_1
     assert found.why == "euca2ools 3.4.1 do the work"
+
+
+def test_tools_are_given_up_when_all_of_them_together_take_too_long() -> None:
+    there = programs(says("euca2ools 3.4.1 (Newton)"))
+    with pytest.raises(CloudError, match="do not work"):
+        find_tools(there, "", NeverStop(), Patience(asked_s=-1))
+    assert not there.calls
 
 
 @pytest.mark.parametrize("choice", ["ec2", "fake"])

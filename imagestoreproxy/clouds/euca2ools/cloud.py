@@ -162,7 +162,8 @@ class Euca2oolsCloud(Ec2Cloud):
         self.taking = taking_with(self._all_taking, tools.generation)
 
     def _ask_again(self, stop: Stop) -> None:
-        """Look from time to time whether others have been installed meanwhile."""
+        """See whether they are there, and from time to time whether they are others."""
+        self._tools.check()
         if time.monotonic() - self._asked_at_s < ASK_AGAIN_S:
             return
         tools = self._tools

@@ -51,7 +51,7 @@ class Patience:
     """
 
     ask_s: float = 20.0
-    asked_s: float = 60.0
+    asked_s: float = 40.0
     silence_s: float = 150.0
     stall_s: float = 600.0
     look_s: float = 2.0
@@ -76,6 +76,16 @@ class Tools:
     version: str
     patience: Patience = field(default_factory=Patience)
     system_eucarc: Path = SYSTEM_EUCARC
+
+    def check(self) -> None:
+        """Make sure that they are there still.
+
+        Raises:
+            CloudError: one is not.
+        """
+        for tool in NEEDED:
+            if self.programs.find(tool, self.path) is None:
+                raise self._gone(tool)
 
     def run(
         self,
@@ -109,17 +119,20 @@ class Tools:
                 limit_bytes=limit_bytes,
             )
         except ProgramMissingError:
-            raise CloudError(
-                f"{tool} is no longer installed in {self.path}: install euca2ools again, or give "
-                "--cloud=ec2.",
-                retry_helps=False,
-            ) from None
+            raise self._gone(tool) from None
         except ProgramStuckError:
             raise stalled(tool, silence_s) from None
         except OSError as error:
             cause = error.strerror or str(error)
             raise CloudError(f"{tool} cannot be started: {cause}; try again.") from error
         return without_secrets(finished, home.environment)
+
+    def _gone(self, tool: str) -> CloudError:
+        return CloudError(
+            f"{tool} is no longer installed in {self.directory or self.path}: install euca2ools "
+            "again, or give --cloud=ec2.",
+            retry_helps=False,
+        )
 
     def failed(
         self, tool: str, finished: Finished, endpoint: Endpoint | None, what: str

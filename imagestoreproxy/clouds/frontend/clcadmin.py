@@ -6,6 +6,7 @@ S3, certificates or account. The rest is that of the region ``localhost`` of euc
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -26,8 +27,11 @@ SILENCE_S = 60.0
 LIMIT_S = 120.0
 
 
-def assume(prefix: Path, programs: Programs, stop: Stop) -> Credentials:
+def assume(prefix: Path, data_dir: Path, programs: Programs, stop: Stop) -> Credentials:
     """Run it, and complete what it says; account and signing pair are still to be added.
+
+    Args:
+        data_dir: its home, and where its temporary files lie.
 
     Raises:
         CloudError: it gave no keys; says why.
@@ -38,7 +42,7 @@ def assume(prefix: Path, programs: Programs, stop: Stop) -> Credentials:
         programs,
         stop,
         prefix=prefix,
-        home=Path("/"),
+        home=data_dir if os.access(data_dir, os.W_OK) else Path("/"),
         silence_s=SILENCE_S,
         limit_s=LIMIT_S,
     )

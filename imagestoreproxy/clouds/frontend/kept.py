@@ -25,6 +25,8 @@ NEW = "credentials.new-"
 KEPT_FILES = ("kept-pk.pem", "kept-cert.pem")
 OWN_FILES = ("signing-pk.pem", "signing-cert.pem")
 _KEPT = " kept"
+# For an archive and what is in it.
+ROOM_BYTES = 128 * 1024
 
 
 class Kept:
@@ -88,6 +90,7 @@ class Kept:
         self._remember()
         before, had = self._pace.as_text(), self.is_there()
         self._pace.asked()
+        self._see_room()
         self._note(self._pace.as_text())
         try:
             yield
@@ -96,6 +99,14 @@ class Kept:
                 self._note(before)
             raise
         self._note(self._pace.as_text() + _KEPT)
+
+    def _see_room(self) -> None:
+        """See that the disk has room for an archive: some clouds give a certificate only once."""
+        try:
+            with tempfile.TemporaryFile(dir=self.data_dir) as file:
+                os.posix_fallocate(file.fileno(), 0, ROOM_BYTES)
+        except OSError as error:
+            raise self._unwritable(error) from None
 
     def _remember(self) -> None:
         try:
@@ -244,7 +255,7 @@ def _write_pair(directory: Path, pair: tuple[bytes, bytes], names: tuple[str, st
 
 def _write(path: Path, content: bytes) -> None:
     new = path.with_name(f"{path.name}.new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()

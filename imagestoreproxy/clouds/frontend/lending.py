@@ -150,7 +150,7 @@ class FrontEnd:
 
     def _assumed(self, stop: Stop) -> Credentials:
         self._pace.asked()
-        found = clcadmin.assume(self._prefix, self._programs, stop)
+        found = clcadmin.assume(self._prefix, self.kept.data_dir, self._programs, stop)
         key, certificate = self.kept.signing_pair()
         self._is_assumed = self.is_new = True
         return replace(
