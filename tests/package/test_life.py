@@ -183,6 +183,13 @@ def test_the_init_script_does_what_its_words_say(life: Life) -> None:
     assert machine.process() not in (0, second)
     machine.service("stop")
     machine.service("stop")
+    sleep = ["python3", "-c", "import time; time.sleep(100)"]
+    other = subprocess.Popen(["chroot", machine.root, *sleep])
+    machine.write(f"/run/{NAME}.pid", f"{other.pid}\n")
+    machine.service("stop")
+    assert other.poll() is None, "an old pid file may name anybody's process"
+    other.kill()
+    other.wait()
     assert not machine.process()
     machine.service("status", status=3)
     machine.service("start")
