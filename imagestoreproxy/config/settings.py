@@ -220,7 +220,10 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         # Without values: the one of a misspelt option may be a secret.
-        raise SettingsError(re.sub(r"(--[\w-]+)=\S*", r"\1=...", f"{message}. See --help."))
+        start, unknown, words = message.partition("unrecognized arguments: ")
+        shown = [word if word.startswith("-") else "..." for word in words.split()]
+        told = f"{start}{unknown}{' '.join(shown)}. See --help."
+        raise SettingsError(re.sub(r"(--[\w-]+)=\S*", r"\1=...", told))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -91,6 +91,14 @@ def test_what_cannot_be_meant_is_said_in_one_line(arguments: list[str], said: st
     assert "\n" not in caught.value.message
 
 
+@pytest.mark.parametrize("words", [["--fake-eucalytus=Wbh3dv"], ["--fake-eucalytus", "Wbh3dv"]])
+def test_the_value_of_a_misspelt_option_is_not_told(words: list[str]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse([API, *words])
+    assert "--fake-eucalytus" in caught.value.message
+    assert "Wbh3dv" not in caught.value.message
+
+
 def test_help_groups_the_options_and_shows_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         parse(["--help"])
