@@ -8,6 +8,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,14 @@ def ring(threads: Threads, tmp_path: Path, keys: Signer) -> Ring:
     return make
 
 
+_numbers = count()
+
+
+def a_name(word: str) -> str:
+    """Name a key as no other of the home that all tests share."""
+    return f"{word} {next(_numbers)}"
+
+
 def refused(published: Published, verifier: GpgVerifier, words: str) -> str:
     with pytest.raises(DocumentError, match=words) as caught:
         published.check(verifier)
@@ -113,8 +122,9 @@ def test_a_good_signature_gives_the_text_and_the_primary_key(
 
 
 def test_a_subkey_signs_for_its_primary_key(sign: Sign, ring: Ring, keys: Signer) -> None:
-    keys.run("--quick-gen-key", f"parts {id(sign)}", "ed25519", "cert", "1y")
-    whole = keys.fingerprint(f"parts {id(sign)}")
+    name = a_name("parts")
+    keys.run("--quick-gen-key", name, "ed25519", "cert", "1y")
+    whole = keys.fingerprint(name)
     keys.run("--quick-add-key", whole, "ed25519", "sign", "1y")
     assert sign(whole).check(ring(whole, pinned=(whole,))).fingerprint == whole
 
@@ -137,13 +147,13 @@ def test_an_unknown_key_is_refused(sign: Sign, ring: Ring, keys: Signer) -> None
 
 
 def test_an_expired_key_is_refused(sign: Sign, ring: Ring, keys: Signer) -> None:
-    name = f"bygone {id(sign)}"
+    name = a_name("bygone")
     keys.run(*PAST, "--quick-gen-key", name, "ed25519", "sign", "1d")
     refused(sign(name, *PAST), ring(name), "has expired; get the store's renewed key")
 
 
 def test_a_revoked_key_is_refused(sign: Sign, ring: Ring, keys: Signer) -> None:
-    name = f"withdrawn {id(sign)}"
+    name = a_name("withdrawn")
     keys.make(name)
     published = sign(name)
     assert published.check(ring(name)).payload == TEXT
@@ -160,7 +170,7 @@ def test_an_expired_signature_is_refused(sign: Sign, ring: Ring) -> None:
 def test_weak_digests_are_refused_and_strong_ones_taken(
     sign: Sign, ring: Ring, keys: Signer
 ) -> None:
-    name = f"rsa {id(sign)}"
+    name = a_name("rsa")
     keys.run("--quick-gen-key", name, "rsa2048", "sign", "1y")
     for weak, words in (
         ("SHA1", r"SHA-1, which is too weak|refuses it as too weak"),
