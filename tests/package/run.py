@@ -22,7 +22,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SUITE = "bookworm"
-MIRROR = "http://deb.debian.org/debian"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "image-store-proxy"
 KEPT_S = 30 * 24 * 3600
 """After that a new Debian is made: packages get mended."""
@@ -104,7 +103,7 @@ def _dependencies(package: Path) -> list[str]:
 def _debian(package: Path) -> Path:
     """Give an archive of a minimal Debian that has what the package depends on."""
     wanted = _dependencies(package)
-    key = hashlib.sha256(repr((SUITE, MIRROR, wanted)).encode()).hexdigest()[:12]
+    key = hashlib.sha256(repr((SUITE, wanted)).encode()).hexdigest()[:12]
     archive = CACHE / f"debian-{SUITE}-{key}.tar"
     if archive.exists() and time.time() - archive.stat().st_mtime < KEPT_S:
         return archive
@@ -114,7 +113,7 @@ def _debian(package: Path) -> Path:
         root = Path(directory) / "root"
         # Where it stops half-way, it leaves nothing mounted in our namespace.
         make = ["unshare", "--mount", "debootstrap", "--variant=minbase"]
-        make += [f"--include={','.join(wanted)}", SUITE, str(root), MIRROR]
+        make += [f"--include={','.join(wanted)}", SUITE, str(root)]
         said = _said(make, DEBIAN_FRONTEND="noninteractive")
         if said is not None:
             raise CannotError(f"debootstrap failed: {said}")
