@@ -10,7 +10,6 @@ docs/config.toml.example, which a package installs as /etc/image-store-proxy/con
 from __future__ import annotations
 
 import argparse
-import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 from imagestoreproxy.config.file import DEFAULT_CONFIG
 from imagestoreproxy.config.keys import KINDS, SECTIONS, SOURCE, Example, Key, Section
 from imagestoreproxy.config.settings import _parser as daemon_parser
+from tools.made import write_or_check
 from tools.roff import bold, escaped, head, literal, page, prose, sentence, tagged
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -198,21 +198,5 @@ def made() -> dict[Path, str]:
     }
 
 
-def main() -> int:
-    pages = made()
-    if sys.argv[1:] == ["--check"]:
-        stale = [path.name for path, text in pages.items() if not _is_current(path, text)]
-        for name in stale:
-            sys.stderr.write(f"{name} is not current: make docs\n")
-        return 1 if stale else 0
-    for path, text in pages.items():
-        path.write_text(text)
-    return 0
-
-
-def _is_current(path: Path, text: str) -> bool:
-    return path.is_file() and path.read_text() == text
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(write_or_check(made()))

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from imagestoreproxy.client.entry import FAMILIES, Entry
 from imagestoreproxy.client.parsing import EXIT_STATUSES, parser
 from imagestoreproxy.client.table import COMMANDS
 from imagestoreproxy.config.settings import _parser as daemon_parser
+from tools.made import write_or_check
 from tools.roff import escaped, head, italic, page, prose, sentence, tagged
 
 ROOT = Path(__file__).parents[1]
@@ -272,22 +272,5 @@ def made() -> dict[Path, str]:
     }
 
 
-def main() -> int:
-    pages = made()
-    if sys.argv[1:] == ["--check"]:
-        stale = [path.name for path, text in pages.items() if not _is_current(path, text)]
-        for name in stale:
-            sys.stderr.write(f"{name} is not current: make docs\n")
-        return 1 if stale else 0
-    for path, text in pages.items():
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-    return 0
-
-
-def _is_current(path: Path, text: str) -> bool:
-    return path.is_file() and path.read_text() == text
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(write_or_check(made()))
