@@ -15,7 +15,7 @@ ACCOUNT = "000123456789"
 FRONT_ENDS = (*VERSIONS, "5.1")
 _PROGRAM = Path(__file__).with_name("frontend")
 _LAUNCHER = """\
-#!{python} -IB
+#!{python} -I
 import sys
 from pathlib import Path
 

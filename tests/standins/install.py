@@ -14,7 +14,7 @@ from tests.standins.tool.generations import GENERATIONS
 EUCA2OOLS = tuple(GENERATIONS)
 _PROGRAM = Path(__file__).with_name("tool")
 _LAUNCHER = """\
-#!{python} -IB
+#!{python} -I
 import sys
 from pathlib import Path
 
