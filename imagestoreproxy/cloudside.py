@@ -92,7 +92,7 @@ class CloudSide:
         is_looking: they have not been looked for yet.
 
     Raises:
-        SettingsError: what an option names is not there, or not complete.
+        SettingsError: an option names the home of nobody.
     """
 
     def __init__(
@@ -120,9 +120,7 @@ class CloudSide:
         self._searched_at_s = -SEARCH_S
         self._settings = settings
         self._background = background
-        search = Search(places, programs)
-        search.check_named()
-        self.wallet = FoundWallet(search)
+        self.wallet = FoundWallet(Search(places, programs))
         self.administrators = (
             Administrators(expanded(settings.administrators, "--administrators"))
             if settings.administrators

@@ -94,6 +94,10 @@ class Ec2Cloud:
         """Which service wants other signatures than the usual; known after a check."""
         return self._clients.signed()
 
+    def laid_down_bytes(self, bucket: str) -> int:
+        """Give 0: nothing is laid down."""
+        return 0
+
     def check(self) -> Awaitable[None]:
         """Raise unless S3 keeps an object, EC2 answers, both clocks agree and a bundle can be made.
 

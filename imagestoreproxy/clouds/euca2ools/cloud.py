@@ -71,6 +71,10 @@ class Euca2oolsCloud(Ec2Cloud):
         """Tell which tools these are, for people."""
         return f"euca2ools {self._tools.version}"
 
+    def laid_down_bytes(self, bucket: str) -> int:
+        """Give what an image, or the bundle made of it, takes on the disk."""
+        return self._ground.taken_bytes(bucket)
+
     def check(self) -> Awaitable[None]:
         """Raise unless the tools answer, and the cloud does; see ``Ec2Cloud``."""
         direct = super().check
