@@ -25,6 +25,7 @@ from tests.functional.ec2_ground import a_closed_port, ec2_error, is_s3, s3_erro
 from tests.functional.euca2ools_ground import QUICK, Euca2ools, Places, euca2ools
 from tests.functional.inline_background import Flag, now
 from tests.functional.interceptor import Answer, Interceptor, Lost, Request
+from tests.functional.moto_server import empty
 from tests.functional.parcel import Parcel, bring
 from tests.functional.rig import wait_for
 from tests.standins.install import EUCA2OOLS, calls, children, set_traps
@@ -43,7 +44,9 @@ Made = Callable[..., Euca2ools]
 
 
 @pytest.fixture
-def made(tmp_path: Path, credentials: Credentials, between: Interceptor) -> Iterator[Made]:
+def made(
+    tmp_path: Path, credentials: Credentials, between: Interceptor, moto: str
+) -> Iterator[Made]:
     """Give a way to clouds with tools that do something wrong; nothing of theirs stays behind."""
     between.rewrite = Places()
     many: list[Euca2ools] = []
@@ -55,6 +58,7 @@ def made(tmp_path: Path, credentials: Credentials, between: Interceptor) -> Iter
         return many[-1]
 
     yield make
+    empty(moto)
     for one in many:
         assert one.left() == [], "it cleans up, whatever happens"
         assert not is_alive(*processes(one)), "it ends whatever it has started"
