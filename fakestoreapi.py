@@ -356,16 +356,25 @@ def _iso(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
+# Its input ends with whoever started it, however that ends.
+CLEAN_UP = 'cat; gpgconf --homedir "$0" --kill all; rm -rf -- "$0"'
+
+
 @contextlib.contextmanager
 def _private_home() -> Iterator[Path]:
-    """A GnuPG home that is gone afterwards, and with it the agent that GnuPG starts in it."""
-    with tempfile.TemporaryDirectory(prefix="fakestore-") as name:
-        home = Path(name)
-        try:
-            yield home
-        finally:
-            kill = ["gpgconf", "--homedir", name, "--kill", "all"]
-            subprocess.run(kill, timeout=30, check=False, capture_output=True)
+    """A GnuPG home that is gone afterwards, and with it the agent that GnuPG starts in it.
+
+    Also after a kill: an agent ends by itself only when somebody removes its home.
+    """
+    home = tempfile.mkdtemp(prefix="fakestore-")
+    with subprocess.Popen(
+        ["sh", "-c", CLEAN_UP, home],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ):
+        yield Path(home)
 
 
 def clear_sign(payload: bytes, *, wrong_key: bool = False) -> bytes:

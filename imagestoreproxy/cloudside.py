@@ -20,6 +20,7 @@ from imagestoreproxy.clouds.euca2ools.ground import Ground
 from imagestoreproxy.clouds.fake import FakeCloud
 from imagestoreproxy.clouds.frontend.found import FoundWallet
 from imagestoreproxy.clouds.frontend.search import Places, Search
+from imagestoreproxy.clouds.underway import UnderWay
 from imagestoreproxy.clouds.wallet import Wallet
 from imagestoreproxy.config.settings import Settings
 from imagestoreproxy.model.errors import CloudError, DiskError
@@ -92,7 +93,7 @@ class CloudSide:
         is_looking: they have not been looked for yet.
 
     Raises:
-        SettingsError: what an option names is not there, or not complete.
+        SettingsError: an option names the home of nobody.
     """
 
     def __init__(
@@ -120,9 +121,7 @@ class CloudSide:
         self._searched_at_s = -SEARCH_S
         self._settings = settings
         self._background = background
-        search = Search(places, programs)
-        search.check_named()
-        self.wallet = FoundWallet(search)
+        self.wallet = FoundWallet(Search(places, programs))
         self.administrators = (
             Administrators(expanded(settings.administrators, "--administrators"))
             if settings.administrators
@@ -260,6 +259,7 @@ def make_cloud(
         "public_read_fallback": settings.public_read_fallback,
         "taking": settings.taking,
         "meters": meters,
+        "under_way": UnderWay(),
     }
     ground = _ground(settings)
 

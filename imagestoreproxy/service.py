@@ -332,7 +332,7 @@ class Proxy(Service):
 
         def told(failure: Failure) -> None:
             self._journal.failure("stopping was cut short", cast(Exception, failure.value))
-            sweep_ground(self._settings, self._journal)  # no tool outlives us, and no key
+            sweep_ground(self._settings, self._journal)
 
         stopping = Deferred.fromCoroutine(self.stop()).addTimeout(STOP_S, self._reactor)
         return stopping.addErrback(told)
@@ -359,6 +359,8 @@ class Proxy(Service):
         self._fetcher.close()
         self._cloud_threads.close(timeout_s=0.2)
         self._threads.close(timeout_s=0.2)
+        # While the directory is still ours: no tool outlives us, and no key.
+        sweep_ground(self._settings, self._journal)
         self._records_thread.close()
         self._records.close()
         self._disk.close()

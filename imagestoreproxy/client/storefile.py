@@ -19,6 +19,7 @@ from imagestoreproxy.config.tables import Problems, Table, is_http_url
 from imagestoreproxy.model.errors import SettingsError
 from imagestoreproxy.model.images import Architecture, Provider, Virtualization
 from imagestoreproxy.model.running import LOGIN_USER, PORTS, ports_of
+from imagestoreproxy.regular import read_regular
 from imagestoreproxy.sources.publishing.names import architecture_named
 from imagestoreproxy.sources.publishing.words import (
     CONTENT_ID,
@@ -59,11 +60,7 @@ def read_store(path: Path) -> StoreWords:
             line of each problem.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(LIMIT_BYTES + 1)
-        if len(content) > LIMIT_BYTES:
-            raise SettingsError(f"{path} has more than {LIMIT_BYTES // 2**20} MiB.")
-        text = content.decode("utf-8")
+        text = read_regular(path, LIMIT_BYTES).decode("utf-8")
         values = tomllib.loads(text)
         lines = key_lines(text)
     except OSError as error:

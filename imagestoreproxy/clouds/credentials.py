@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from imagestoreproxy.clouds.eucarc import parse_eucarc
 from imagestoreproxy.model.errors import SettingsError
 from imagestoreproxy.model.masking import masked
+from imagestoreproxy.regular import read_regular
 
 FILE_LIMIT_BYTES = 256 * 1024
 
@@ -261,16 +262,13 @@ def read_bounded(path: Path, origin: str) -> bytes:
     """Read a small file.
 
     Raises:
-        SettingsError: it cannot be read, or has more than ``FILE_LIMIT_BYTES``.
+        SettingsError: it cannot be read, is no regular file, or has more than
+            ``FILE_LIMIT_BYTES``.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(FILE_LIMIT_BYTES + 1)
+        return read_regular(path, FILE_LIMIT_BYTES)
     except OSError as error:
         raise SettingsError(f"Cannot read {path} ({origin}): {error.strerror}.") from None
-    if len(content) > FILE_LIMIT_BYTES:
-        raise SettingsError(f"{path} ({origin}) is larger than {FILE_LIMIT_BYTES} bytes.")
-    return content
 
 
 def is_loopback(url: str) -> bool:

@@ -73,6 +73,10 @@ class CurrentCloud:
         """Tell whether tools do the work."""
         return bool(self.tools)
 
+    def laid_down_bytes(self, bucket: str) -> int:
+        """Give what lies on the disk for the bundle of a bucket."""
+        return self._made[1].laid_down_bytes(bucket) if self._made else 0
+
     @property
     def warnings(self) -> list[str]:
         """What is suspicious but may be meant, a sentence for each; complete after a check."""

@@ -52,6 +52,10 @@ class FakeCloud:
         self._lock = threading.Lock()
         self._seen: tuple[tuple[int, int, int], _Held] | None = None
 
+    def laid_down_bytes(self, bucket: str) -> int:
+        """Give 0: nothing is laid down."""
+        return 0
+
     def check(self) -> Awaitable[None]:
         """Raise when its file cannot be read."""
         return self._background.run(lambda stop: self._ask(lambda held: None))

@@ -16,6 +16,7 @@ from imagestoreproxy.config.tables import Problems, Table
 from imagestoreproxy.keys import UBUNTU
 from imagestoreproxy.model.errors import SettingsError
 from imagestoreproxy.model.masking import masked
+from imagestoreproxy.regular import read_regular
 from imagestoreproxy.sources.simplestreams.uris import mirror_root
 
 DEFAULT_CONFIG = Path("/etc/image-store-proxy/config.toml")
@@ -117,8 +118,7 @@ def read_config(path: Path, defaults: Defaults, *, must_exist: bool) -> FileSett
             ``FILE:LINE: reason.``
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(LIMIT_BYTES + 1)
+        content = read_regular(path, LIMIT_BYTES)
     except FileNotFoundError:
         if not must_exist:
             return FileSettings()
@@ -127,8 +127,6 @@ def read_config(path: Path, defaults: Defaults, *, must_exist: bool) -> FileSett
         raise SettingsError(
             f"The configuration file {path} cannot be read: {error.strerror}."
         ) from error
-    if len(content) > LIMIT_BYTES:
-        raise SettingsError(f"{path}:1: The file has more than {LIMIT_BYTES} bytes.")
     return _Reading(path, defaults).read(content)
 
 

@@ -14,6 +14,7 @@ from imagestoreproxy.model.errors import SettingsError
 from imagestoreproxy.model.fingerprints import normal_fingerprint
 from imagestoreproxy.model.masking import masked
 from imagestoreproxy.outside.proxies import proxy_rules
+from imagestoreproxy.regular import only_regular
 
 PROBLEMS = 20
 URL_CHARS = 1000
@@ -209,7 +210,7 @@ class Table:
         # Where an address was put by mistake, it may hold a password.
         shown = masked(name) if "://" in name else str(path)
         try:
-            with path.open("rb") as file:
+            with open(path, "rb", opener=only_regular) as file:
                 if file.read(1):
                     return path
             self.wrong(key, f"names {shown}, which is empty")

@@ -113,7 +113,7 @@ class Inside:
             journal=journal,
             limit_bytes=limits.cache_bytes,
         )
-        room = Room(disk, self.cache, background)
+        room = Room(disk, self.cache, cloud, background)
         downloader = Downloader(
             sources=sources,
             background=background,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from imagestoreproxy.install.together import Beside
 from imagestoreproxy.model.errors import CallerError, StoreProxyError
 from imagestoreproxy.model.findings import Finding
 from imagestoreproxy.ports import Background, Clock, Task
@@ -37,7 +38,6 @@ class Look:
 
 KEEP_S = 30.0
 LIMIT_S = 60.0
-POLL_S = 0.05
 WAITING = 100
 
 
@@ -116,26 +116,20 @@ class Preflight:
 
     async def _bounded(self, one: Look, into: list[Finding]) -> None:
         """Run one check; one that does not even hear that it is cancelled is left behind."""
-        name = one.what
-        result: list[Finding] | None = None
 
-        async def look() -> None:
-            nonlocal result
-            wrong = "The check failed unexpectedly; the log has the details."
-            found = [Finding(name, wrong)]
-            try:
-                found = list(await one.check())
-            except StoreProxyError as error:
-                found = [Finding(name, error.message)]
-            finally:
-                result = found
+        async def look() -> Iterable[Finding]:
+            return await one.check()
 
-        ends_s = self._clock.monotonic_s() + self._limit_s
-        looking = self._background.start(f"check of {name}", look())
-        while result is None and self._clock.monotonic_s() < ends_s:
-            await self._clock.sleep(POLL_S)
-        if result is None:
-            looking.cancel()
-            late = f"There was no answer within {self._limit_s:.0f} seconds."
-            result = [Finding(name, late)]
-        into.extend(one.told(finding) for finding in result)
+        looking = Beside(self._background, f"check of {one.what}", look())
+        problem = "The check failed unexpectedly; the log has the details."
+        found: Iterable[Finding] = ()
+        try:
+            if await looking.ends_within(self._limit_s, self._clock):
+                found, problem = await looking.outcome(), ""
+            else:
+                problem = f"There was no answer within {self._limit_s:.0f} seconds."
+        except StoreProxyError as error:
+            problem = error.message
+        finally:
+            found = [Finding(one.what, problem)] if problem else found
+            into.extend(one.told(finding) for finding in found)

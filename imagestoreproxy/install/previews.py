@@ -34,7 +34,6 @@ AT_ONCE = 4
 WAITING = 100
 LIMIT_S = 30.0
 CLOUD_LIMIT_S = 15.0
-POLL_S = 0.05
 NAME_CHARS = 200
 
 
@@ -135,22 +134,12 @@ class Previews:
 
     async def _bounded(self, source: str, image_uri: str) -> Preview:
         making = Beside(self._background, "plan", self._make(source, image_uri))
-        if await self._is_over(making, LIMIT_S):
+        if await making.ends_within(LIMIT_S, self._clock):
             return await making.outcome()
         raise FetchError(
             f"The plan is not ready after {LIMIT_S:.0f} seconds: the source, or the cloud, is slow."
             " Ask again."
         )
-
-    async def _is_over(self, one: Beside[Preview] | Beside[None], limit_s: float) -> bool:
-        """Wait for an end, but not for long; what does not end is cancelled, and left behind."""
-        ends_s = self._clock.monotonic_s() + limit_s
-        try:
-            while not one.is_over and self._clock.monotonic_s() < ends_s:
-                await self._clock.sleep(POLL_S)
-            return one.is_over
-        finally:
-            one.cancel()
 
     async def _make(self, source: str, image_uri: str) -> Preview:
         document = await self._sources.document(source, image_uri)
@@ -223,7 +212,7 @@ class Previews:
             await self._cloud.check()
 
         checking = Beside(self._background, "check of the cloud", check())
-        if not await self._is_over(checking, CLOUD_LIMIT_S):
+        if not await checking.ends_within(CLOUD_LIMIT_S, self._clock):
             return [f"The cloud did not answer within {CLOUD_LIMIT_S:.0f} seconds."]
         try:
             await checking.outcome()

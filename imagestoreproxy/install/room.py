@@ -9,9 +9,9 @@ from functools import partial
 from imagestoreproxy.install.cache import Cache
 from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.errors import DiskError
-from imagestoreproxy.model.images import ImageFile
-from imagestoreproxy.model.plan import Plan, download_name
-from imagestoreproxy.ports import Background, Disk, Stop
+from imagestoreproxy.model.images import FileKind, ImageFile
+from imagestoreproxy.model.plan import Plan, bucket_name, download_name
+from imagestoreproxy.ports import Background, Cloud, Disk, Stop
 
 # Left free for the database, the log and everybody else.
 SPARE_BYTES = 64 * 2**20
@@ -35,9 +35,10 @@ class Foresight:
 class Room:
     """What the installs that run may still write; what the cache holds is given up for them."""
 
-    def __init__(self, disk: Disk, cache: Cache, background: Background) -> None:
+    def __init__(self, disk: Disk, cache: Cache, cloud: Cloud, background: Background) -> None:
         self._disk = disk
         self._cache = cache
+        self._cloud = cloud
         self._background = background
         self._plans: dict[str, Plan] = {}
 
@@ -116,7 +117,9 @@ class Room:
 
     def _held_bytes(self, token: str, plan: Plan) -> int:
         """Count what is here already; what the cache lends takes no room."""
-        return sum(self._held_bytes_of(token, file) for file in plan.fetches)
+        downloaded = sum(self._held_bytes_of(token, file) for file in plan.fetches)
+        buckets = [bucket_name(token, kind) for kind in FileKind]
+        return downloaded + sum(map(self._cloud.laid_down_bytes, buckets))
 
     def _held_bytes_of(self, token: str, file: ImageFile) -> int:
         if self._cache.has(file):

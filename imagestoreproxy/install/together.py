@@ -6,7 +6,9 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Generic, TypeVar
 
 from imagestoreproxy.model.errors import Cancelled
-from imagestoreproxy.ports import Background, Task
+from imagestoreproxy.ports import Background, Clock, Task
+
+POLL_S = 0.05
 
 T = TypeVar("T")
 
@@ -49,6 +51,16 @@ class Beside(Generic[T]):
     async def ended(self) -> None:
         """Wait until it has ended, however it did."""
         await self._task.ended()
+
+    async def ends_within(self, limit_s: float, clock: Clock) -> bool:
+        """Tell whether it ends so soon; if it does not, it is cancelled, and left behind."""
+        ends_s = clock.monotonic_s() + limit_s
+        try:
+            while not self.is_over and clock.monotonic_s() < ends_s:
+                await clock.sleep(POLL_S)
+            return self.is_over
+        finally:
+            self.cancel()
 
     def cancel(self) -> None:
         """Ask it to end, once: a second time would break off how it ends."""

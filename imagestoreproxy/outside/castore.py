@@ -29,7 +29,8 @@ def ca_store(configured: str = "") -> Path | None:
     """
     if configured:
         path = Path(configured)
-        if not os.access(path, os.R_OK) or (path.is_file() and path.stat().st_size == 0):
+        is_some = path.is_dir() or (path.is_file() and path.stat().st_size > 0)
+        if not is_some or not os.access(path, os.R_OK):
             raise SettingsError(
                 f"The CA bundle {configured} cannot be read or is empty; give --ca-bundle a file "
                 "of PEM certificates, or leave it out to use the system's."

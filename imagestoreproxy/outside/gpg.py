@@ -12,6 +12,7 @@ from imagestoreproxy.model.errors import DocumentError, OwnStateError
 from imagestoreproxy.model.fingerprints import normal_fingerprint
 from imagestoreproxy.outside.gpgcall import BoundedGPG
 from imagestoreproxy.outside.statuslines import check_shape, check_signature_shape, signer
+from imagestoreproxy.regular import read_regular
 
 LIMIT_BYTES = 2 << 20
 _KEYRING_LIMIT_BYTES = 16 << 20
@@ -157,9 +158,7 @@ class GpgVerifier:
             now = (found.st_mtime_ns, found.st_size, found.st_ino)
             if now == self._read and self._home.is_dir():
                 return
-            if found.st_size > _KEYRING_LIMIT_BYTES:
-                raise OwnStateError(f"The keyring {self._keyring} is too large to be one.")
-            content = self._keyring.read_bytes()
+            content = read_regular(self._keyring, _KEYRING_LIMIT_BYTES)
             self._read = None
             shutil.rmtree(self._home, ignore_errors=True)
             self._home.mkdir(mode=0o700, parents=True)

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 from pathlib import Path
 
 from imagestoreproxy import ports
 from imagestoreproxy.model.carrying import FILES, is_digest
 from imagestoreproxy.model.errors import FetchError, RangesFailedError
+from imagestoreproxy.regular import NotRegularError, only_regular
 
 BLOCK_BYTES = 2**18
 
 
-def _only_files(path: str, flags: int) -> int:
-    """Open a file itself: no link, and nothing that could be waited for without end."""
-    opened = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(opened).st_mode):
-        os.close(opened)
-        raise FileNotFoundError(errno.ENOENT, "it is not a file")
-    return opened
+def _no_links(path: str, flags: int) -> int:
+    """Open a file itself, and no link."""
+    return only_regular(path, flags | os.O_NOFOLLOW)
 
 
 class DirectoryFetcher:
@@ -61,7 +56,7 @@ class DirectoryFetcher:
         path = self._files / digest
         try:
             # The name says what is in it: whatever a sink holds of it is the beginning.
-            with open(path, "rb", buffering=0, opener=_only_files) as file:
+            with open(path, "rb", buffering=0, opener=_no_links) as file:
                 position = sink.position
                 size_bytes = file.seek(0, 2)
                 if span.end and (span.size_bytes not in (0, size_bytes) or span.end > size_bytes):
@@ -77,7 +72,7 @@ class DirectoryFetcher:
                     sink.write(block)
                     position += len(block)
         except OSError as error:
-            helps = not isinstance(error, FileNotFoundError)
+            helps = not isinstance(error, FileNotFoundError | NotRegularError)
             raise FetchError(
                 f"{path} cannot be read: {error.strerror}.", retry_helps=helps
             ) from error

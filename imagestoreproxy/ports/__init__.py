@@ -222,6 +222,9 @@ class Cloud(Protocol):
         That takes their time, and the room of each file twice more.
         """
 
+    def laid_down_bytes(self, bucket: str) -> int:
+        """Give what lies on the disk for the bundle of a bucket. Blocks."""
+
     def check(self) -> Awaitable[None]:
         """Raise unless storage and registration can be reached and the credentials are taken."""
 

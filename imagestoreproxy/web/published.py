@@ -14,7 +14,6 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from stat import S_ISREG
 from typing import Any, BinaryIO, cast
 
 from twisted.internet.interfaces import IAddress, IReactorTime
@@ -26,6 +25,7 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 from twisted.web.static import File
 
+from imagestoreproxy.regular import only_regular
 from imagestoreproxy.web.connections import Connections, client_of
 
 CONNECTIONS = 512
@@ -87,13 +87,8 @@ class PublishedTree(Resource):
             found = (root / path).resolve(strict=True)
             if found != root / path or not found.is_relative_to(root):
                 return None
-            # What is no file, such as a pipe, must not be waited for.
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            descriptor = os.open(found, flags)
+            descriptor = only_regular(str(found), os.O_RDONLY | os.O_NOFOLLOW)
         except OSError:
-            return None
-        if not S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
             return None
         return os.fdopen(descriptor, "rb", buffering=0)
 

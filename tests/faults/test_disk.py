@@ -18,7 +18,8 @@ import pytest
 from imagestoreproxy.client.requests import ClientError
 from tests.faults import tally
 from tests.faults.ground import at_rest, fake_cloud, make_images, problems, said_500
-from tests.functional.rig import ROOT, Daemon, FakeStore, Rig, fake_rig, wait_for
+from tests.functional import warm
+from tests.functional.rig import Daemon, FakeStore, Rig, fake_rig, wait_for
 
 TRIO = "Example Server"
 DISK_MIB = 112  # an install wants 64 MiB beside what it needs
@@ -89,15 +90,14 @@ def bootable(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def run(daemon: Daemon) -> subprocess.CompletedProcess[bytes]:
+def run(daemon: Daemon) -> subprocess.CompletedProcess[str]:
     """Start a daemon that cannot run; it must end by itself."""
-    command = [str(part) for part in daemon.command]
-    return subprocess.run(command, capture_output=True, timeout=30, cwd=ROOT)
+    return warm.run(daemon.command, os.environ, timeout_s=30)
 
 
 def fails_to_start(kind: str, daemon: Daemon, *words: str) -> None:
     ended = run(daemon)
-    said = ended.stderr.decode()
+    said = ended.stderr
     good = ended.returncode in (1, 2) and all(word in said for word in words)
     good = good and "Traceback" not in said
     tally.record(kind, tally.CLEAN if good else "not told")

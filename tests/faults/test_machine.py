@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from imagestoreproxy.client.requests import ClientError
 from tests.faults import tally
 from tests.faults.ground import at_rest, fake_cloud, make_images, problems, said_500
 from tests.faults.kill import Life
+from tests.functional import warm
 from tests.functional.rig import ROOT, Rig, fake_rig, wait_for
 
 TRIO = "Example Server"
@@ -70,8 +72,8 @@ def test_the_second_daemon_on_a_data_directory_says_so_and_the_first_goes_on(
         rig.store.control(fault="slow", path="image.gz", rate=400_000)
         rig.daemon.act(uri, "install")
         for _ in range(10 if tally.LONG else 1):
-            ended = subprocess.run(rig.daemon.command, capture_output=True, timeout=30, cwd=ROOT)
-            said = ended.stderr.decode()
+            ended = warm.run(rig.daemon.command, os.environ, timeout_s=30)
+            said = ended.stderr
             good = ended.returncode == 1 and "in use by another image-store-proxy" in said
             tally.record("two daemons", tally.REFUSED if good else "not refused")
             assert good, said

@@ -80,7 +80,7 @@ def test_h14_p7_memory_and_file_descriptors_are_flat_over_installs_and_polls(
 ) -> None:
     images = make_images(tmp_path / "images", kib=200)
     # Without --debug: each poll would be a line of the log.
-    with fake_rig(tmp_path, images) as rig:
+    with fake_rig(tmp_path, images, is_cold=True) as rig:
         rig.daemon.end()
         rig.daemon.command = [part for part in rig.daemon.command if part != "--debug"]
         rig.daemon.start()

@@ -53,6 +53,9 @@ def fresh_home(base: Path) -> Iterator[Signer]:
     """Make a home beside ``base``, not below it: the agent's socket must have a short name."""
     home = base.parent / f"g{time.monotonic_ns() % 10**9}"
     home.mkdir(mode=0o700)
-    yield Signer(home)
-    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], timeout=20, check=False)
-    shutil.rmtree(home, ignore_errors=True)
+    try:
+        yield Signer(home)
+    finally:
+        kill = ["gpgconf", "--homedir", str(home), "--kill", "all"]
+        subprocess.run(kill, timeout=20, check=False)
+        shutil.rmtree(home, ignore_errors=True)

@@ -20,6 +20,8 @@ from typing import Any
 
 from demo.certificates import make_credentials_directory
 from imagestoreproxy.client.requests import Connection
+from tests.functional import warm
+from tests.functional.warm import Warm, is_warm
 
 ROOT = Path(__file__).parents[2]
 CLIENT_ID = "WKy3rMzOWPouVOxK1p3Ar1C2uRBwa2FBXnCw"
@@ -60,23 +62,32 @@ def free_port() -> int:
 
 @dataclass
 class Process:
-    """A program of ours; what it says goes to a file."""
+    """A program of ours; what it says goes to a file.
+
+    Attributes:
+        is_cold: start it as a user does, also where a fork of one that is loaded would do.
+    """
 
     command: Sequence[str]
     log: Path
     environment: dict[str, str] = field(default_factory=dict)
-    running: subprocess.Popen[bytes] | None = None
+    running: subprocess.Popen[bytes] | Warm | None = None
+    is_cold: bool = False
 
     def start(self) -> None:
         outside = {key: value for key, value in os.environ.items() if "proxy" not in key.lower()}
+        whole = {**outside, "PYTHONUNBUFFERED": "1", **self.environment}
         with self.log.open("ab") as output:
+            if is_warm(self.command, whole) and not self.is_cold:
+                self.running = warm.start(self.command, whole, (output.fileno(),) * 2)
+                return
             self.running = subprocess.Popen(
                 self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 cwd=ROOT,
-                env={**outside, "PYTHONUNBUFFERED": "1", **self.environment},
+                env=whole,
             )
 
     def end(self, number: int = signal.SIGTERM, within_s: float = 10) -> int:
@@ -207,18 +218,21 @@ class Rig:
 
 
 @contextmanager
-def fake_rig(directory: Path, images: Path, *options: str) -> Iterator[Rig]:
+def fake_rig(directory: Path, images: Path, *options: str, is_cold: bool = False) -> Iterator[Rig]:
     """Run a store and a daemon with ``--fake-eucalyptus``."""
     store = FakeStore(directory, images)
     daemon = Daemon(
         directory, f"--api-url={store.url}", f"--fake-eucalyptus={SECRET}", "--debug", *options
     )
+    daemon.is_cold = is_cold
     with _both(Rig(store, daemon)) as rig:
         yield rig
 
 
 @contextmanager
-def ec2_rig(directory: Path, images: Path, cloud_url: str, *options: str) -> Iterator[Rig]:
+def ec2_rig(
+    directory: Path, images: Path, cloud_url: str, *options: str, is_cold: bool = False
+) -> Iterator[Rig]:
     """Run a store and a daemon with ``--cloud=ec2``."""
     store = FakeStore(directory, images)
     made = make_credentials_directory(
@@ -231,6 +245,7 @@ def ec2_rig(directory: Path, images: Path, cloud_url: str, *options: str) -> Ite
         f"--credentials-dir={made.directory}",
         *options,
     )
+    daemon.is_cold = is_cold
     with _both(Rig(store, daemon, made.cloud_key)) as rig:
         yield rig
 

@@ -20,6 +20,7 @@ from urllib.error import HTTPError
 import pytest
 
 from imagestoreproxy.web.present import image_id
+from tests.functional import warm
 from tests.functional.faulty_server import FaultyServer
 from tests.functional.gpg_home import Signer, fresh_home
 from tests.functional.mirror import KEY, Mirror, source
@@ -51,9 +52,7 @@ def command(*arguments: str, daemon: Daemon | None = None) -> tuple[Sequence[str
 def client(*arguments: str, daemon: Daemon | None = None) -> subprocess.CompletedProcess[str]:
     """Run it; without a daemon there are no credentials either."""
     line, environment = command(*arguments, daemon=daemon)
-    return subprocess.run(
-        line, capture_output=True, text=True, timeout=60, env=environment, cwd=ROOT
-    )
+    return warm.run(line, environment, timeout_s=60)
 
 
 @contextmanager

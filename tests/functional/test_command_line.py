@@ -22,6 +22,7 @@ import pytest
 
 from imagestoreproxy.client.shapes import schema
 from imagestoreproxy.client.table import COMMANDS
+from tests.functional import warm
 from tests.functional.rig import CLIENT_ID, ROOT, SECRET, Rig, fake_rig, wait_for
 
 TIME_LIMIT_S = 60
@@ -51,15 +52,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def run(rig: Rig, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        program(rig, *words),
-        env=environment(**more),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=TIME_LIMIT_S,
-        check=False,
-    )
+    return warm.run(program(rig, *words), environment(**more), timeout_s=TIME_LIMIT_S)
 
 
 def told(rig: Rig, *words: str, status: int = 0) -> dict[str, Any]:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+
+from tests.functional.rig import wait_for
 
 ROOT = Path(__file__).parents[2]
 IMAGE = bytes(range(256)) * 4096
@@ -93,6 +99,37 @@ def verify(document: bytes, tmp_path: Path) -> dict[str, Any] | None:
         env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "GNUPGHOME": str(tmp_path)},
     )
     return dict(json.loads(done.stdout)) if done.returncode == 0 else None
+
+
+def test_a_kill_while_it_signs_leaves_no_agent_and_no_key(directory: Path) -> None:
+    gpg = shutil.which("gpg")
+    # Not below pytest's own: the agent's socket must have a short name.
+    with TemporaryDirectory(dir="/tmp") as name:
+        (Path(name) / "bin").mkdir()
+        (Path(name) / "homes").mkdir()
+        killing = Path(name) / "bin" / "gpg"
+        killing.write_text(f'#!/bin/sh\n"{gpg}" "$@"\nkill -9 $PPID\n')
+        killing.chmod(0o755)
+        environment = {"PATH": f"{killing.parent}:{os.environ['PATH']}", "TMPDIR": f"{name}/homes"}
+        command = [sys.executable, "-I", str(ROOT / "fakestoreapi.py"), str(directory), "--port=0"]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, env=environment
+        ) as running:
+            assert running.stdout is not None
+            found = re.search(r"http://\S+", running.stdout.readline())
+            assert found
+            client = Client(urlsplit(found[0]).netloc)
+            first = client.json("/api/dashboard")["images"][0]
+            with suppress(OSError, http.client.HTTPException):
+                client.ask(urlsplit(first["uri"]).path)
+            assert running.wait(20) == -9
+
+        def left() -> list[str]:
+            said = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+            agents = [line for line in said.stdout.splitlines() if f"{name}/homes" in line]
+            return [*agents, *map(str, Path(name, "homes").iterdir())]
+
+        wait_for("the end of what it has left", lambda: not left())
 
 
 def test_documents_are_signed_and_name_the_uri_that_was_asked_for(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import boto3
 
+from tests.functional import warm
 from tests.functional.rig import (
     CLIENT_ID,
     ROOT,
@@ -30,16 +30,14 @@ OLD, NEW = "1.9", "1.10"
 
 def image_store(rig: Rig, *words: str) -> Any:
     """Run the command line, and give what it says in JSON."""
-    done = subprocess.run(
+    done = warm.run(
         [
             sys.executable, str(ROOT / "bin" / "image-store"),
             f"--url=http://127.0.0.1:{rig.daemon.port}", f"--client-id={CLIENT_ID}",
             "--json", *words,
         ],
-        env={**os.environ, "IMAGE_STORE_SECRET": SECRET},
-        capture_output=True,
-        text=True,
-        timeout=60,
+        {**os.environ, "IMAGE_STORE_SECRET": SECRET},
+        timeout_s=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout)

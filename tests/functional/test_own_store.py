@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.functional import warm
 from tests.functional.gpg_home import Signer, fresh_home
 from tests.functional.rig import ROOT, SECRET, Daemon, Process, free_port, wait_for
 
@@ -25,12 +27,10 @@ def signer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signer]:
 
 
 def tool(daemon: Daemon, *arguments: str) -> str:
-    done = subprocess.run(
+    done = warm.run(
         [*TOOL, f"--url=http://127.0.0.1:{daemon.port}", *arguments],
-        env={"PATH": "/usr/bin:/bin", "IMAGE_STORE_SECRET": SECRET},
-        capture_output=True,
-        text=True,
-        timeout=60,
+        {"PATH": "/usr/bin:/bin", "IMAGE_STORE_SECRET": SECRET},
+        timeout_s=60,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -52,7 +52,7 @@ def test_what_a_site_publishes_is_installed_and_a_followed_image_is_brought_up_t
         disk.replace(directory / "web-server-amd64.qcow2")
         command = [*TOOL, "publish", str(directory), f"--key={KEY}", f"--format={form}"]
         command += [f"--gnupg-home={signer.home}", f"--url={url}"]
-        subprocess.run(command, check=True, timeout=60, capture_output=True)
+        warm.run(command, os.environ, timeout_s=60).check_returncode()
 
     publish(b"one" * 700_000)
     server = Process(

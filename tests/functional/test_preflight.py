@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.functional import warm
 from tests.functional.faulty_server import FaultyServer, Page
 from tests.functional.rig import ROOT, SECRET, FakeStore, Rig, ec2_rig, fake_rig, free_port
 
@@ -23,13 +24,10 @@ TIME_LIMIT_S = 60
 
 def looked(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     outside = {key: value for key, value in os.environ.items() if "proxy" not in key.lower()}
-    return subprocess.run(
-        [sys.executable, str(ROOT / "bin" / "image-store-proxy"), "--check", *options],
-        capture_output=True,
-        text=True,
-        timeout=TIME_LIMIT_S,
-        check=False,
-        env={**outside, **environment},
+    return warm.run(
+        [sys.executable, ROOT / "bin" / "image-store-proxy", "--check", *options],
+        {**outside, **environment},
+        timeout_s=TIME_LIMIT_S,
     )
 
 

@@ -33,6 +33,7 @@ from imagestoreproxy.outside.gpg import GpgVerifier
 from imagestoreproxy.sources.document import read_document
 from imagestoreproxy.sources.storeapi import read_listing, read_search
 from imagestoreproxy.web.published import CONNECTIONS_OF_ONE
+from tests.functional import warm
 from tests.functional.gpg_home import Signer, fresh_home
 from tests.functional.reactor_thread import in_reactor, running_reactor
 from tests.functional.rig import ROOT, SECRET, Daemon, Process, free_port, wait_for
@@ -96,9 +97,7 @@ class Publisher:
     def run(self, *options: str) -> subprocess.CompletedProcess[str]:
         # Without a home and a login: it must not look for any.
         environment = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
-        return subprocess.run(
-            self.command(*options), capture_output=True, text=True, timeout=60, env=environment
-        )
+        return warm.run(self.command(*options), environment, timeout_s=60)
 
     def publish(self, *options: str) -> dict[str, Any]:
         done = self.run("--json", *options)

@@ -61,7 +61,7 @@ def test_a_debian_kernel_its_ramdisk_and_a_gibibyte_arrive_byte_for_byte(
         region_name="us-east-1",
     )
     before = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
-    with ec2_rig(tmp_path, real_images, moto_url) as rig:
+    with ec2_rig(tmp_path, real_images, moto_url, is_cold=True) as rig:
         uri = rig.image("Example Server")
         rig.daemon.act(uri, "install")
         rig.daemon.wait(uri, "installed", within_s=240)

@@ -515,7 +515,11 @@ class MemoryCloud:
         self.kernels: dict[str, tuple[str, str]] = {}
         self.instances: dict[str, str] = {}
         self.trouble: dict[str, Exception] = {}
+        self.laid_down: dict[str, int] = {}
         self._next = 0
+
+    def laid_down_bytes(self, bucket: str) -> int:
+        return self.laid_down.get(bucket, 0)
 
     def _try(self, call: str, work: Callable[[], T]) -> Deferred[T]:
         if call in self.trouble:

@@ -64,7 +64,7 @@ def test_the_file_is_read_again_only_when_it_changes(file: Path) -> None:
             "".join(f"[{n}]\naws_access_key_id={n}\naws_secret_access_key=s\n" for n in range(101)),
             f"at most {MOST}",
         ),
-        ("#" * (256 * 1024 + 1), "larger than"),
+        ("#" * (256 * 1024 + 1), "it has more than"),
     ],
 )
 def test_a_file_that_is_wrong_takes_nobody_out(text: str, said: str, file: Path) -> None:

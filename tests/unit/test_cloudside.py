@@ -150,9 +150,35 @@ def test_the_run_guide_loads_what_was_fetched(tmp_path: Path) -> None:
     assert guide.ways[0].commands[0] == f". {tmp_path}/data/credentials/eucarc"
 
 
-def test_what_an_option_names_must_be_there_at_the_start(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="No such file"):
-        Front(tmp_path, credentials_dir=str(tmp_path / "nowhere"))
+@pytest.mark.parametrize("is_there", [False, True], ids=["no directory", "no eucarc"])
+def test_what_an_option_names_may_come_later_and_its_lack_is_told(
+    is_there: bool, tmp_path: Path
+) -> None:
+    directory = tmp_path / "later"
+    if is_there:
+        directory.mkdir()
+    front = Front(tmp_path, credentials_dir=str(directory))
+    clock = MemoryClock()
+    task = front.background.start("credentials", front.side.run(clock, front.journal))
+    (line,) = front.journal.lines
+    assert f"Cannot read {directory}/eucarc" in line
+    assert result(front.side.findings())[0].problem == line
+    assert front.side.keys.absence == NOBODY
+    assert front.calls == 0, "nothing else is looked at"
+    directory.mkdir(exist_ok=True)
+    eucarc = "export EC2_ACCESS_KEY='admin'\nexport EC2_SECRET_KEY='hush'\n"
+    (directory / "eucarc").write_text(eucarc)
+    for _ in range(int(SEARCH_S)):
+        clock.twisted.advance(1)
+    assert front.side.keys.secret_for("admin") == "hush"
+    task.cancel()
+
+
+def test_a_wrong_profile_is_told_and_the_usual_places_do_not_help_out(tmp_path: Path) -> None:
+    front = Front(tmp_path, profile="ann")
+    result(front.side.look())
+    assert "profile 'ann'" in result(front.side.findings())[0].problem
+    assert front.calls == 0
 
 
 @pytest.mark.parametrize("option", ["credentials_dir", "administrators"])

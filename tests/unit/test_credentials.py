@@ -117,7 +117,7 @@ def test_no_eucarc_no_keys_and_a_lost_file_are_each_named(tmp_path: Path) -> Non
 
 def test_a_huge_eucarc_is_refused(tmp_path: Path) -> None:
     (tmp_path / "eucarc").write_bytes(b"#" * (256 * 1024 + 1))
-    with pytest.raises(SettingsError, match="larger than"):
+    with pytest.raises(SettingsError, match="it has more than"):
         from_directory(tmp_path)
 
 

@@ -393,6 +393,25 @@ def test_without_an_object_store_they_are_fetched_again_later_and_later(tmp_path
     assert len(era.calls) == calls + 1
 
 
+def test_reloads_do_not_make_it_forget_how_often_it_has_asked(tmp_path: Path) -> None:
+    """A reload comes with each rotation of the log, too; who reloads a lot calls rarely still."""
+    era, clock = Era(s3=False), Clock()
+    wallet = wallet_of(tmp_path, era, clock)
+    for _ in range(24):
+        wallet.credentials(STOP)
+        clock.now_s += 3600
+    calls = len(era.calls)
+    for _ in range(60):
+        wallet.again()
+        wallet.credentials(STOP)
+        clock.now_s += 1
+    assert len(era.calls) == calls + 2, "one at once, and one after half a minute"
+    for _ in range(12):
+        wallet.credentials(STOP)
+        clock.now_s += 3600
+    assert len(era.calls) <= calls + 3, "the wait goes on to be long"
+
+
 def test_restarts_do_not_make_it_forget_how_often_it_has_asked(tmp_path: Path) -> None:
     era, clock = Era(s3=False), Clock()
     for _ in range(24 * 4):

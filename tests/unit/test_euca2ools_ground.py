@@ -191,3 +191,17 @@ def test_p5_a_bundle_that_is_not_what_was_asked_for_is_not_sent(
 def test_p5_a_part_that_is_missing_or_another_is_seen(part: bytes | None, tmp_path: Path) -> None:
     with pytest.raises(CloudError, match=r"does not fit the part image-x\.part\.0"):
         read(tmp_path, XML, part)
+
+
+def test_what_a_bundle_takes_on_the_disk_is_counted_without_holes(tmp_path: Path) -> None:
+    ground = Ground(tmp_path / "euca2ools")
+    assert ground.taken_bytes(BUNDLE.bucket) == 0
+    size_bytes = 16 * 2**20
+    content = Chunk(bytes(size_bytes - 2**20), b""), Chunk(b"x" * 2**20, b"")
+    ground.write(BUNDLE, content, size_bytes, NeverStop())
+    assert 2**20 <= ground.taken_bytes(BUNDLE.bucket) < size_bytes // 2
+    (ground.bundled(BUNDLE) / "image-x.part.0").write_bytes(b"y" * 2**20)
+    assert 2 * 2**20 <= ground.taken_bytes(BUNDLE.bucket) < size_bytes // 2
+    assert ground.taken_bytes("another") == 0
+    ground.clear(BUNDLE)
+    assert ground.taken_bytes(BUNDLE.bucket) == 0

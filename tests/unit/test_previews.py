@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from imagestoreproxy.install import previews
+from imagestoreproxy.install import previews, together
 from imagestoreproxy.model.errors import CallerError, CloudError, DocumentError, FetchError
 from imagestoreproxy.model.images import Compression, FileFormat, FileKind, ImageFile
 from imagestoreproxy.model.plan import make_plan
@@ -38,7 +38,7 @@ def planned(daemon: Daemon, uri: str = URI) -> Preview:
     """Ask for a plan, and let the time pass that it takes."""
     made: list[Any] = []
     Deferred.fromCoroutine(daemon.previews.plan(uri)).addBoth(made.append)
-    daemon.clock.twisted.pump([previews.POLL_S] * 4)
+    daemon.clock.twisted.pump([together.POLL_S] * 4)
     assert made, "it waits for something"
     error = getattr(made[0], "value", None)
     if isinstance(error, BaseException):

@@ -71,6 +71,10 @@ class Euca2oolsCloud(Ec2Cloud):
         """Tell which tools these are, for people."""
         return f"euca2ools {self._tools.version}"
 
+    def laid_down_bytes(self, bucket: str) -> int:
+        """Give what an image, or the bundle made of it, takes on the disk."""
+        return self._ground.taken_bytes(bucket)
+
     def check(self) -> Awaitable[None]:
         """Raise unless the tools answer, and the cloud does; see ``Ec2Cloud``."""
         direct = super().check
@@ -103,10 +107,6 @@ class Euca2oolsCloud(Ec2Cloud):
                 self._ground.clear(stored.bundle)
 
         return self._run(work)
-
-    def register(self, upload: Upload, location: str) -> Awaitable[str]:
-        """Register a bundle, or find it registered already; give an id that EC2 confirms."""
-        return self._run(partial(self._register, upload, location))
 
     def registered_ids(self) -> Awaitable[frozenset[str]]:
         """Name the ids that the tools list as ours."""

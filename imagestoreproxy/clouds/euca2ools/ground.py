@@ -25,6 +25,7 @@ from imagestoreproxy.ports import Stop
 BLOCK_BYTES = 64 * 1024
 _ZEROS = bytes(BLOCK_BYTES)
 _ORPHANS_S = 2.0
+_STAT_BLOCK_BYTES = 512
 _CAUSES = {
     errno.ENOSPC: "the disk is full; make room there",
     errno.EDQUOT: "the disk quota of this user is used up; make room there",
@@ -80,6 +81,15 @@ class Ground:
         path = self.path / bundle.bucket
         with told_disk(path), contextlib.suppress(FileNotFoundError):
             shutil.rmtree(path)
+
+    def taken_bytes(self, bucket: str) -> int:
+        """Add up what the files of a bucket take; holes take nothing."""
+        taken_bytes = 0
+        for folder, _, names in os.walk(self.path / bucket):
+            for name in names:
+                with contextlib.suppress(OSError):  # gone since
+                    taken_bytes += Path(folder, name).lstat().st_blocks * _STAT_BLOCK_BYTES
+        return taken_bytes
 
     def write(self, bundle: Bundle, chunks: Iterable[Chunk], size_bytes: int, stop: Stop) -> Path:
         """Write a whole file; blocks of zeros become holes.

@@ -53,10 +53,10 @@ class FoundWallet:
         self._refused = credentials
 
     def again(self) -> None:
-        """Somebody says that things have changed: what was refused or incomplete is fetched now."""
+        """Somebody says that things have changed: what was refused or incomplete is fetched."""
         self._failed_until_s = -FAILED_S
         if (front_end := self._search.front_end) is not None:
-            front_end.forget_wait()
+            front_end.hurry()
 
     def _current(self, stop: Stop) -> Credentials:
         state = self._search.state()

@@ -72,11 +72,9 @@ class Kept:
         self._remember()
         return self._pace.wait_s(first_s)
 
-    def forget_wait(self) -> None:
+    def hurry(self) -> None:
         """Somebody says that things have changed."""
-        self._pace.forget()
-        with suppress(OSError):
-            self._asked.unlink(missing_ok=True)
+        self._pace.hurry()
 
     @contextmanager
     def asking(self) -> Iterator[None]:

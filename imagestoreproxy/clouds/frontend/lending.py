@@ -13,7 +13,7 @@ from pathlib import Path
 from imagestoreproxy.clouds.credentials import Credentials, is_file
 from imagestoreproxy.clouds.frontend import clcadmin, eucaconf
 from imagestoreproxy.clouds.frontend.kept import Kept
-from imagestoreproxy.clouds.frontend.pace import Pace
+from imagestoreproxy.clouds.frontend.pace import HURRIED_S, Pace
 from imagestoreproxy.model.errors import CloudError, SettingsError
 from imagestoreproxy.ports import Stop
 from imagestoreproxy.ports.programs import Programs
@@ -100,10 +100,10 @@ class FrontEnd:
             return self._pace.wait_s(CLCADMIN_FIRST_S)
         return self.kept.wait_s(REFUSED_S)
 
-    def forget_wait(self) -> None:
-        """Somebody says that things have changed: it may be fetched again at once."""
-        self._pace.forget()
-        self.kept.forget_wait()
+    def hurry(self) -> None:
+        """Somebody says that things have changed: it may be fetched again soon, once."""
+        self._pace.hurry()
+        self.kept.hurry()
 
     def watched(self) -> list[Path]:
         """Name what tells, by its times and sizes, whether anything has changed."""
@@ -139,7 +139,8 @@ class FrontEnd:
             why = self._why or f"What {program} gave when it was called could not be kept."
             raise CloudError(
                 f"{why} Each call changes something in the cloud: the next one is in "
-                f"{wait_s:.0f} seconds, or when the proxy is reloaded (SIGHUP)."
+                f"{wait_s:.0f} seconds. Once the proxy is reloaded (SIGHUP), {HURRIED_S:.0f} "
+                "seconds after the last one are enough."
             )
         try:
             with self.kept.asking(), self.kept.renewed() as new:

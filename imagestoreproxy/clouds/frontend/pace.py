@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 
 DAY_S = 24 * 3600.0
+# Between two times though somebody says that things have changed.
+HURRIED_S = 30.0
 
 
 class Pace:
@@ -21,6 +23,7 @@ class Pace:
         self._now_s = now_s
         self._times = 0
         self._last_s = 0.0
+        self._is_hurried = False
 
     def wait_s(self, first_s: float) -> float:
         """Tell how long it is not to be asked; 0 when it may be.
@@ -32,12 +35,19 @@ class Pace:
         if not self._times or since_s < 0:
             return 0.0  # a clock that was set back does not keep anything from being fetched
         between_s = min(first_s * 2.0 ** min(self._times - 1, 20), self._longest_s)
+        if self._is_hurried:
+            between_s = min(between_s, HURRIED_S)
         return max(0.0, between_s - since_s)
 
     def asked(self) -> None:
         """It is asked now."""
         self._times = self._times + 1 if self._since_s() < 2 * DAY_S else 1
         self._last_s = self._now_s()
+        self._is_hurried = False
+
+    def hurry(self) -> None:
+        """Somebody says that things have changed: the next wait is short, once."""
+        self._is_hurried = True
 
     def forget(self) -> None:
         """Begin anew."""

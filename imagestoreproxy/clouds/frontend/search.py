@@ -128,15 +128,6 @@ class Search:
             retry_helps=False,
         )
 
-    def check_named(self) -> None:
-        """See that what an option names can be read.
-
-        Raises:
-            SettingsError: it cannot.
-        """
-        if self._places.directory or self._places.profile:
-            self._files[0].read()
-
     def state(self) -> tuple[object, ...]:
         """Give something that changes when what can be found may have changed; cheap."""
         paths = [path for place in self._files for path in place.watched()]
