@@ -20,6 +20,7 @@ from imagestoreproxy.clouds.euca2ools.ground import Ground
 from imagestoreproxy.clouds.fake import FakeCloud
 from imagestoreproxy.clouds.frontend.found import FoundWallet
 from imagestoreproxy.clouds.frontend.search import Places, Search
+from imagestoreproxy.clouds.underway import UnderWay
 from imagestoreproxy.clouds.wallet import Wallet
 from imagestoreproxy.config.settings import Settings
 from imagestoreproxy.model.errors import CloudError, DiskError
@@ -258,6 +259,7 @@ def make_cloud(
         "public_read_fallback": settings.public_read_fallback,
         "taking": settings.taking,
         "meters": meters,
+        "under_way": UnderWay(),
     }
     ground = _ground(settings)
 

@@ -203,7 +203,7 @@ class Proxy(Service):
             self.reload()
 
     async def _choose_tools(self) -> None:
-        """Find out whether euca2ools do the work, and go on without knowing after a while.
+        """Find out (anew, while nothing is done) whether euca2ools do the work, but not for long.
 
         Raises:
             SettingsError: they shall do it, and cannot.
@@ -212,7 +212,7 @@ class Proxy(Service):
             return
 
         async def choose() -> None:
-            self._journal.info("{why}", why=await cloud.choose())
+            self._journal.info("{why}", why=await cloud.choose(self._inside.inventory.is_idle))
 
         choosing = self._choosing = Beside(self._threads, "euca2ools", choose())
         await self._wait(lambda: choosing.is_over)
@@ -268,9 +268,9 @@ class Proxy(Service):
                 self._manager.reloading()
                 before = self._settings
                 try:
-                    await self._follow(
-                        await self._threads.run(lambda _stop: reread(self._settings))
-                    )
+                    await self._choose_tools()
+                    read = await self._threads.run(lambda _stop: reread(self._settings))
+                    await self._follow(read)
                 except StoreProxyError as error:
                     self._journal.failure("the configuration is refused, all stays as it is", error)
                     continue
@@ -332,7 +332,7 @@ class Proxy(Service):
 
         def told(failure: Failure) -> None:
             self._journal.failure("stopping was cut short", cast(Exception, failure.value))
-            sweep_ground(self._settings, self._journal)  # no tool outlives us, and no key
+            sweep_ground(self._settings, self._journal)
 
         stopping = Deferred.fromCoroutine(self.stop()).addTimeout(STOP_S, self._reactor)
         return stopping.addErrback(told)
@@ -359,6 +359,8 @@ class Proxy(Service):
         self._fetcher.close()
         self._cloud_threads.close(timeout_s=0.2)
         self._threads.close(timeout_s=0.2)
+        # While the directory is still ours: no tool outlives us, and no key.
+        sweep_ground(self._settings, self._journal)
         self._records_thread.close()
         self._records.close()
         self._disk.close()

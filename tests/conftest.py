@@ -7,6 +7,7 @@ that called them, which has loaded no other conftest.py than this one.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,24 @@ import pytest
 
 from tests.browser.figures import FIGURES
 from tests.faults import tally
+from tests.functional.moto_server import empty, moto_server
 
 # What takes longest, first: two workers then end at about the same time.
 ORDER = ("browser", "faults", "functional", "contracts")
+
+
+@pytest.fixture(scope="session")
+def moto_process() -> Iterator[str]:
+    """moto's EC2 and S3 over HTTP: to load it takes four seconds of the processor."""
+    with moto_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def moto_url(moto_process: str) -> Iterator[str]:
+    """That process, empty for each file; give its URL, for EC2 and S3 alike."""
+    yield moto_process
+    empty(moto_process)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

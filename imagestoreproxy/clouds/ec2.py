@@ -13,13 +13,14 @@ from imagestoreproxy.clouds.calls import Patience
 from imagestoreproxy.clouds.calls import unheeded as unheeded_refusal
 from imagestoreproxy.clouds.clients import Clients
 from imagestoreproxy.clouds.credentials import Credentials
-from imagestoreproxy.clouds.images import ARCHITECTURES, Images
+from imagestoreproxy.clouds.images import ARCHITECTURES, Images, registered_name
 from imagestoreproxy.clouds.instances import used_ids
 from imagestoreproxy.clouds.keys import bundle_keys
 from imagestoreproxy.clouds.manifest import Manifest, manifest_xml
 from imagestoreproxy.clouds.memory import PartMemory
 from imagestoreproxy.clouds.preflight import Preflight
 from imagestoreproxy.clouds.storing import key_and_iv, store_manifest, store_parts
+from imagestoreproxy.clouds.underway import UnderWay
 from imagestoreproxy.model.bundles import Stored, Stream, Upload
 from imagestoreproxy.model.errors import CloudError
 from imagestoreproxy.model.images import Virtualization
@@ -48,6 +49,7 @@ class Ec2Cloud:
         patience: how long and how often the services are asked.
         taking: what this cloud can run.
         refused: told when it does not take the keys.
+        under_way: what may still be registered though a cancel has left it.
     """
 
     name = "ec2"
@@ -66,6 +68,7 @@ class Ec2Cloud:
         taking: Taking | None = None,
         meters: Meters = NO_METERS,
         refused: Callable[[], None] = unheeded_refusal,
+        under_way: UnderWay | None = None,
     ) -> None:
         self.taking = taking or Taking()
         self._background = background
@@ -83,6 +86,7 @@ class Ec2Cloud:
         )
         self._preflight = Preflight(self._clients, credentials)
         self._memory = PartMemory(PARTS)
+        self._under_way = under_way or UnderWay()
 
     @property
     def warnings(self) -> list[str]:
@@ -122,12 +126,25 @@ class Ec2Cloud:
         return self._run(partial(self._seal, upload, stored))
 
     def register(self, upload: Upload, location: str) -> Awaitable[str]:
-        """Register a bundle, or find it registered already; give an id that EC2 confirms."""
-        return self._run(lambda stop: self._images(stop).register(upload, location))
+        """Register a bundle, or find it registered already; give an id that EC2 confirms.
+
+        A cancel does not wait until EC2 has answered; ``find`` does.
+        """
+
+        def work(stop: Stop) -> str:
+            register = partial(self._register, upload, location, stop)
+            return self._under_way.run(registered_name(upload.bundle), register, stop)
+
+        return self._run(work)
 
     def find(self, bundle: Bundle, location: str) -> Awaitable[str]:
         """Give the id of a bundle registered earlier, or empty."""
-        return self._run(lambda stop: self._images(stop).find(bundle, location))
+
+        def work(stop: Stop) -> str:
+            ask = partial(self._images(stop).find, bundle, location)
+            return self._under_way.find(registered_name(bundle), ask, stop)
+
+        return self._run(work)
 
     def registered_ids(self) -> Awaitable[frozenset[str]]:
         """Name the ids that EC2 lists as ours."""
@@ -187,6 +204,9 @@ class Ec2Cloud:
     def _images(self, stop: Stop) -> Images:
         calls = self._clients.ec2_calls(stop)
         return Images(self._clients.ec2(), calls, stop)
+
+    def _register(self, upload: Upload, location: str, stop: Stop) -> str:
+        return self._images(stop).register(upload, location)
 
     def _store(self, stream: Stream, stop: Within) -> Stored:
         open_bucket = partial(self._clients.bucket, stream.bundle.bucket)

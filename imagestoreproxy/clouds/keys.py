@@ -22,7 +22,7 @@ class BundleKeys:
     cloud: RSAPublicKey
 
 
-@lru_cache(maxsize=1)  # to check a private key takes 30 ms
+@lru_cache(maxsize=1)
 def bundle_keys(credentials: Credentials) -> BundleKeys:
     """Load the keys.
 
@@ -44,15 +44,21 @@ def bundle_keys(credentials: Credentials) -> BundleKeys:
 
 
 def _private(pem: bytes, what: str) -> RSAPrivateKey:
-    try:
-        key = load_pem_private_key(pem, None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        key = None
-    if not isinstance(key, RSAPrivateKey):
+    key = _rsa(pem)
+    if key is None:
         raise CloudError(
             f"{what} must be an RSA private key in PEM, without passphrase.", retry_helps=False
         )
     return key
+
+
+@lru_cache(maxsize=1)  # it is checked, which takes 30 ms; an address changes more often
+def _rsa(pem: bytes) -> RSAPrivateKey | None:
+    try:
+        key = load_pem_private_key(pem, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
+    return key if isinstance(key, RSAPrivateKey) else None
 
 
 def _certified(pem: bytes, what: str) -> RSAPublicKey:

@@ -28,7 +28,6 @@ from tests.functional.euca2ools_ground import GENERATIONS, Places, euca2ools, he
 from tests.functional.eucarc_directory import make_eucarc_directory
 from tests.functional.inline_background import InlineBackground, now
 from tests.functional.interceptor import interceptor
-from tests.functional.moto_server import moto_server
 from tests.functional.parcel import Parcel, bring
 
 
@@ -44,13 +43,15 @@ class Ground:
 
 
 @pytest.fixture(scope="module")
-def ec2_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    with moto_server() as url, interceptor(url) as between:
+def ec2_directory(
+    moto_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Path]]:
+    with interceptor(moto_url) as between:
         between.rewrite, between.rule = Places(), heard_as_ec2
         path = tmp_path_factory.mktemp("ec2") / "credentials"
         ec2_url, s3_url = (f"{between.url}/services/{one}" for one in ("Eucalyptus", "Walrus"))
         make_eucarc_directory(path, ec2_url, s3_url)
-        yield url, path
+        yield moto_url, path
 
 
 KINDS = ["fake", "ec2", *(f"euca2ools {one}" for one in GENERATIONS)]

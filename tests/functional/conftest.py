@@ -1,22 +1,12 @@
-"""What functional tests share: a cloud, and small images."""
+"""What functional tests share: small images."""
 
 from __future__ import annotations
 
 import gzip
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from tests.functional.moto_server import moto_server
-
-
-@pytest.fixture(scope="session")
-def moto_url() -> Iterator[str]:
-    """moto's EC2 and S3 over HTTP, one for the whole run."""
-    with moto_server() as url:
-        yield url
 
 
 @pytest.fixture(scope="session")

@@ -22,14 +22,12 @@ from imagestoreproxy.ports import Stop
 from tests.functional.eucarc_directory import make_eucarc_directory
 from tests.functional.inline_background import InlineBackground, now
 from tests.functional.interceptor import Answer, Interceptor, Request, interceptor
-from tests.functional.moto_server import moto_server
 from tests.functional.parcel import Parcel
 
 
-@pytest.fixture(scope="session")
-def moto() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
+@pytest.fixture(scope="module")
+def moto(moto_url: str) -> str:
+    return moto_url
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,11 @@
-"""A credentials directory as a cloud hands it out, with new keys made by openssl."""
+"""A credentials directory as a cloud hands it out, with keys made by openssl."""
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.standins.pairs import ADMIN, CLOUD, write_pair
 
 ACCOUNT = "123456789012"
 
@@ -27,8 +28,8 @@ def make_eucarc_directory(path: Path, ec2_url: str, s3_url: str) -> EucarcDirect
         path.with_name(f"{path.name}-cloud-pk.pem"),
         path / "cloud-cert.pem",
     )
-    _self_signed(user_key, user_certificate, "admin")
-    _self_signed(cloud_key, cloud_certificate, "cloud")
+    write_pair(user_key, user_certificate, "admin", ADMIN)
+    write_pair(cloud_key, cloud_certificate, "cloud", CLOUD)
     (path / "eucarc").write_text(
         "EUCA_KEY_DIR=$(cd $(dirname ${BASH_SOURCE:-$0}); pwd -P)\n"
         f"export EC2_URL={ec2_url}\n"
@@ -42,16 +43,3 @@ def make_eucarc_directory(path: Path, ec2_url: str, s3_url: str) -> EucarcDirect
     )
     (path / "eucarc").chmod(0o600)
     return EucarcDirectory(path, user_certificate, user_key, cloud_key)
-
-
-def _self_signed(key: Path, certificate: Path, common_name: str) -> None:
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30"),
-            *("-subj", f"/CN={common_name}", "-keyout", key, "-out", certificate),
-        ],
-        check=True,
-        capture_output=True,
-        timeout=60,
-    )
-    key.chmod(0o600)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from pathlib import Path
 from threading import Thread
 from typing import Any
+
+# It knows 1,300 images of others, and makes them anew each time that it forgets all the rest.
+os.environ["MOTO_AMIS_PATH"] = str(Path(__file__).with_name("moto_images.json"))
 
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,

@@ -18,7 +18,6 @@ from imagestoreproxy.model.installs import Bundle
 from imagestoreproxy.ports import Stop
 from tests.functional.eucarc_directory import ACCOUNT, EucarcDirectory, make_eucarc_directory
 from tests.functional.inline_background import InlineBackground, now
-from tests.functional.moto_server import moto_server
 from tests.functional.parcel import Parcel, bring
 from tests.functional.unbundle import unbundle
 
@@ -26,9 +25,8 @@ PART = 10485760
 
 
 @pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
+def moto(moto_url: str) -> str:
+    return moto_url
 
 
 @pytest.fixture(scope="module")

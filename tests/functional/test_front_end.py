@@ -24,7 +24,6 @@ from imagestoreproxy.clouds.frontend.iam import account_number
 from imagestoreproxy.model.errors import CloudError
 from tests.functional.ec2_ground import ec2_error
 from tests.functional.interceptor import Answer, Request, interceptor
-from tests.functional.moto_server import moto_server
 from tests.functional.rig import CLIENT_ID, SECRET, Daemon, FakeStore, Rig, ec2_rig, wait_for
 from tests.unit.memory import NeverStop
 
@@ -40,12 +39,6 @@ test "$1" = --get-credentials || exit 2
 test ! -e "$2" || {{ echo "file '$2' already exists, please remove and try again"; exit 1; }}
 cp {prefix}/admin.zip "$2"
 """
-
-
-@pytest.fixture(scope="module")
-def moto_url() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
 
 
 def program(path: Path, text: str) -> None:

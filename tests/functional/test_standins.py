@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import boto3
 import pytest
 
 from tests.functional.eucarc_directory import ACCOUNT, EucarcDirectory, make_eucarc_directory
-from tests.functional.moto_server import moto_server
 from tests.functional.unbundle import unbundle
 from tests.standins.install import EUCA2OOLS, calls, install_standins, set_traps
 
@@ -21,9 +19,8 @@ TIMEOUT_S = 60
 
 
 @pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
+def moto(moto_url: str) -> str:
+    return moto_url
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import hashlib
 import random
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ from imagestoreproxy.outside.disk import DataDirectory
 from tests.functional.ec2_ground import impatient
 from tests.functional.eucarc_directory import EucarcDirectory, make_eucarc_directory
 from tests.functional.inline_background import InlineBackground
-from tests.functional.moto_server import moto_server
 from tests.functional.unbundle import unbundle
 from tests.unit import memory
 
@@ -64,9 +63,8 @@ def file_system(path: Path) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
+def moto(moto_url: str) -> str:
+    return moto_url
 
 
 @pytest.fixture(scope="module")

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.standins.frontend.program import VERSIONS, fresh_state, self_signed
+from tests.standins.frontend.program import USER_KEYS, VERSIONS, fresh_state
+from tests.standins.install import copy_compiled
+from tests.standins.pairs import ADMIN, CLOUD, write_key, write_pair
 
 ACCOUNT = "000123456789"
 FRONT_ENDS = (*VERSIONS, "5.1")
 _PROGRAM = Path(__file__).with_name("frontend")
 _LAUNCHER = """\
-#!{python} -I
+#!{python} -IS
+import os
 import sys
-from pathlib import Path
 
-prefix = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(prefix / "var/lib/eucalyptus/standin"))
+prefix = os.path.realpath(__file__).rsplit("/", 3)[0]
+sys.path.insert(0, f"{{prefix}}/var/lib/eucalyptus/standin")
 from frontend.program import {function}
 
 {function}(prefix, {version!r})
@@ -92,10 +93,12 @@ def install_front_end(
     place = prefix / "var/lib/eucalyptus"
     keys = place / "keys"
     keys.mkdir(parents=True)
-    shutil.copytree(
-        _PROGRAM, place / "standin/frontend", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    self_signed(keys / "cloud-pk.pem", keys / "cloud-cert.pem", "cloud")
+    copy_compiled(_PROGRAM, place / "standin/frontend")
+    write_pair(keys / "cloud-pk.pem", keys / "cloud-cert.pem", "cloud", CLOUD)
+    for number in range(USER_KEYS):
+        path = keys / f"user-{number}-pk.pem"
+        write_key(path, ADMIN + number)
+        path.chmod(0o644)  # euca_conf may be run by others
     given = {"ec2_url": ec2_url, "s3_url": s3_url, "account": ACCOUNT} | settings
     for name, text in (
         ("settings.json", json.dumps(given)),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import ast
+import compileall
+import marshal
 import shutil
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +17,15 @@ from tests.standins.tool.generations import GENERATIONS
 EUCA2OOLS = tuple(GENERATIONS)
 _PROGRAM = Path(__file__).with_name("tool")
 _LAUNCHER = """\
-#!{python} -I
+#!{python} -IS
+import os
 import sys
-from pathlib import Path
 
-place = Path(__file__).resolve().parent / ".standin"
-sys.path.insert(0, str(place))
+directory, tool = os.path.split(os.path.realpath(__file__))
+sys.path.insert(0, f"{{directory}}/.standin")
 from tool.main import main
 
-main(place, {generation!r}, __file__)
+main(f"{{directory}}/.standin", {generation!r}, tool)
 """
 
 
@@ -45,15 +48,27 @@ def install_standins(
         raise ValueError(f"no stand-in of euca2ools {generation}: there are {EUCA2OOLS}")
     place = directory / ".standin"
     place.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(
-        _PROGRAM, place / "tool", dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
-    )
+    copy_compiled(_PROGRAM, place / "tool")
     for tool in TOOLS:
         path = directory / tool
         path.write_text(_LAUNCHER.format(python=python, generation=generation))
         path.chmod(0o755)
     set_traps(directory, **traps)
     return directory
+
+
+def copy_compiled(program: Path, target: Path) -> None:
+    """Copy a folder of Python with what the interpreter of this process has compiled of it.
+
+    Each copy would be compiled anew else, which takes longer than a run.
+    """
+    _compile(program)
+    shutil.copytree(program, target, dirs_exist_ok=True)
+
+
+@cache
+def _compile(program: Path) -> None:
+    compileall.compile_dir(program, maxlevels=0, quiet=2)
 
 
 def set_traps(directory: Path, **traps: Any) -> None:
@@ -77,14 +92,16 @@ def set_traps(directory: Path, **traps: Any) -> None:
     ``error``: a table from a command's name to the code and message that its cloud answers.
     ``patience_s``: for how long 1.x and 2.x try a dead service again (70).
     """
-    (directory / ".standin" / "traps.json").write_text(json.dumps(traps))
+    (directory / ".standin" / "traps").write_bytes(marshal.dumps(traps))
 
 
 def calls(directory: Path) -> list[dict[str, Any]]:
     """What was run, in order: ``tool``, ``arguments``, ``environment`` (names only), ``home``
     (names in the home directory), ``directory``, ``process``, ``group``."""
-    path = directory / ".standin" / "calls.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    path = directory / ".standin" / "calls"
+    if not path.exists():
+        return []
+    return [ast.literal_eval(line) for line in path.read_text().splitlines()]
 
 
 def children(directory: Path) -> list[int]:

@@ -108,10 +108,6 @@ class Euca2oolsCloud(Ec2Cloud):
 
         return self._run(work)
 
-    def register(self, upload: Upload, location: str) -> Awaitable[str]:
-        """Register a bundle, or find it registered already; give an id that EC2 confirms."""
-        return self._run(partial(self._register, upload, location))
-
     def registered_ids(self) -> Awaitable[frozenset[str]]:
         """Name the ids that the tools list as ours."""
 

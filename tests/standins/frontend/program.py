@@ -8,22 +8,18 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import secrets
-import subprocess
 import sys
-import tempfile
 import time
-import zipfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
 
 FOR_EVER_S = 3600
+USER_KEYS = 3  # that lie in the prefix; the administrator is given them in turn
 
 
-@dataclass(frozen=True, slots=True)
 class Version:
     """What one version's ``euca_conf`` does.
 
@@ -35,11 +31,16 @@ class Version:
         accounts: it knows ``--cred-account`` and ``--cred-user``.
     """
 
-    python: bool
-    new_key: bool
-    revokes: bool
-    certificate_once: bool
-    accounts: bool
+    def __init__(
+        self,
+        python: bool,
+        new_key: bool,
+        revokes: bool,
+        certificate_once: bool,
+        accounts: bool,
+    ) -> None:
+        self.python, self.new_key, self.revokes = python, new_key, revokes
+        self.certificate_once, self.accounts = certificate_once, accounts
 
 
 VERSIONS = {
@@ -54,7 +55,7 @@ VERSIONS = {
 }
 
 
-def euca_conf(prefix: Path, version: str) -> None:
+def euca_conf(prefix: str, version: str) -> None:
     """Run ``euca_conf`` with the arguments of this process."""
     settings = _settings(prefix, "euca_conf")
     row = VERSIONS[version]
@@ -67,7 +68,7 @@ def euca_conf(prefix: Path, version: str) -> None:
         )
     if settings.get("hang"):
         time.sleep(FOR_EVER_S)
-    if archive.exists():
+    if os.path.exists(archive):
         if row.python:
             print(f"file {archive} already exists, please remove and try again", file=sys.stderr)
         else:
@@ -80,13 +81,14 @@ def euca_conf(prefix: Path, version: str) -> None:
             print("ERROR: you need to be on the CLC host and the CLC needs to be running.")
         sys.exit(1)
     broken = None
-    if not row.python and " " in str(archive):
+    if not row.python and " " in archive:
         # The shell takes the second word for another address to fetch.
-        broken = archive = Path(str(archive).partition(" ")[0])
+        broken = archive = archive.partition(" ")[0]
     if settings.get("empty"):
-        archive.touch()
+        with open(archive, "wb"):
+            pass
         sys.exit(_not_obtained(row))
-    with _state(prefix) as state:
+    with _State(prefix) as state:
         _write_archive(prefix, version, archive, state, settings)
     if broken or settings.get("fails_after"):
         sys.exit(_not_obtained(row))
@@ -105,7 +107,7 @@ def _not_obtained(row: Version) -> int:
     return 1
 
 
-def _archive_asked_for(row: Version, version: str, arguments: Sequence[str]) -> Path:
+def _archive_asked_for(row: Version, version: str, arguments: Sequence[str]) -> str:
     found = ""
     rest = list(arguments)
     taken = ["--get-credentials"] + ["--cred-account", "--cred-user"] * row.accounts
@@ -125,23 +127,24 @@ def _archive_asked_for(row: Version, version: str, arguments: Sequence[str]) -> 
             found = value
     if not found:
         sys.exit(0)
-    return Path(found)
+    return found
 
 
 def _write_archive(
-    prefix: Path, version: str, archive: Path, state: dict[str, Any], settings: dict[str, Any]
+    prefix: str, version: str, archive: str, state: dict[str, Any], settings: dict[str, Any]
 ) -> None:
     row = VERSIONS[version]
     if row.new_key or not state["keys"]:
         made = [settings.get("access_key"), settings.get("secret_key")]
         if state["keys"] or not all(made):
-            made = [secrets.token_hex(10).upper(), secrets.token_urlsafe(30)]
+            made = [os.urandom(10).hex().upper(), os.urandom(20).hex()]
         state["keys"].append(made)
     access, secret = state["keys"][-1]
     wanted = not (row.certificate_once and state["certificates"])
     number = f"{len(state['certificates']):08x}"
     stem = f"euca2-admin-{number}"
-    cloud = (prefix / "var/lib/eucalyptus/keys/cloud-cert.pem").read_text()
+    with open(f"{prefix}/var/lib/eucalyptus/keys/cloud-cert.pem") as file:
+        cloud = file.read()
     files = {"eucarc": _eucarc(version, settings, access, secret, stem if wanted else "")}
     if row.accounts:
         files["iamrc"] = f"AWSAccessKeyId={access}\nAWSSecretKey={secret}"
@@ -149,13 +152,15 @@ def _write_archive(
     if version not in ("1.5", "1.6"):
         files["jssecacerts"] = "not a keystore"
     if wanted:
-        key, certificate = _new_certificate()
+        key, certificate = _new_certificate(prefix, len(state["certificates"]))
         files |= {f"{stem}-pk.pem": key, f"{stem}-cert.pem": certificate}
         if row.revokes:
             state["valid"] = []
         state["certificates"].append(certificate)
         state["valid"].append(certificate)
     state["archives"] += 1
+    import zipfile
+
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
         packed.comment = b"To setup the environment run: source /path/to/eucarc"
         for name, text in files.items():
@@ -201,10 +206,10 @@ def _eucarc(version: str, settings: dict[str, Any], access: str, secret: str, st
     return "\n".join(lines) + "\n"
 
 
-def assume_system_credentials(prefix: Path, version: str) -> None:
+def assume_system_credentials(prefix: str, version: str) -> None:
     """Run ``clcadmin-assume-system-credentials``; the same keys each time."""
     settings = _settings(prefix, "clcadmin-assume-system-credentials")
-    name = Path(sys.argv[0]).name
+    name = os.path.basename(sys.argv[0])
     if len(sys.argv) > 1:
         print(f"usage: eval `{sys.argv[0]}`", file=sys.stderr)
         sys.exit(1)
@@ -220,7 +225,7 @@ def assume_system_credentials(prefix: Path, version: str) -> None:
             file=sys.stderr,
         )
         sys.exit(1)
-    with _state(prefix) as state:
+    with _State(prefix) as state:
         if not state["keys"]:
             state["keys"].append(
                 [settings.get("access_key") or "SYSTEM", settings.get("secret_key") or "secret"]
@@ -248,9 +253,9 @@ def assume_system_credentials(prefix: Path, version: str) -> None:
     sys.exit(0)
 
 
-def _settings(prefix: Path, tool: str) -> dict[str, Any]:
-    place = prefix / "var/lib/eucalyptus"
-    with (place / "calls.jsonl").open("a") as file:
+def _settings(prefix: str, tool: str) -> dict[str, Any]:
+    place = f"{prefix}/var/lib/eucalyptus"
+    with open(f"{place}/calls.jsonl", "a") as file:
         entry = {
             "tool": tool,
             "arguments": sys.argv[1:],
@@ -258,21 +263,30 @@ def _settings(prefix: Path, tool: str) -> dict[str, Any]:
             "process": os.getpid(),
         }
         file.write(json.dumps(entry) + "\n")
-    found: dict[str, Any] = json.loads((place / "settings.json").read_text())
+    with open(f"{place}/settings.json") as file:
+        found: dict[str, Any] = json.load(file)
     return found
 
 
-@contextmanager
-def _state(prefix: Path) -> Iterator[dict[str, Any]]:
-    path = prefix / "var/lib/eucalyptus/standin.json"
-    with path.open("a+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        text = file.read()
-        state = json.loads(text) if text else fresh_state()
-        yield state
-        file.truncate(0)
-        file.write(json.dumps(state))
+class _State:
+    """What is remembered, locked; written when the context is left."""
+
+    def __init__(self, prefix: str) -> None:
+        path = f"{prefix}/var/lib/eucalyptus/standin.json"
+        self._file = open(path, "a+")  # noqa: SIM115 - closed when the context is left
+        self._state: dict[str, Any] = {}
+
+    def __enter__(self) -> dict[str, Any]:
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._file.seek(0)
+        text = self._file.read()
+        self._state = json.loads(text) if text else fresh_state()
+        return self._state
+
+    def __exit__(self, *_: object) -> None:
+        self._file.truncate(0)
+        self._file.write(json.dumps(self._state))
+        self._file.close()
 
 
 def fresh_state() -> dict[str, Any]:
@@ -280,22 +294,20 @@ def fresh_state() -> dict[str, Any]:
     return {"keys": [], "certificates": [], "valid": [], "archives": 0}
 
 
-def _new_certificate() -> tuple[str, str]:
-    with tempfile.TemporaryDirectory() as place:
-        key, certificate = Path(place, "key.pem"), Path(place, "cert.pem")
-        self_signed(key, certificate, "admin")
-        return key.read_text(), certificate.read_text()
-
-
-def self_signed(key: Path, certificate: Path, common_name: str) -> None:
-    """Make a key and a certificate with openssl."""
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30"),
-            *("-subj", f"/CN={common_name}", "-keyout", key, "-out", certificate),
-        ],
-        check=True,
-        capture_output=True,
-        timeout=60,
+def _new_certificate(prefix: str, number: int) -> tuple[str, str]:
+    """A key that is not that of the one before, and a certificate of it that is new."""
+    key = f"{prefix}/var/lib/eucalyptus/keys/user-{number % USER_KEYS}-pk.pem"
+    output, filled = os.pipe()
+    pid = os.posix_spawnp(
+        "openssl",
+        ["openssl", "req", "-x509", "-key", key, "-days", "30", "-subj", "/CN=admin"],
+        os.environ,
+        file_actions=[(os.POSIX_SPAWN_DUP2, filled, 1)],
     )
-    key.chmod(0o600)
+    os.close(filled)
+    with open(output) as told, open(key) as file:
+        pair = file.read(), told.read()
+    _, status = os.waitpid(pid, 0)
+    if status:
+        raise RuntimeError(f"openssl ended with status {os.waitstatus_to_exitcode(status)}")
+    return pair

@@ -5,13 +5,14 @@ Options are written ``x name=``: short letter (if any), long name, ``=`` when a 
 
 from __future__ import annotations
 
-import argparse
-import getopt
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import NoReturn
-
 from .generations import Family, Generation
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import NoReturn
+
+    Options = list[tuple[str, str, bool]]
 
 ARCHITECTURES = ("i386", "x86_64", "armhf")
 
@@ -20,12 +21,11 @@ class UsageError(Exception):
     """The arguments are not understood. ``str()`` is what to say, perhaps nothing."""
 
 
-@dataclass(frozen=True, slots=True)
 class Arguments:
     """What was given: values by long name (a flag's is ``""``), and the rest in order."""
 
-    values: dict[str, str] = field(default_factory=dict)
-    rest: tuple[str, ...] = ()
+    def __init__(self, values: Mapping[str, str] | None = None, rest: Sequence[str] = ()) -> None:
+        self.values, self.rest = dict(values or {}), tuple(rest)
 
     def get(self, name: str) -> str:
         return self.values.get(name, "")
@@ -107,6 +107,8 @@ _CHOICES_3 = {
 }
 _POSITIONAL_3 = {"euca-register": "?", "euca-deregister": "1", "euca-describe-images": "*"}
 
+_MOST_3 = {None: 0, "?": 1, "1": 1, "*": 1 << 30}
+
 TOOLS = tuple(_SCRIPTS)
 
 
@@ -122,7 +124,7 @@ def read_arguments(generation: Generation, tool: str, argv: Sequence[str]) -> Ar
     return _read_getopt(generation, tool, argv)
 
 
-def _options(text: str) -> list[tuple[str, str, bool]]:
+def _options(text: str) -> Options:
     found = []
     for part in filter(None, (part.strip() for part in text.split(";"))):
         short, _, name = part.rpartition(" ")
@@ -144,6 +146,48 @@ def _read_getopt(generation: Generation, tool: str, argv: Sequence[str]) -> Argu
     if roboto:
         common += "; debugger; region=; euca-auth"
     options = own + _options(common)
+    values, rest = _plain(options, argv) or _by_getopt(options, argv)
+    if "help" in values:
+        print(f"{tool}: see the manual page")
+        raise SystemExit(1 if generation.name == "1.2" else 0)
+    if "version" in values:
+        print(generation.version)
+        raise SystemExit(0)
+    if roboto:
+        _check_roboto(tool, values, rest)
+    elif generation.family is Family.SCRIPTS:
+        _check_scripts(tool, values)
+    return Arguments(values, tuple(rest))
+
+
+def _plain(options: Options, argv: Sequence[str]) -> tuple[dict[str, str], list[str]] | None:
+    """Read what getopt and argparse read alike, for they take long to load; else nothing."""
+    by_flag = {f"--{name}": (name, valued) for _, name, valued in options}
+    by_flag |= {f"-{short}": (name, valued) for short, name, valued in options if short}
+    values: dict[str, str] = {}
+    rest: list[str] = []
+    left = list(argv)
+    while left:
+        flag, equals, value = left.pop(0).partition("=")
+        if flag[:1] != "-":
+            rest.append(flag + equals + value)
+            if not flag or (left and left[0][:1] == "-"):
+                return None  # what follows it may be read in several ways
+            continue
+        name, valued = by_flag.get(flag, ("", False))
+        if not name or (equals and (not valued or flag[:2] != "--")):
+            return None
+        if valued and not equals:
+            value = left.pop(0) if left else "-"
+            if value[:1] == "-":
+                return None
+        values[name] = value
+    return values, rest
+
+
+def _by_getopt(options: Options, argv: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    import getopt
+
     try:
         given, rest = getopt.gnu_getopt(
             list(argv),
@@ -153,21 +197,7 @@ def _read_getopt(generation: Generation, tool: str, argv: Sequence[str]) -> Argu
     except getopt.GetoptError as error:
         raise UsageError(str(error)) from None
     by_flag = {f"-{short}": name for short, name, _ in options if short}
-    values: dict[str, str] = {}
-    for flag, value in given:
-        name = by_flag.get(flag, flag.removeprefix("--"))
-        if name == "help":
-            print(f"{tool}: see the manual page")
-            raise SystemExit(1 if generation.name == "1.2" else 0)
-        if name == "version":
-            print(generation.version)
-            raise SystemExit(0)
-        values[name] = value
-    if roboto:
-        _check_roboto(tool, values, rest)
-    elif generation.family is Family.SCRIPTS:
-        _check_scripts(tool, values)
-    return Arguments(values, tuple(rest))
+    return {by_flag.get(flag, flag.removeprefix("--")): value for flag, value in given}, rest
 
 
 def _check_roboto(tool: str, values: dict[str, str], rest: Sequence[str]) -> None:
@@ -197,26 +227,58 @@ def _check_scripts(tool: str, values: dict[str, str]) -> None:
 def _read_argparse(generation: Generation, tool: str, argv: Sequence[str]) -> Arguments:
     if tool == "euca-version":
         return Arguments()
-    parser = _Parser(prog=tool)
-    required: dict[str, str] = {}
-    parser.add_argument("--version", action="store_true")
-    parser.add_argument("--debug", action="store_true")
-    parser.add_argument("--debugger", action="store_true")
-    for short, name, valued in _options(_REQUESTS[tool]):
+    options = _options(f"version; debug; debugger; {_REQUESTS[tool]}")
+    if tool == "euca-bundle-image" and generation.name != "3.0":
+        options.append(("", "image-size", True))
+    if tool == "euca-delete-bundle" and generation.name != "3.0":
+        options.append(("", "local-manifest", True))
+    if generation.name == "3.0":
+        # Kept until 3.2 for what scripts of 2.x pass; a secret on the command line all the same.
+        options.append(("", "config", True))
+    found = _plain(options, argv)
+    if found is None or not _is_valid(tool, *found):
+        found = _by_argparse(tool, options, argv)
+    values, rest = found
+    if "version" in values:
+        return Arguments(values)
+    # In the words of the argparse of their time.
+    for short, name, _ in options:
+        if name in _REQUIRED_3.get(tool, ()) and name not in values:
+            flag = f"-{short}/--{name}" if short else f"--{name}"
+            raise _wrong(tool, f"argument {flag} is required")
+    if _POSITIONAL_3.get(tool) == "1" and not rest:
+        raise _wrong(tool, "too few arguments")
+    if tool == "euca-delete-bundle":
+        which = [name for name in ("manifest", "prefix", "local-manifest") if name in values]
+        if len(which) != 1:
+            raise _wrong(tool, "one of the arguments -m/--manifest -p/--prefix is required")
+    return Arguments(values, rest)
+
+
+def _is_valid(tool: str, values: Mapping[str, str], rest: Sequence[str]) -> bool:
+    """Whether argparse takes each of these."""
+    if "image-size" in values or len(rest) > _MOST_3[_POSITIONAL_3.get(tool)]:
+        return False
+    return all(value in _CHOICES_3.get((tool, name), (value,)) for name, value in values.items())
+
+
+def _by_argparse(
+    tool: str, options: Options, argv: Sequence[str]
+) -> tuple[dict[str, str], list[str]]:
+    import argparse
+
+    class Parser(argparse.ArgumentParser):
+        def error(self, message: str) -> NoReturn:
+            raise _wrong(tool, message)
+
+    parser = Parser(prog=tool)
+    for short, name, valued in options:
         flags = [f"-{short}"] * bool(short) + [f"--{name}"]
         if not valued:
             parser.add_argument(*flags, action="store_true", dest=name)
             continue
-        parser.add_argument(*flags, dest=name, choices=_CHOICES_3.get((tool, name)))
-        if name in _REQUIRED_3.get(tool, ()):
-            required[name] = "/".join(flags)
-    if tool == "euca-bundle-image" and generation.name != "3.0":
-        parser.add_argument("--image-size", dest="image-size", type=int)
-    if tool == "euca-delete-bundle" and generation.name != "3.0":
-        parser.add_argument("--local-manifest", dest="local-manifest")
-    if generation.name == "3.0":
-        # Kept until 3.2 for what scripts of 2.x pass; a secret on the command line all the same.
-        parser.add_argument("--config", dest="config")
+        kind = int if name == "image-size" else str
+        parser.add_argument(*flags, dest=name, type=kind, choices=_CHOICES_3.get((tool, name)))
     count = _POSITIONAL_3.get(tool)
     if count:
         parser.add_argument("rest", nargs="?" if count == "1" else count)
@@ -228,21 +290,8 @@ def _read_argparse(generation: Generation, tool: str, argv: Sequence[str]) -> Ar
         for name, value in found.items()
         if value is not None and value is not False
     }
-    if "version" in values:
-        return Arguments(values)
-    # In the words of the argparse of their time.
-    for name, flag in required.items():
-        if name not in values:
-            parser.error(f"argument {flag} is required")
-    if count == "1" and not rest:
-        parser.error("too few arguments")
-    if tool == "euca-delete-bundle":
-        which = [name for name in ("manifest", "prefix", "local-manifest") if name in values]
-        if len(which) != 1:
-            parser.error("one of the arguments -m/--manifest -p/--prefix is required")
-    return Arguments(values, tuple(rest))
+    return values, rest
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"usage: {self.prog} [...]\n{self.prog}: error: {message}")
+def _wrong(tool: str, message: str) -> UsageError:
+    return UsageError(f"usage: {tool} [...]\n{tool}: error: {message}")

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import gzip
+import _thread
 import hashlib
 import os
-import secrets
-import subprocess
-import tarfile
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any, Protocol
-from xml.sax.saxutils import escape
+import zlib
 
+from .elements import escape
 from .generations import Family, Generation
-from .traps import Traps
+from .sealing import sealed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from typing import BinaryIO
+
+    from .traps import Traps
 
 PART_BYTES = 10485760
 CHUNK_BYTES = 1 << 20
+TAR_BLOCK_BYTES, TAR_RECORD_BYTES = 512, 10240
+AS_GZIP = 31
+LEVEL = 1  # theirs is 6: no reader can tell
 # 1.x hashes nothing at all and writes this into every manifest.
 SHA1_OF_NOTHING = hashlib.sha1().hexdigest()
 
 
-class _Digest(Protocol):
-    def update(self, data: bytes, /) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
 class Order:
     """What to bundle, for whom.
 
@@ -38,32 +35,40 @@ class Order:
         marks: ``kernel_id`` and ``ramdisk_id`` as given, perhaps ``true``.
     """
 
-    image: Path
-    destination: Path
-    prefix: str
-    member: str
-    user: str
-    architecture: str
-    private_key: str
-    certificate: str
-    cloud_certificate: str
-    kind: str
-    marks: Mapping[str, str]
-    mappings: Mapping[str, str]
-    product_codes: Sequence[str]
+    def __init__(
+        self,
+        image: str,
+        destination: str,
+        prefix: str,
+        member: str,
+        user: str,
+        architecture: str,
+        private_key: str,
+        certificate: str,
+        cloud_certificate: str,
+        kind: str,
+        marks: Mapping[str, str],
+        mappings: Mapping[str, str],
+        product_codes: Sequence[str],
+    ) -> None:
+        self.image, self.destination = image, destination
+        self.prefix, self.member = prefix, member
+        self.user, self.architecture = user, architecture
+        self.private_key, self.certificate = private_key, certificate
+        self.cloud_certificate = cloud_certificate
+        self.kind, self.marks = kind, marks
+        self.mappings, self.product_codes = mappings, product_codes
 
 
-def bundle(generation: Generation, order: Order, traps: Traps, say: Callable[[str], None]) -> Path:
+def bundle(generation: Generation, order: Order, traps: Traps, say: Callable[[str], None]) -> str:
     """Write parts and manifest into the destination; gives the manifest's path."""
-    key, iv = secrets.token_hex(16), secrets.token_hex(16)
-    stem = order.destination / f"{order.prefix}.part"
+    key, iv = os.urandom(16).hex(), os.urandom(16).hex()
+    stem = f"{order.destination}/{order.prefix}.part"
     if generation.family is Family.REQUESTS:
-        with _piped(order, key, iv) as (encrypted, digest):
-            parts = _split(generation, encrypted, stem, traps, lambda line: None)
-        tar_sha1 = digest()
+        tar_sha1, parts = _piped(generation, order, key, iv, stem, traps)
     else:
         tar_sha1, parts = _by_files(generation, order, key, iv, stem, traps, say)
-    manifest = order.destination / f"{order.prefix}.manifest.xml"
+    manifest = f"{order.destination}/{order.prefix}.manifest.xml"
     if generation.family is not Family.REQUESTS:
         say(f"Generating manifest {manifest}")
     _write_manifest(generation, order, manifest, key, iv, tar_sha1, parts)
@@ -75,97 +80,118 @@ def _by_files(
     order: Order,
     key: str,
     iv: str,
-    stem: Path,
+    stem: str,
     traps: Traps,
     say: Callable[[str], None],
-) -> tuple[str, list[Path]]:
+) -> tuple[str, list[str]]:
     """1.x and 2.x lay each step's whole result on the disk."""
     say("Checking image")
-    order.destination.mkdir(parents=True, exist_ok=True)
+    os.makedirs(order.destination, exist_ok=True)
     if generation.name == "2.1":
         say("Compressing image")
     elif generation.family is Family.SCRIPTS:
         say("Tarring image")
     traps.pause()
-    packed = order.destination / f"{order.prefix}.tar.gz"
-    sha1 = hashlib.sha1()
+    packed = f"{order.destination}/{order.prefix}.tar.gz"
     follow = "ch" if generation.family is Family.ROBOTO else "c"
-    with subprocess.Popen(
-        ["tar", follow, "-S", "-C", order.image.parent, order.image.name], stdout=subprocess.PIPE
-    ) as tar:
-        assert tar.stdout is not None
-        with gzip.open(packed, "wb", compresslevel=6) as out:
-            while chunk := tar.stdout.read(CHUNK_BYTES):
-                sha1.update(chunk)
-                out.write(chunk)
+    directory, name = os.path.split(order.image)
+    output, filled = os.pipe()
+    tar = started(["tar", follow, "-S", "-C", directory or ".", name], output=filled)
+    os.close(filled)
+    with open(output, "rb") as source, open(packed, "wb") as target:
+        tar_sha1 = _pack(_chunks(source), target)
+    ended(tar)
     say("Encrypting image")
     traps.pause()
-    with packed.open("rb") as source, stem.open("wb") as target:
-        subprocess.run(_encryption(key, iv), stdin=source, stdout=target, check=True)
-    packed.unlink()
+    with open(packed, "rb") as source, open(stem, "wb") as target:
+        ended(started(_encryption(key, iv), given=source.fileno(), output=target.fileno()))
+    os.unlink(packed)
     say("Splitting image...")
-    with stem.open("rb") as encrypted:
+    with open(stem, "rb") as encrypted:
         parts = _split(generation, encrypted, stem, traps, say)
-    stem.unlink()
-    return (
-        SHA1_OF_NOTHING if generation.family is Family.SCRIPTS else sha1.hexdigest(),
-        parts,
-    )
+    os.unlink(stem)
+    return SHA1_OF_NOTHING if generation.family is Family.SCRIPTS else tar_sha1, parts
 
 
-@contextmanager
-def _piped(order: Order, key: str, iv: str) -> Iterator[tuple[IO[bytes], Callable[[], str]]]:
+def _piped(
+    generation: Generation, order: Order, key: str, iv: str, stem: str, traps: Traps
+) -> tuple[str, list[str]]:
     """3.x: tar, gzip and openssl at once; only the parts reach the disk."""
-    sha1 = hashlib.sha1()
-    order.destination.mkdir(exist_ok=True)
-    with subprocess.Popen(
-        _encryption(key, iv), stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        sink = process.stdin
+    os.makedirs(order.destination, exist_ok=True)
+    given, sink = os.pipe()
+    output, filled = os.pipe()
+    openssl = started(_encryption(key, iv), given=given, output=filled)
+    os.close(given)
+    os.close(filled)
+    fed: list[str] = []
+    feeding = _thread.allocate_lock()
+    feeding.acquire()
 
-        def feed() -> None:
-            with sink, gzip.GzipFile("", "wb", 6, sink, 0) as packed:
-                member = tarfile.TarInfo(order.member)
-                member.size = order.image.stat().st_size
-                hashing: Any = _Hashing(packed, sha1)
-                with (
-                    tarfile.open(mode="w|", fileobj=hashing, format=tarfile.GNU_FORMAT) as tar,
-                    order.image.open("rb") as image,
-                ):
-                    tar.addfile(member, image)
+    def feed() -> None:
+        try:
+            with open(sink, "wb") as target, open(order.image, "rb") as image:
+                fed.append(_pack(_archive(image, order.member), target))
+        finally:
+            feeding.release()
 
-        feeder = threading.Thread(target=feed)
-        feeder.start()
-        yield process.stdout, sha1.hexdigest
-        feeder.join()
+    _thread.start_new_thread(feed, ())
+    with open(output, "rb") as encrypted:
+        parts = _split(generation, encrypted, stem, traps, lambda line: None)
+    feeding.acquire()
+    ended(openssl)
+    return fed[0], parts
 
 
-class _Hashing:
-    """A file to write to that notes the digest of what passes."""
+def _pack(chunks: Iterable[bytes], target: BinaryIO) -> str:
+    """Compress an archive; gives the SHA-1 of what it was before."""
+    sha1, packer = hashlib.sha1(), zlib.compressobj(LEVEL, zlib.DEFLATED, AS_GZIP)
+    for chunk in chunks:
+        sha1.update(chunk)
+        target.write(packer.compress(chunk))
+    target.write(packer.flush())
+    return sha1.hexdigest()
 
-    def __init__(self, target: gzip.GzipFile, sha1: _Digest) -> None:
-        self._target, self._sha1 = target, sha1
 
-    def write(self, data: bytes) -> int:
-        self._sha1.update(data)
-        return self._target.write(data)
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    while chunk := file.read(CHUNK_BYTES):
+        yield chunk
+
+
+def _archive(file: BinaryIO, member: str) -> Iterator[bytes]:
+    size_bytes = os.fstat(file.fileno()).st_size
+    yield _tar_head(member, size_bytes)
+    yield from _chunks(file)
+    # Whole blocks, two empty ones, and then whole records.
+    padding_bytes = -size_bytes % TAR_BLOCK_BYTES + 2 * TAR_BLOCK_BYTES
+    whole_bytes = TAR_BLOCK_BYTES + size_bytes + padding_bytes
+    yield bytes(padding_bytes + -whole_bytes % TAR_RECORD_BYTES)
+
+
+def _tar_head(member: str, size_bytes: int) -> bytes:
+    """The header of GNU tar for a file of root's that was never changed."""
+    fields = [
+        *(member.encode()[:100].ljust(100, b"\0"), b"0000644\0", b"0000000\0", b"0000000\0"),
+        *(b"%011o\0" % size_bytes, b"%011o\0" % 0),
+    ]
+    rest = b"0" + bytes(100) + b"ustar  \0"
+    total = sum(b"".join(fields)) + 8 * ord(" ") + sum(rest)
+    return (b"".join(fields) + b"%06o\0 " % total + rest).ljust(TAR_BLOCK_BYTES, b"\0")
 
 
 def _split(
     generation: Generation,
-    source: IO[bytes],
-    stem: Path,
+    source: BinaryIO,
+    stem: str,
     traps: Traps,
     say: Callable[[str], None],
-) -> list[Path]:
-    parts: list[Path] = []
+) -> list[str]:
+    parts: list[str] = []
     while content := source.read(PART_BYTES):
-        part = stem.with_name(f"{stem.name}.{generation.part_suffix.format(len(parts))}")
-        part.write_bytes(content)
+        part = f"{stem}.{generation.part_suffix.format(len(parts))}"
+        with open(part, "wb") as file:
+            file.write(content)
         parts.append(part)
-        say(f"Part: {part.name}")
+        say(f"Part: {os.path.basename(part)}")
         traps.pause()
     return parts
 
@@ -173,11 +199,11 @@ def _split(
 def _write_manifest(
     generation: Generation,
     order: Order,
-    path: Path,
+    path: str,
     key: str,
     iv: str,
     tar_sha1: str,
-    parts: Sequence[Path],
+    parts: Sequence[str],
 ) -> None:
     machine = _element("architecture", order.architecture)
     if order.mappings:
@@ -196,20 +222,21 @@ def _write_manifest(
         + _element("user", order.user)
         + _element("type", order.kind if new else "machine")
         + f'<digest algorithm="SHA1">{tar_sha1}</digest>'
-        + _element("size", str(order.image.stat().st_size))
-        + _element("bundled_size", str(sum(part.stat().st_size for part in parts)))
+        + _element("size", str(os.path.getsize(order.image)))
+        + _element("bundled_size", str(sum(map(os.path.getsize, parts))))
     )
     whose = (("ec2", order.cloud_certificate), ("user", order.certificate))
     for name, certificate in whose:
-        sealed = _sealed(key, certificate)
-        image += f'<{name}_encrypted_key algorithm="AES-128-CBC">{sealed}</{name}_encrypted_key>'
+        text = sealed(key, certificate)
+        image += f'<{name}_encrypted_key algorithm="AES-128-CBC">{text}</{name}_encrypted_key>'
     for name, certificate in whose:
-        image += _element(f"{name}_encrypted_iv", _sealed(iv, certificate))
+        image += _element(f"{name}_encrypted_iv", sealed(iv, certificate))
     image += f'<parts count="{len(parts)}">'
     for index, part in enumerate(parts):
-        sha1 = hashlib.sha1(part.read_bytes()).hexdigest()
+        with open(part, "rb") as file:
+            sha1 = hashlib.sha1(file.read()).hexdigest()
         image += (
-            f'<part index="{index}">{_element("filename", part.name)}'
+            f'<part index="{index}">{_element("filename", os.path.basename(part))}'
             f'<digest algorithm="SHA1">{sha1}</digest></part>'
         )
     image += "</parts>"
@@ -221,7 +248,8 @@ def _write_manifest(
         f"<release>{0 if new else 31337}</release></bundler>"
         f"{signed}<signature>{_signature(signed, order.private_key)}</signature></manifest>"
     )
-    path.write_text(text)
+    with open(path, "w") as file:
+        file.write(text)
 
 
 def _element(name: str, text: str) -> str:
@@ -232,30 +260,35 @@ def _encryption(key: str, iv: str) -> list[str]:
     return ["openssl", "enc", "-e", "-aes-128-cbc", "-K", key, "-iv", iv]
 
 
-def _sealed(text: str, certificate: str) -> str:
-    if not certificate:
-        return ""
-    done = subprocess.run(
-        ["openssl", "pkeyutl", "-encrypt", "-certin", "-inkey", certificate],
-        input=text.encode(),
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    return done.stdout.hex()
-
-
 def _signature(text: str, private_key: str) -> str:
     if not private_key:
         return "UNSIGNED"
-    done = subprocess.run(
-        ["openssl", "dgst", "-sha1", "-sign", private_key],
-        input=text.encode(),
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    return done.stdout.hex()
+    given, sink = os.pipe()
+    output, filled = os.pipe()
+    openssl = started(["openssl", "dgst", "-sha1", "-sign", private_key], given, filled)
+    os.close(given)
+    os.close(filled)
+    with open(sink, "wb") as file:
+        file.write(text.encode())
+    with open(output, "rb") as file:
+        signature = file.read()
+    ended(openssl)
+    return signature.hex()
 
 
-def temporary(directory: str | None) -> Path:
+def started(arguments: list[str], given: int = 0, output: int = 1) -> int:
+    """Start a program with these as its input and output; gives its process id."""
+    files = [(os.POSIX_SPAWN_DUP2, given, 0), (os.POSIX_SPAWN_DUP2, output, 1)]
+    return os.posix_spawnp(arguments[0], arguments, os.environ, file_actions=files)
+
+
+def ended(pid: int) -> None:
+    """Wait for a program; its failure is ours."""
+    _, status = os.waitpid(pid, 0)
+    if status:
+        raise RuntimeError(f"a program ended with status {os.waitstatus_to_exitcode(status)}")
+
+
+def temporary(directory: str | None) -> str:
     """Where a generation puts a bundle when it is not told."""
-    return Path(directory or os.environ.get("TMPDIR") or "/var/tmp")
+    return directory or os.environ.get("TMPDIR") or "/var/tmp"

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import configparser
 import os
-import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 
-from .arguments import Arguments
 from .generations import Family, Generation
 from .reporting import FailedError, UnreachableError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .arguments import Arguments
 
 _EUCARC_NAMES = (
     "EC2_ACCESS_KEY",
@@ -30,33 +30,34 @@ _DEFAULT_URLS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
 class Keys:
     """What requests are signed with."""
 
-    access: str
-    secret: str
+    def __init__(self, access: str, secret: str) -> None:
+        self.access, self.secret = access, secret
 
 
-def environment_of(generation: Generation, arguments: Arguments, place: Path) -> Mapping[str, str]:
+def environment_of(generation: Generation, arguments: Arguments, place: str) -> Mapping[str, str]:
     """The names that count: a shell file's alone where there is one, else the environment's."""
     own = {name: os.environ.get(name, "") for name in os.environ}
     if generation.family is Family.REQUESTS:
         return own
     candidates = [arguments.get("config")]
     if generation.reads_home_eucarc and "HOME" in os.environ:
-        home = Path(os.environ["HOME"], ".eucarc")
-        if generation.family is Family.ROBOTO and home.is_dir():
-            home = home / "eucarc"
-        candidates.append(str(home))
-    candidates += [str(place / "system-eucarc"), "/etc/euca2ools/eucarc"]
+        home = os.path.join(os.environ["HOME"], ".eucarc")
+        if generation.family is Family.ROBOTO and os.path.isdir(home):
+            home = os.path.join(home, "eucarc")
+        candidates.append(home)
+    candidates += [os.path.join(place, "system-eucarc"), "/etc/euca2ools/eucarc"]
     for candidate in candidates:
-        if candidate and Path(candidate).is_file():
+        if candidate and os.path.isfile(candidate):
             return _sourced(candidate)
     return {name: own.get(name, "") for name in _EUCARC_NAMES}
 
 
 def _sourced(path: str) -> Mapping[str, str]:
+    import subprocess
+
     wanted = " ".join(f'"${{{name}}}"' for name in _EUCARC_NAMES)
     done = subprocess.run(
         ["bash", "-ec", f". '{path}' >/dev/null; printf '%s\\0' {wanted}"],
@@ -129,10 +130,14 @@ def url(
 
 def configured(environment: Mapping[str, str], kind: str) -> Mapping[str, str]:
     """The options of the default ``region``, or of its ``user``, from ini files."""
-    home = environment.get("HOME", "")
+    directory = os.path.join(environment.get("HOME", ""), ".euca")
+    if not environment.get("HOME") or not os.path.isdir(directory):
+        return {}
+    import configparser
+
+    names = sorted(name for name in os.listdir(directory) if name.endswith(".ini"))
     parser = configparser.ConfigParser(interpolation=None)
-    if home:
-        parser.read(sorted(Path(home, ".euca").glob("*.ini")))
+    parser.read([os.path.join(directory, name) for name in names])
     region = parser.get("global", "default-region", fallback="")
     section = f"region {region}"
     if not parser.has_section(section):
@@ -148,7 +153,8 @@ def _credential_file(path: str) -> tuple[str, str]:
     found: dict[str, str] = {}
     if path:
         try:
-            lines = Path(path).read_text().splitlines()
+            with open(path) as file:
+                lines = file.read().splitlines()
         except OSError as error:
             raise UnreachableError(f"{error.strerror}: {path}") from None
         for line in lines:

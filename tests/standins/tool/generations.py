@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
 
-
-class Family(Enum):
+class Family:
     """How a generation is written, which decides how it reads its arguments and reports."""
 
     SCRIPTS = "1.x: a script per command, getopt, all on stdout"
@@ -14,7 +11,6 @@ class Family(Enum):
     REQUESTS = "3.x: requestbuilder, argparse"
 
 
-@dataclass(frozen=True, slots=True)
 class Generation:
     """One row.
 
@@ -30,16 +26,29 @@ class Generation:
         usage_status: exit status after arguments that it does not understand.
     """
 
-    name: str
-    family: Family
-    version: str
-    errors_on_stderr: bool
-    reads_home_eucarc: bool
-    reads_ec2_keys: bool
-    part_suffix: str
-    signs_always: bool
-    query_v4: bool
-    usage_status: int
+    def __init__(
+        self,
+        name: str,
+        family: str,
+        version: str,
+        errors_on_stderr: bool,
+        reads_home_eucarc: bool,
+        reads_ec2_keys: bool,
+        part_suffix: str,
+        signs_always: bool,
+        query_v4: bool,
+        usage_status: int,
+    ) -> None:
+        self.name = name
+        self.family = family
+        self.version = version
+        self.errors_on_stderr = errors_on_stderr
+        self.reads_home_eucarc = reads_home_eucarc
+        self.reads_ec2_keys = reads_ec2_keys
+        self.part_suffix = part_suffix
+        self.signs_always = signs_always
+        self.query_v4 = query_v4
+        self.usage_status = usage_status
 
 
 _ROWS = (

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import sys
-import tempfile
-from collections.abc import Callable, Mapping
-from pathlib import Path
 
-from . import registering
-from .arguments import Arguments, UsageError, read_arguments
-from .bundling import Order, bundle, temporary
-from .credentials import configured, environment_of, keys, url
-from .generations import GENERATIONS, Family, Generation
+from .arguments import UsageError, read_arguments
+from .generations import GENERATIONS, Family
 from .reporting import FailedError, RefusedError, UnreachableError, die
-from .storing import Store
 from .traps import Traps
-from .wire import Wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .arguments import Arguments
+    from .bundling import Order
+    from .generations import Generation
 
 # boto tries a dead service again and again, ever more slowly; requests does not.
 PATIENCE_S = {Family.SCRIPTS: 70.0, Family.ROBOTO: 70.0, Family.REQUESTS: 0.0}
 DEPRECATED = "The command rsautl was deprecated in version 3.0. Use 'pkeyutl' instead."
 
 
-def main(place: Path, generation_name: str, path: str) -> None:
+def main(place: str, generation_name: str, tool: str) -> None:
     """Run one command and exit with its status.
 
     Args:
         place: the folder with this program's settings.
-        path: of the executable.
+        tool: the command's name.
     """
-    generation, tool = GENERATIONS[generation_name], Path(path).name
+    generation = GENERATIONS[generation_name]
     argv = sys.argv[1:]
     traps = Traps(place, tool)
     traps.record(argv)
@@ -56,11 +57,15 @@ def _run(generation: Generation, tool: str, arguments: Arguments, traps: Traps) 
         traps.pause()
     if answer := traps.of_tool("error"):
         raise RefusedError(400, answer[0], answer[1])
+    from .credentials import environment_of, keys, url
+
     environment = environment_of(generation, arguments, traps.place)
     if tool == "euca-bundle-image":
         _bundle(generation, arguments, environment, traps, say)
         return
     name = "S3_URL" if tool in ("euca-upload-bundle", "euca-delete-bundle") else "EC2_URL"
+    from .wire import Wire
+
     wire = Wire(
         url(generation, name, arguments, environment),
         keys(generation, arguments, environment, for_s3=name == "S3_URL"),
@@ -69,9 +74,13 @@ def _run(generation: Generation, tool: str, arguments: Arguments, traps: Traps) 
         traps.number("patience_s", PATIENCE_S[generation.family]),
     )
     if name == "S3_URL":
+        from .storing import Store
+
         store = Store(generation, arguments, wire, traps, say)
         (store.upload if tool == "euca-upload-bundle" else store.delete)()
         return
+    from . import registering
+
     command = {
         "euca-register": registering.register,
         "euca-deregister": registering.deregister,
@@ -87,17 +96,19 @@ def _bundle(
     traps: Traps,
     say: Callable[[str], None],
 ) -> None:
+    from .bundling import bundle
+
     new = generation.family is Family.REQUESTS
     order = _order(generation, arguments, environment, say)
     if traps.on("invalid_user"):
         raise FailedError(f"Invalid user {order.user}", 0)
     _check_files(generation, order)
-    if not order.destination.is_dir():
-        if order.destination.exists():
+    if not os.path.isdir(order.destination):
+        if os.path.exists(order.destination):
             raise _bad_destination(generation, order)
-        if new and not order.destination.parent.is_dir():
+        if new and not os.path.isdir(os.path.dirname(order.destination) or "."):
             raise FailedError(f"No such file or directory: {order.destination}")
-        order.destination.mkdir(parents=True)
+        os.makedirs(order.destination)
     manifest = bundle(generation, order, traps, say)
     if new:
         if not traps.on("no_deprecations"):
@@ -110,7 +121,7 @@ def _bad_destination(generation: Generation, order: Order) -> Exception:
         return _argument_error(
             f"argument -d/--destination: '{order.destination}' is not a directory"
         )
-    packed = order.destination / f"{order.prefix}.tar.gz"
+    packed = f"{order.destination}/{order.prefix}.tar.gz"
     return FailedError(f"[Errno 20] Not a directory: '{packed}'")
 
 
@@ -120,6 +131,8 @@ def _order(
     environment: Mapping[str, str],
     say: Callable[[str], None],
 ) -> Order:
+    from .bundling import Order, temporary
+
     new = generation.family is Family.REQUESTS
     if generation.family is Family.SCRIPTS and arguments.get("arch"):
         say(arguments.get("arch"))
@@ -128,13 +141,15 @@ def _order(
     user = _user(generation, arguments, environment)
     if not arguments.get("image"):
         raise UsageError("image be specified.")
-    image = Path(arguments.get("image"))
-    prefix = arguments.get("prefix") or image.name
+    image = arguments.get("image")
+    prefix = arguments.get("prefix") or os.path.basename(image)
     given = arguments.get("destination")
     if given or not new:
-        destination = Path(given or "/tmp")
+        destination = given.rstrip("/") or "/tmp"
     else:
-        destination = Path(tempfile.mkdtemp("", "bundle-", temporary(None)))
+        import tempfile
+
+        destination = tempfile.mkdtemp("", "bundle-", temporary(None))
     kernel, ramdisk = arguments.get("kernel"), arguments.get("ramdisk")
     kind = "kernel" if kernel == "true" else "ramdisk" if ramdisk == "true" else "machine"
     if new and kind != "machine" and kernel and ramdisk:
@@ -153,7 +168,7 @@ def _order(
         image,
         destination,
         prefix,
-        prefix if new and generation.name != "3.0" else image.name,
+        prefix if new and generation.name != "3.0" else os.path.basename(image),
         user,
         arguments.get("arch") or "x86_64",
         _file(generation, arguments, environment, "privatekey", "EC2_PRIVATE_KEY", "private-key"),
@@ -169,6 +184,8 @@ def _order(
 def _user(generation: Generation, arguments: Arguments, environment: Mapping[str, str]) -> str:
     user = arguments.get("user") or environment.get("EC2_USER_ID", "")
     if generation.family is Family.REQUESTS:
+        from .credentials import configured
+
         user = user or configured(environment, "user").get("account-id", "")
     user = user.replace("-", "")
     if not user:
@@ -195,10 +212,12 @@ def _file(
 ) -> str:
     found = arguments.get(option) or environment.get(variable, "")
     if generation.family is Family.REQUESTS:
+        from .credentials import configured
+
         kind = "region" if option == "ec2cert" else "user"
         found = found or configured(environment, kind).get(configuration, "")
     if found:
-        return str(Path(found).expanduser())
+        return os.path.expanduser(found)
     if generation.family is Family.SCRIPTS:
         raise UsageError(f"{_SAID[option]} must be specified.")
     if generation.family is Family.ROBOTO:
@@ -221,12 +240,12 @@ _FILE_KINDS = {
 
 def _check_files(generation: Generation, order: Order) -> None:
     for path, words in (
-        (str(order.image), "image"),
+        (order.image, "image"),
         (order.certificate, "cert"),
         (order.private_key, "private key"),
         (order.cloud_certificate, "ec2cert"),
     ):
-        if Path(path).is_file() or not path:
+        if os.path.isfile(path) or not path:
             continue
         if generation.family is Family.SCRIPTS:
             raise FailedError(f"Invalid {words}")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from xml.etree import ElementTree
-
 from .arguments import Arguments, UsageError
 from .generations import Family, Generation
 from .reporting import FailedError
-from .traps import Traps
-from .wire import Wire
 
-Say = Callable[[str], None]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from .elements import Element
+    from .traps import Traps
+    from .wire import Wire
+
+    Say = Callable[[str], None]
 
 
 def register(
@@ -42,7 +45,7 @@ def register(
     parameters |= {name: value for name, value in named.items() if value}
     answer = wire.ec2("RegisterImage", parameters)
     traps.pause()
-    image_id = "" if traps.on("no_id") else answer.findtext(".//imageId", "")
+    image_id = "" if traps.on("no_id") else answer.first("imageId") or ""
     if image_id or new or traps.on("no_id"):
         say(f"IMAGE\t{image_id}")
 
@@ -55,7 +58,7 @@ def deregister(
     image_id = arguments.rest[0]
     answer = wire.ec2("DeregisterImage", {"ImageId": image_id})
     traps.pause()
-    if generation.family is not Family.REQUESTS and answer.findtext(".//return") != "true":
+    if generation.family is not Family.REQUESTS and answer.first("return") != "true":
         raise FailedError("", 0 if generation.family is Family.SCRIPTS else 1)
     say(f"IMAGE\t{image_id}")
 
@@ -63,10 +66,11 @@ def deregister(
 def describe(
     generation: Generation, arguments: Arguments, wire: Wire, traps: Traps, say: Say
 ) -> None:
-    found: dict[str, ElementTree.Element] = {}
+    found: dict[str, Element] = {}
     for parameters in _questions(generation, arguments):
-        for image in wire.ec2("DescribeImages", parameters).iterfind(".//imagesSet/item"):
-            found.setdefault(image.findtext("imageId", ""), image)
+        for images in wire.ec2("DescribeImages", parameters).all("imagesSet"):
+            for image in images.children:
+                found.setdefault(image.child("imageId") or "", image)
     traps.pause()
     wanted = set(arguments.rest)
     for image_id in sorted(found):
@@ -90,9 +94,9 @@ def _questions(generation: Generation, arguments: Arguments) -> list[Mapping[str
     return [{"Owner.1": "self"}, {"ExecutableBy.1": "self"}]
 
 
-def _columns(generation: Generation, image: ElementTree.Element) -> Sequence[str]:
+def _columns(generation: Generation, image: Element) -> Sequence[str]:
     def text(*names: str) -> str:
-        return next((value for name in names if (value := image.findtext(name))), "")
+        return next((value for name in names if (value := image.child(name))), "")
 
     public = "public" if text("isPublic") == "true" else "private"
     if generation.family is Family.REQUESTS:

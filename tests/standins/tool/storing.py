@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from xml.etree import ElementTree
 
 from .arguments import Arguments, UsageError
+from .elements import read
 from .generations import Family, Generation
 from .reporting import FailedError, RefusedError
-from .traps import Traps
-from .wire import Wire
 
-Say = Callable[[str], None]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .traps import Traps
+    from .wire import Wire
+
+    Say = Callable[[str], None]
 
 
 class Store:
@@ -34,14 +37,14 @@ class Store:
             self._bucket, self._prefix = f"{self._bucket}/{prefix}", ""
 
     def upload(self) -> None:
-        manifest = Path(self._arguments.get("manifest"))
-        if not manifest.is_file():
+        manifest = self._arguments.get("manifest")
+        if not os.path.isfile(manifest):
             raise self._no_such_manifest(manifest)
-        directory = Path(self._arguments.get("directory") or manifest.parent)
+        directory = self._arguments.get("directory") or os.path.dirname(manifest)
         headers = {"x-amz-acl": self._arguments.get("acl") or "aws-exec-read"}
         self._ensure_bucket(headers)
         self._traps.pause()
-        parts = parts_of(manifest.read_bytes())
+        parts = parts_of(content_of(manifest))
         if self._traps.on("sent_nothing"):
             self._done(manifest)
             return
@@ -51,9 +54,10 @@ class Store:
         for part in parts[: -1 if self._traps.on("lost_part") else None]:
             if not self._new:
                 self._say(f"Uploading part: {part}")
-            if not (directory / part).is_file():
-                raise FailedError(f"no such part: '{directory / part}'")
-            self._put(directory / part, headers)
+            path = os.path.join(directory, part)
+            if not os.path.isfile(path):
+                raise FailedError(f"no such part: '{path}'")
+            self._put(path, headers)
             self._traps.pause()
         if self._new:
             self._put(manifest, headers)
@@ -68,23 +72,25 @@ class Store:
         except RefusedError:
             raise FailedError(f"Unable to get bucket {self._bucket}", 0) from None
         given = self._arguments.get("manifest")
-        if given and not Path(given).is_file():
-            raise self._no_such_manifest(Path(given))
-        directory = Path(given).parent if given else Path(os.environ.get("TMPDIR") or "/tmp")
+        if given and not os.path.isfile(given):
+            raise self._no_such_manifest(given)
+        directory = os.path.dirname(given) if given else os.environ.get("TMPDIR") or "/tmp"
         for name in self._manifests_to_delete():
-            local = directory / name
+            local = os.path.join(directory, name)
             try:
-                local.write_bytes(self._wire.s3("GET", f"/{self._bucket}/{name}"))
+                manifest = self._wire.s3("GET", f"/{self._bucket}/{name}")
             except RefusedError as error:
                 # The local file has been opened for writing by then, and goes.
-                local.unlink(missing_ok=True)
+                _remove(local)
                 self._complain(error, f"unable to download manifest {name}")
             else:
-                for part in parts_of(local.read_bytes()):
+                with open(local, "wb") as file:
+                    file.write(manifest)
+                for part in parts_of(manifest):
                     self._wire.s3("DELETE", f"/{self._bucket}/{part}")
             self._wire.s3("DELETE", f"/{self._bucket}/{name}")
             if not given:
-                local.unlink(missing_ok=True)
+                _remove(local)
         if "clear" in self._arguments.values:
             try:
                 self._wire.s3("DELETE", f"/{self._bucket}")
@@ -96,7 +102,7 @@ class Store:
         where = sys.stderr if self._generation.errors_on_stderr else sys.stdout
         print(f"{error.by_boto.rstrip()}\n{sentence}", file=where)
 
-    def _no_such_manifest(self, manifest: Path) -> Exception:
+    def _no_such_manifest(self, manifest: str) -> Exception:
         if self._new:
             return FailedError(f"No such file or directory: {manifest}")
         if self._generation.family is Family.ROBOTO:
@@ -146,30 +152,30 @@ class Store:
             status = 0 if self._generation.family is Family.SCRIPTS else 1
             raise FailedError(f"Unable to create bucket {self._bucket}", status) from None
 
-    def _put(self, path: Path, headers: Mapping[str, str]) -> None:
-        key = f"{self._prefix}{path.name}"
+    def _put(self, path: str, headers: Mapping[str, str]) -> None:
+        key = f"{self._prefix}{os.path.basename(path)}"
         try:
-            self._wire.s3("PUT", f"/{self._bucket}/{key}", path.read_bytes(), headers)
+            self._wire.s3("PUT", f"/{self._bucket}/{key}", content_of(path), headers)
         except RefusedError as error:
             if self._new:
                 raise
             raise self._refusal(error, f"Permission denied while writing: {key}") from None
 
-    def _done(self, manifest: Path) -> None:
-        location = f"{self._bucket}/{self._prefix}{manifest.name}"
+    def _done(self, manifest: str) -> None:
+        location = f"{self._bucket}/{self._prefix}{os.path.basename(manifest)}"
         self._say(f"Uploaded {location}" if self._new else f"Uploaded image as {location}")
 
     def _manifests_to_delete(self) -> list[str]:
         if given := self._arguments.get("manifest"):
-            return [Path(given).name]
+            return [os.path.basename(given)]
         if prefix := self._arguments.get("prefix"):
             return [f"{prefix}.manifest.xml"]
         if self._generation.name == "2.1":
             self._say("Neither a manifestpath nor a prefix was specified.")
             self._say(f"All bundles in bucket {self._bucket} will be deleted.")
             time.sleep(10)
-        listed = ElementTree.fromstring(self._wire.s3("GET", f"/{self._bucket}"))
-        keys = [element.text or "" for element in listed.iter() if element.tag.endswith("}Key")]
+        listed = read(self._wire.s3("GET", f"/{self._bucket}"))
+        keys = [element.text for element in listed.all("Key")]
         return [key for key in keys if "manifest" in key]
 
     def _delete_new(self) -> None:
@@ -179,7 +185,7 @@ class Store:
         if self._generation.name == "3.0":
             self._look_at_bucket()
             local, given = given, ""
-            if local and not Path(local).is_file():
+            if local and not os.path.isfile(local):
                 raise UsageError(
                     "usage: euca-delete-bundle [...]\neuca-delete-bundle: error: "
                     f"manifest file '{local}' does not exist."
@@ -187,8 +193,8 @@ class Store:
         if prefix := self._arguments.get("prefix"):
             given = f"{prefix}.manifest.xml"
         if local:
-            text = Path(local).read_bytes()
-            given = Path(local).name
+            text = content_of(local)
+            given = os.path.basename(local)
         else:
             try:
                 text = self._wire.s3("GET", base + given)
@@ -207,4 +213,15 @@ class Store:
 
 def parts_of(manifest: bytes) -> list[str]:
     """The names of the parts that a manifest lists."""
-    return [element.text or "" for element in ElementTree.fromstring(manifest).iter("filename")]
+    return [element.text for element in read(manifest).all("filename")]
+
+
+def content_of(path: str) -> bytes:
+    """A whole file; parts are at most 10 MiB."""
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _remove(path: str) -> None:
+    if os.path.exists(path):
+        os.unlink(path)

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import json
+import marshal
 import os
-import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
 
 FOR_EVER_S = 3600
 
 
 class Traps:
-    """The settings of ``traps.json``; each may change between two calls.
+    """The settings of the file ``traps``; each may change between two calls.
 
     A setting whose value is a list of command names holds for these commands only.
     """
 
-    def __init__(self, place: Path, tool: str) -> None:
+    def __init__(self, place: str, tool: str) -> None:
         self.place = place
         self._tool = tool
-        path = place / "traps.json"
-        self._settings: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        self._settings: dict[str, Any] = {}
+        if os.path.exists(f"{place}/traps"):
+            with open(f"{place}/traps", "rb") as file:
+                self._settings = marshal.load(file)
 
     def on(self, name: str) -> bool:
         """Whether a trap is set for this command."""
@@ -50,25 +53,26 @@ class Traps:
 
     def _leave_child(self) -> None:
         """A child that holds the output open and does not end with its parent."""
-        child = subprocess.Popen(
-            [sys.executable, "-c", f"import time; time.sleep({FOR_EVER_S})"],
-            start_new_session=self.on("leave_group"),
+        pid = os.posix_spawnp(
+            "sleep",
+            ["sleep", str(FOR_EVER_S)],
+            os.environ,
+            setsid=self.on("leave_group"),
         )
-        with (self.place / "children").open("a") as file:
-            file.write(f"{child.pid}\n")
-        child.returncode = 0  # no warning at exit
+        with open(f"{self.place}/children", "a") as file:
+            file.write(f"{pid}\n")
 
     def record(self, argv: Sequence[str]) -> None:
-        """Add a line to ``calls.jsonl``: names of the environment, never a value."""
-        home = Path(os.environ.get("HOME", "/nowhere"))
+        """Add a line to ``calls``: names of the environment, never a value."""
+        home = os.environ.get("HOME", "/nowhere")
         entry = {
             "tool": self._tool,
             "arguments": list(argv),
             "environment": sorted(os.environ),
-            "home": sorted(path.name for path in home.iterdir()) if home.is_dir() else None,
-            "directory": str(Path.cwd()),
+            "home": sorted(os.listdir(home)) if os.path.isdir(home) else None,
+            "directory": os.getcwd(),
             "group": os.getpgrp(),
             "process": os.getpid(),
         }
-        with (self.place / "calls.jsonl").open("a") as file:
-            file.write(json.dumps(entry) + "\n")
+        with open(f"{self.place}/calls", "a") as file:
+            file.write(f"{entry!r}\n")
