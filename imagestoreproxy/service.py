@@ -203,7 +203,7 @@ class Proxy(Service):
             self.reload()
 
     async def _choose_tools(self) -> None:
-        """Find out whether euca2ools do the work, and go on without knowing after a while.
+        """Find out (anew, while nothing is done) whether euca2ools do the work, but not for long.
 
         Raises:
             SettingsError: they shall do it, and cannot.
@@ -212,7 +212,7 @@ class Proxy(Service):
             return
 
         async def choose() -> None:
-            self._journal.info("{why}", why=await cloud.choose())
+            self._journal.info("{why}", why=await cloud.choose(self._inside.inventory.is_idle))
 
         choosing = self._choosing = Beside(self._threads, "euca2ools", choose())
         await self._wait(lambda: choosing.is_over)
@@ -268,9 +268,9 @@ class Proxy(Service):
                 self._manager.reloading()
                 before = self._settings
                 try:
-                    await self._follow(
-                        await self._threads.run(lambda _stop: reread(self._settings))
-                    )
+                    await self._choose_tools()
+                    read = await self._threads.run(lambda _stop: reread(self._settings))
+                    await self._follow(read)
                 except StoreProxyError as error:
                     self._journal.failure("the configuration is refused, all stays as it is", error)
                     continue

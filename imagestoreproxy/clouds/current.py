@@ -17,6 +17,10 @@ from imagestoreproxy.ports import Background, Stop, Streams, unheeded
 from imagestoreproxy.stops import one_at_a_time
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """By what the work is done.
@@ -38,8 +42,7 @@ class CurrentCloud:
     """The cloud for the credentials as they are at each call; without any, calls say why.
 
     Args:
-        choose: finds out by what the work is done; called in a worker thread, once unless it
-            raises ``CloudError``.
+        choose: finds out by what the work is done; called in a worker thread.
         taking: what it can run, as long as that is not known.
     """
 
@@ -56,7 +59,8 @@ class CurrentCloud:
         self._choose = choose
         self._choice: Choice | None = None
         self._choosing, self._lock = threading.Lock(), threading.Lock()
-        self._made: tuple[Credentials, Ec2Cloud] | None = None
+        self._made: Ec2Cloud | None = None
+        self._made_for: tuple[Credentials, Choice] | None = None
 
     @property
     def tools(self) -> str:
@@ -75,28 +79,40 @@ class CurrentCloud:
 
     def laid_down_bytes(self, bucket: str) -> int:
         """Give what lies on the disk for the bundle of a bucket."""
-        return self._made[1].laid_down_bytes(bucket) if self._made else 0
+        return self._made.laid_down_bytes(bucket) if self._made else 0
 
     @property
     def warnings(self) -> list[str]:
         """What is suspicious but may be meant, a sentence for each; complete after a check."""
-        return self._made[1].warnings if self._made else []
+        return self._made.warnings if self._made else []
 
     @property
     def taking(self) -> Taking:
         """What it can run."""
         if self._made:
-            return self._made[1].taking
+            return self._made.taking
         return self._choice.taking if self._choice else self._taking
 
     @property
     def signed(self) -> str:
         """Which service wants other signatures than the usual; known after a check."""
-        return self._made[1].signed if self._made else ""
+        return self._made.signed if self._made else ""
 
-    async def choose(self) -> str:
-        """Find out by what the work is done, and say why; else the first call does so."""
-        return (await self._background.run(self._chosen)).why
+    async def choose(self, is_idle: Callable[[], bool] = _never) -> str:
+        """Find out by what the work is done, and say why; else the first call does so.
+
+        Args:
+            is_idle: tells whether nothing is under way: then what was found out may change.
+        """
+        known = self._choice
+        if known is None or not is_idle():
+            return (await self._background.run(self._chosen)).why
+        found = await self._background.run(self._choose)
+        if found.tools != known.tools:
+            if not is_idle():
+                return known.why
+            self._choice, self._made = found, None
+        return found.why
 
     def _chosen(self, stop: Stop) -> Choice:
         with one_at_a_time(self._choosing, stop):
@@ -110,9 +126,9 @@ class CurrentCloud:
     def _current(self, stop: Stop) -> Ec2Cloud:
         credentials, choice = self._wallet.credentials(stop), self._chosen(stop)
         with self._lock:
-            if self._made is None or self._made[0] != credentials:
-                self._made = (credentials, choice.make(credentials))
-            return self._made[1]
+            if self._made is None or self._made_for != (credentials, choice):
+                self._made, self._made_for = choice.make(credentials), (credentials, choice)
+            return self._made
 
     async def check(self) -> None:
         cloud = await self._now()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.images import FileKind
-from imagestoreproxy.model.installs import Bundle, Installation, State
+from imagestoreproxy.model.installs import ACTIVE, Bundle, Installation, State
 from imagestoreproxy.ports import Clock, Records, Remembered
 from imagestoreproxy.ports.metering import NO_METERS, Meters
 
@@ -38,6 +38,13 @@ class Inventory:
             self.works[install.image_uri] = Work(install, records, clock, run, meters)
         for bundle in remembered.bundles:
             self.works[bundle.image_uri].bundles[bundle.kind] = bundle
+
+    def is_idle(self) -> bool:
+        """Tell whether nothing is done, nor waits to be; what is paused may be."""
+        return not any(
+            work.ending or (work.state in ACTIVE and work.state is not State.PAUSED)
+            for work in self.works.values()
+        )
 
     def all(self) -> list[Installation]:
         """Give every installation."""

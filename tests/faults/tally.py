@@ -33,7 +33,7 @@ GOOD = (INSTALLED, CLEAN, REFUSED, SERVED)
 LONG = os.environ.get("FAULTS") == "long"
 """Whether this is ``make faults``; else the short round of ``make test``."""
 SEED = int(os.environ.get("FAULTS_SEED") or 1)
-SECONDS = float(os.environ.get("FAULTS_SECONDS") or (60 if LONG else 2))
+SECONDS = float(os.environ.get("FAULTS_SECONDS") or (60 if LONG else 1))
 """How long each fuzzer runs."""
 
 

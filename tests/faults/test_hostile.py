@@ -64,7 +64,7 @@ keyring, keys, threads, verifier = (
 
 T = TypeVar("T")
 LIMIT_BYTES = 2**22
-ROUND = 100
+ROUND = 100 if tally.LONG else 50
 SHARE = 1 / 6
 
 

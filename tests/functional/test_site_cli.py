@@ -22,6 +22,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from imagestoreproxy.model.installs import Action, ImageState, Progress, Status, Step
 from imagestoreproxy.shop import Shelf, Shop
 from imagestoreproxy.web.site import Limits, make_site
+from tests.functional import warm
 from tests.functional.reactor_thread import in_reactor, running_reactor
 from tests.unit.memory_store import KARMIC, LUCID, FixedClock, MemoryKeys, MemoryStore, MemorySupply
 
@@ -105,20 +106,13 @@ def environment(server: Server | None, **more: str) -> dict[str, str]:
     kept |= {"TERM": "xterm", "NO_COLOR": "1"}
     url = {"IMAGE_STORE_URL": server.url} if server else {}
     keys = {"EC2_ACCESS_KEY": "AK", "EC2_SECRET_KEY": "SK", "EC2_URL": "http://10.0.0.1:8773/"}
-    return {**kept, "PYTHONPATH": str(ROOT), **url, **keys, **more}
+    return {**kept, **url, **keys, **more}
 
 
 def image_store(
     server: Server | None, *arguments: str, **more: str
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*PROGRAM, *arguments],
-        env=environment(server, **more),
-        capture_output=True,
-        text=True,
-        timeout=TIME_LIMIT_S,
-        check=False,
-    )
+    return warm.run([*PROGRAM, *arguments], environment(server, **more), timeout_s=TIME_LIMIT_S)
 
 
 def test_p10_h13_an_install_ends_with_status_0_and_the_lines_to_run_it(server: Server) -> None:

@@ -6,7 +6,6 @@ import fcntl
 import gzip
 import os
 import random
-import shutil
 import socket
 import struct
 import subprocess
@@ -59,19 +58,26 @@ def package() -> Path:
 
 
 @pytest.fixture(scope="session")
-def new_machine() -> Iterator[Callable[[str], Machine]]:
-    """Give fresh machines, by a name."""
-    work, made = Path(os.environ["DEB_WORK"]), []
+def debian() -> Path:
+    """A fresh Debian, for looking and copying only."""
+    root = Path(os.environ["DEB_WORK"]) / "debian"
+    root.mkdir(mode=0o755)
+    archive = os.environ["DEB_DEBIAN"]
+    subprocess.run(["tar", "-C", root, "-xpf", archive], check=True, timeout=120)
+    return root
+
+
+@pytest.fixture(scope="session")
+def new_machine(debian: Path) -> Callable[[str], Machine]:
+    """Give fresh machines, by a name. They go with our namespaces, and with DEB_WORK."""
+    work = Path(os.environ["DEB_WORK"])
 
     def new(name: str) -> Machine:
         root = work / name
-        root.mkdir(mode=0o755)
-        archive = os.environ["DEB_DEBIAN"]
-        subprocess.run(["tar", "-C", root, "-xpf", archive], check=True, timeout=120)
-        made.append(root)
+        _copy(debian, root)
         subprocess.run(["mount", "-t", "proc", "proc", root / "proc"], check=True, timeout=10)
         (root / "etc/hosts").write_text("127.0.0.1 localhost\n")
-        # Nothing boots it: without this, packages would start no service where there is no init.
+        # Where nothing boots it, packages would start no service without this.
         policy = root / "usr/sbin/policy-rc.d"
         policy.write_text("#!/bin/sh\nexit 0\n")
         policy.chmod(0o755)
@@ -79,10 +85,18 @@ def new_machine() -> Iterator[Callable[[str], Machine]]:
         (root / "etc/dpkg/dpkg.cfg.d/unsafe").write_text("force-unsafe-io\n")
         return Machine(root)
 
-    yield new
-    for root in made:
-        subprocess.run(["umount", root / "proc"], check=False, timeout=10)
-        shutil.rmtree(root, ignore_errors=True)
+    return new
+
+
+def _copy(debian: Path, root: Path) -> None:
+    """Make a copy of a tree, where the file system allows it without copying anything."""
+    upper, work = root.with_suffix(".upper"), root.with_suffix(".work")
+    for directory in (root, upper, work):
+        directory.mkdir(mode=0o755)
+    layers = f"lowerdir={debian},upperdir={upper},workdir={work}"
+    mount = ["mount", "-t", "overlay", "overlay", "-o", layers, str(root)]
+    if subprocess.run(mount, capture_output=True, timeout=10).returncode:
+        subprocess.run(["cp", "-a", f"{debian}/.", root], check=True, timeout=120)
 
 
 @pytest.fixture(scope="session")

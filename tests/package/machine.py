@@ -63,6 +63,10 @@ class Machine:
 
     root: Path
 
+    def inside(self) -> list[str]:
+        """Give what stands before a command that is run there."""
+        return ["chroot", str(self.root)]
+
     def run(self, *command: str, status: int | None = 0) -> Done:
         """Run a command as root there.
 
@@ -72,7 +76,7 @@ class Machine:
         # Not a pipe: a daemon that keeps it open would keep us waiting.
         with tempfile.TemporaryFile("w+", errors="replace") as output:
             done = subprocess.run(
-                ["chroot", self.root, *command],
+                [*self.inside(), *command],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -146,10 +150,10 @@ def _told(path: Path) -> str:
     return head
 
 
-def answers(path: str = "/healthz") -> bool:
+def answers(path: str = "/healthz", within_s: float = 30) -> bool:
     """Whether the daemon answers, without a signature."""
     try:
-        with urllib.request.urlopen(PROXY_URL + path, timeout=5):
+        with urllib.request.urlopen(PROXY_URL + path, timeout=within_s):
             return True
     except OSError:
         return False

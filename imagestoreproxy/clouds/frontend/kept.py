@@ -12,10 +12,11 @@ from pathlib import Path
 from shutil import rmtree
 
 from imagestoreproxy.clouds.credentials import Credentials, from_directory, read_bounded
+from imagestoreproxy.clouds.euca2ools.ground import end_orphans
 from imagestoreproxy.clouds.frontend.eucaconf import ROOM, NotGivenError
 from imagestoreproxy.clouds.frontend.pace import DAY_S, Pace
 from imagestoreproxy.clouds.frontend.signing import make_pair
-from imagestoreproxy.model.errors import CloudError, SettingsError
+from imagestoreproxy.model.errors import CloudError, DiskError, SettingsError
 
 NAME = "credentials"
 OLD = "credentials.old"
@@ -135,6 +136,7 @@ class Kept:
     def renewed(self) -> Iterator[Path]:
         """Give an empty directory; what is in it at the end takes the place of what was kept.
 
+        Only for who holds the lock: of others that fetch, what there is has been left behind.
         Nothing changes when the context fails, or when what is there is not complete enough.
 
         Raises:
@@ -217,9 +219,11 @@ class Kept:
                     os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
     def _remove_left_behind(self) -> None:
+        """End a euca_conf that has outlived its daemon, and remove what it was given."""
         for path in (*self.data_dir.glob(f"{NEW}*"), *self.data_dir.glob(f"{ROOM}*")):
-            if time.time() - path.stat().st_mtime > 3600:
-                rmtree(path, ignore_errors=True)
+            with suppress(DiskError):
+                end_orphans(path)
+            rmtree(path, ignore_errors=True)
 
     def _unwritable(self, error: OSError) -> CloudError:
         return CloudError(
