@@ -9,9 +9,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
 
 from imagestoreproxy.clouds.credentials import from_directory
@@ -21,6 +19,7 @@ from imagestoreproxy.model.images import Compression, FileFormat, FileKind
 from imagestoreproxy.model.installs import ImageState, Status
 from imagestoreproxy.outside.depot import DepotDirectory
 from imagestoreproxy.outside.disk import DataDirectory
+from tests.functional import cloud_clients
 from tests.functional.ec2_ground import impatient
 from tests.functional.eucarc_directory import EucarcDirectory, make_eucarc_directory
 from tests.functional.inline_background import InlineBackground
@@ -145,19 +144,13 @@ def test_what_is_registered_is_what_was_in_the_tarball(
     ground = Ground(tmp_path / "data", credentials)
     after = ground.install(archive.read_bytes(), keep_downloads=keep)
     assert after.status is Status.INSTALLED, after.error_message
-    options: Any = {
-        "endpoint_url": moto,
-        "region_name": "us-east-1",
-        "aws_access_key_id": "testing",
-        "aws_secret_access_key": "testing",
-    }
     (installed,) = ground.records.installations
     assert [bundle.kind for bundle in installed.bundles] == [*wanted, "image"]
     for bundle in installed.bundles:
         work = tmp_path / bundle.kind
         work.mkdir()
         found = unbundle(
-            boto3.client("s3", **options),
+            cloud_clients.client("s3", moto),
             bundle.location,
             work,
             private_key=credentials.cloud_private_key,
