@@ -11,11 +11,9 @@ from imagestoreproxy.install.unpack import Unpacking, read_sparse
 from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.errors import DiskError
 from imagestoreproxy.model.images import Compression, FileFormat, ImageFile
-from imagestoreproxy.model.plan import download_name
+from imagestoreproxy.model.plan import RAW, UNPACKED, download_name
 from imagestoreproxy.model.taking import Taking
 from imagestoreproxy.ports import Background, Disk, DiskImages, Stop
-
-UNPACKED, RAW = ".qcow2", ".raw"
 
 
 class Conversion:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 from imagestoreproxy.install.cache import Cache
 from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.errors import DiskError
-from imagestoreproxy.model.images import FileKind, ImageFile
-from imagestoreproxy.model.plan import Plan, bucket_name, download_name
+from imagestoreproxy.model.images import FileFormat, FileKind, ImageFile
+from imagestoreproxy.model.plan import RAW, UNPACKED, Plan, bucket_name, download_name
 from imagestoreproxy.ports import Background, Cloud, Disk, Stop
 
 # Left free for the database, the log and everybody else.
@@ -118,14 +119,28 @@ class Room:
     def _held_bytes(self, token: str, plan: Plan) -> int:
         """Count what is here already; what the cache lends takes no room."""
         downloaded = sum(self._held_bytes_of(token, file) for file in plan.fetches)
+        converted = sum(
+            _taken_bytes(self._disk.path(token, download_name(file) + ending))
+            for file in plan.fetches
+            if file.format is FileFormat.QCOW2
+            for ending in (UNPACKED, RAW)
+        )
         buckets = [bucket_name(token, kind) for kind in FileKind]
-        return downloaded + sum(map(self._cloud.laid_down_bytes, buckets))
+        return downloaded + converted + sum(map(self._cloud.laid_down_bytes, buckets))
 
     def _held_bytes_of(self, token: str, file: ImageFile) -> int:
         if self._cache.has(file):
             return file.size_bytes
         path = self._disk.path(token, download_name(file))
         return path.stat().st_size if path.exists() else 0
+
+
+def _taken_bytes(path: Path) -> int:
+    """Give what a file takes on the disk; holes take nothing."""
+    try:
+        return path.stat().st_blocks * 512
+    except FileNotFoundError:
+        return 0
 
 
 def _mib(size_bytes: int) -> int:

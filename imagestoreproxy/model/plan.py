@@ -23,6 +23,8 @@ from imagestoreproxy.model.masking import masked
 QCOW2_GROWTH = 4
 # Images of file systems are usually packed to a third or less; holes take no room.
 PACKED_GROWTH = 4
+# What a conversion on the disk adds to the name of a download.
+UNPACKED, RAW = ".qcow2", ".raw"
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,11 +135,14 @@ def interceptor(
 def _answer(handler: BaseHTTPRequestHandler, state: Interceptor) -> None:
     length = int(handler.headers.get("content-length") or 0)
     read: list[bytes] = []
+    reading = threading.Lock()
 
     def body() -> bytes:
-        if not read:
-            read.append(handler.rfile.read(length))
-        return read[0]
+        # A test that looks through what was seen may ask for it at the same time.
+        with reading:
+            if not read:
+                read.append(handler.rfile.read(length))
+            return read[0]
 
     headers = {name.lower(): value for name, value in handler.headers.items()}
     request = Request(handler.command, handler.path, headers, body)

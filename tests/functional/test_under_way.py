@@ -19,10 +19,17 @@ from tests.functional.euca2ools_ground import Places, euca2ools, heard_as_ec2
 from tests.functional.inline_background import Flag, InlineBackground, now
 from tests.functional.interceptor import Answer, Interceptor, Request
 from tests.functional.parcel import Parcel, bring
-from tests.functional.rig import wait_for
+from tests.functional.rig import ec2_rig, wait_for
+from tests.functional.test_daemon import ours
 
-moto, between = ec2_ground.moto, ec2_ground.between
+between = ec2_ground.between
 complete, credentials = ec2_ground.complete, ec2_ground.credentials
+
+
+@pytest.fixture
+def moto(moto_url: str) -> str:
+    """One that is there already."""
+    return moto_url
 
 
 @dataclass
@@ -126,3 +133,34 @@ def test_p4_who_looks_for_a_registration_waits_until_the_cloud_has_made_up_its_m
     finder.join(60)
     assert now(ground.cloud.is_registered(found[0]))
     assert registrations(between) == 0, "and none more"
+
+
+def test_p8_a_cancelled_install_gives_its_place_to_the_next_while_the_cloud_registers(
+    tmp_path: Path, images: Path, moto_url: str, between: Interceptor
+) -> None:
+    before = ours(moto_url)
+
+    def slow(request: Request) -> Answer | None:
+        if asked(request, b"RegisterImage"):
+            between.released.wait(60)
+        return None
+
+    with ec2_rig(tmp_path, images, between.url, "--max-installs=1") as rig:
+        first, second = rig.image("Example Server"), rig.image("Example Server, bootable disk")
+        between.rule = slow
+        rig.daemon.act(first, "install")
+        wait_for("its registrations", lambda: registrations(between) == 2)
+        between.rule = lambda request: None
+        rig.daemon.act(first, "cancel")
+        rig.daemon.act(second, "install")
+        done = rig.daemon.wait(second, "installed")
+        assert not between.released.is_set()
+        assert rig.daemon.state(first)["status"] != "uninstalled", "nobody knows yet"
+        between.released.set()
+        rig.daemon.wait(first, "uninstalled")
+        buckets, ids = ours(moto_url)
+        assert ids - before[1] == {done["emi"]}
+        assert len(buckets - before[0]) == 1
+        assert rig.daemon.running
+        rig.daemon.end()
+        assert "cut short" not in rig.daemon.said()

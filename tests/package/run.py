@@ -150,6 +150,9 @@ def _debian(package: Path, work: Path) -> Path:
     if said is not None:
         raise CannotError(f"the Debian that was made could not be kept: {said}")
     new.rename(archive)
+    for other in CACHE.glob("debian-*.tar"):
+        if time.time() - other.stat().st_mtime > KEPT_S:
+            other.unlink(missing_ok=True)
     shutil.rmtree(root)
     return archive
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -12,9 +13,17 @@ from imagestoreproxy.install.cache import Cache
 from imagestoreproxy.install.room import SPARE_BYTES, Room
 from imagestoreproxy.install.work import Work
 from imagestoreproxy.model.errors import DiskError
-from imagestoreproxy.model.images import FileKind
-from imagestoreproxy.model.plan import Plan, bucket_name
-from tests.unit.memory import InlineBackground, MemoryCloud, MemoryDisk, MemoryJournal, result
+from imagestoreproxy.model.images import FileFormat, FileKind
+from imagestoreproxy.model.plan import Plan, bucket_name, download_name
+from tests.unit.memory import (
+    InlineBackground,
+    MemoryCloud,
+    MemoryDisk,
+    MemoryFetcher,
+    MemoryJournal,
+    make_file,
+    result,
+)
 
 GIB = 2**30
 FIRST, SECOND = "a" * 16, "b" * 16
@@ -32,11 +41,29 @@ def no_room(_size_bytes: int, *, besides: object) -> None:
     """A cache that has nothing to give up."""
 
 
+def room_of(disk: MemoryDisk, cloud: MemoryCloud) -> Room:
+    cache = cast(Cache, SimpleNamespace(make_room=no_room, has=lambda _file: False))
+    return Room(disk, cache, cloud, InlineBackground(MemoryJournal()))
+
+
+def test_what_a_conversion_has_written_is_no_longer_promised(tmp_path: Path) -> None:
+    disk = MemoryDisk(tmp_path)
+    disk.free = 10 * 2**20 + SPARE_BYTES
+    room = room_of(disk, MemoryCloud())
+    file = make_file(MemoryFetcher(), FileKind.IMAGE, b"disk")
+    file = replace(file, format=FileFormat.QCOW2)
+    result(room.take(work_of(FIRST), replace(plan_of(8 * 2**20), fetches=(file,))))
+    disk.path(FIRST, f"{download_name(file)}.raw").write_bytes(b"r" * 4 * 2**20)
+    disk.free -= 4 * 2**20
+    result(room.take(work_of(SECOND), plan_of(2 * 2**20)))
+    with pytest.raises(DiskError, match="4 MiB are kept for others"):
+        result(room.take(work_of(SECOND), plan_of(3 * 2**20)))
+
+
 def test_what_tools_have_laid_down_is_no_longer_promised(tmp_path: Path) -> None:
     disk, cloud = MemoryDisk(tmp_path), MemoryCloud()
     disk.free = 10 * GIB + SPARE_BYTES
-    cache = cast(Cache, SimpleNamespace(make_room=no_room))
-    room = Room(disk, cache, cloud, InlineBackground(MemoryJournal()))
+    room = room_of(disk, cloud)
     result(room.take(work_of(FIRST), plan_of(6 * GIB)))
     with pytest.raises(DiskError, match="6144 MiB are kept for others"):
         result(room.take(work_of(SECOND), plan_of(5 * GIB)))
