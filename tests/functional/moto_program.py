@@ -47,6 +47,7 @@ def main() -> None:
     Thread(target=server.serve_forever, daemon=True).start()
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
     sys.stdin.read()
+    os._exit(0)  # to take all that it has loaded to pieces takes seconds
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import stat
 import subprocess
@@ -22,6 +23,7 @@ from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.clouds.euca2ools.generations import NEEDED
 from imagestoreproxy.clouds.frontend.iam import account_number
 from imagestoreproxy.model.errors import CloudError
+from tests.functional import warm
 from tests.functional.ec2_ground import ec2_error
 from tests.functional.interceptor import Answer, Request, interceptor
 from tests.functional.rig import CLIENT_ID, SECRET, Daemon, FakeStore, Rig, ec2_rig, wait_for
@@ -80,12 +82,11 @@ class Front:
         return len(path.read_text().splitlines()) if path.exists() else 0
 
     def check(self) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        outside = {key: value for key, value in os.environ.items() if "proxy" not in key.lower()}
+        return warm.run(
             [*self.daemon.command, "--check"],
-            capture_output=True,
-            text=True,
-            timeout=100,
-            env={"PATH": "/usr/bin:/bin", **self.daemon.environment},
+            {**outside, **self.daemon.environment},
+            timeout_s=100,
         )
 
     def readiness(self) -> tuple[int, dict[str, object]]:
