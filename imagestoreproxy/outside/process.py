@@ -170,6 +170,7 @@ def _listen(
 ) -> None:
     last_s = time.monotonic()
     ended_s: float | None = None
+    pause_s = _END_POLL_S
     with selectors.DefaultSelector() as selector:
         for pipe, heard in zip((program.stdout, program.stderr), streams, strict=True):
             selector.register(_file(pipe), selectors.EVENT_READ, heard)
@@ -184,7 +185,9 @@ def _listen(
             if silent_s > silence_s:
                 raise _SilentError
             if not selector.get_map():
-                stop.wait(_POLL_S)
+                # Most end with their last word; one that does not may take its time.
+                stop.wait(pause_s)
+                pause_s = min(2 * pause_s, _POLL_S)
             for key, _ in selector.select(_POLL_S if selector.get_map() else 0):
                 block = os.read(key.fd, 65536)
                 if not block:

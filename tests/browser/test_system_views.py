@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-import boto3
 from playwright.sync_api import expect
 
 from tests.browser.conftest import NewVisitor
+from tests.functional import cloud_clients
 from tests.functional.rig import Rig
 
 DISK = "Example Server, bootable disk"
@@ -73,8 +73,7 @@ def test_an_image_that_somebody_took_out_of_the_cloud_can_be_forgotten(
     uri = cloud_rig.image(DISK)
     cloud_rig.daemon.act(uri, "install")
     image_id = cloud_rig.daemon.wait(uri, "installed")["emi"]
-    keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
-    cloud = boto3.client("ec2", endpoint_url=moto_url, region_name="us-east-1", **keys)
+    cloud = cloud_clients.client("ec2", moto_url)
     visitor = new_visitor(cloud_rig.daemon.proxy.url)
     visitor.log_in("/system")
     cloud.deregister_image(ImageId=image_id)

@@ -28,6 +28,7 @@ from tests.functional.euca2ools_ground import GENERATIONS, Places, euca2ools, he
 from tests.functional.eucarc_directory import make_eucarc_directory
 from tests.functional.inline_background import InlineBackground, now
 from tests.functional.interceptor import interceptor
+from tests.functional.moto_server import empty
 from tests.functional.parcel import Parcel, bring
 
 
@@ -72,7 +73,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Ground:
+def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ground]:
+    yield made(request, tmp_path)
+    if request.param != "fake":
+        empty(request.getfixturevalue("moto_url"))
+
+
+def made(request: pytest.FixtureRequest, tmp_path: Path) -> Ground:
     background = InlineBackground()
     if request.param == "fake":
         state_file = tmp_path / "fake-cloud.json"

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
-
 from imagestoreproxy.clouds.preflight import BUCKET
 from imagestoreproxy.model.installs import ACTIVE
-from tests.functional.rig import CLIENT_ID, SECRET, Daemon, State, wait_for
+from tests.functional import cloud_clients
+from tests.functional.rig import Daemon, State, wait_for
 
 QUIET_S = 60.0
 AT_REST = ("installed", "uninstalled")
@@ -66,8 +65,7 @@ def ec2_cloud(url: str) -> Look:
     Buckets of a preflight that was killed are left out: they belong to the next preflight, which
     removes them once they are two minutes old, as a test in ``test_cloud.py`` shows.
     """
-    session = boto3.session.Session(CLIENT_ID, SECRET, region_name="us-east-1")
-    s3, ec2 = (session.client(name, endpoint_url=url) for name in ("s3", "ec2"))
+    s3, ec2 = (cloud_clients.client(name, url) for name in ("s3", "ec2"))
 
     def look() -> Contents:
         found = ec2.describe_images(Owners=["self"])["Images"]

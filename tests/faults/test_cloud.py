@@ -16,7 +16,6 @@ from pathlib import Path
 from socket import AF_INET, SOCK_STREAM, socket
 from typing import Any
 
-import boto3
 import pytest
 
 from imagestoreproxy.clouds.credentials import Credentials
@@ -24,7 +23,7 @@ from imagestoreproxy.clouds.ec2 import Ec2Cloud
 from imagestoreproxy.model.errors import CloudError
 from imagestoreproxy.model.installs import Bundle
 from tests.faults import tally
-from tests.functional import ec2_ground
+from tests.functional import cloud_clients, ec2_ground
 from tests.functional.ec2_ground import (
     a_cloud,
     an_upload,
@@ -192,12 +191,7 @@ def cloud(complete: Credentials, shared: Interceptor) -> Ec2Cloud:
 
 @pytest.fixture(scope="module")
 def ground(moto: str) -> Ground:
-    keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
-    s3, ec2 = (
-        boto3.client(service, endpoint_url=moto, region_name="us-east-1", **keys)
-        for service in ("s3", "ec2")
-    )
-    return Ground(s3, ec2)
+    return Ground(*(cloud_clients.client(service, moto) for service in ("s3", "ec2")))
 
 
 def live(cloud: Ec2Cloud, upload: Parcel, ground: Ground) -> None:

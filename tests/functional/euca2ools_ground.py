@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -23,7 +24,7 @@ from tests.standins.install import EUCA2OOLS, install_standins
 # Where real tools are, to be tested alike.
 REAL = os.environ.get("EUCA2OOLS_PATH", "")
 GENERATIONS = (*EUCA2OOLS, *(["real"] if REAL else []))
-QUICK = Patience(ask_s=20, silence_s=20, stall_s=20, look_s=0.1, leave_s=20)
+QUICK = Patience(ask_s=20, silence_s=20, stall_s=20, look_s=0.1, again_s=0.1, leave_s=20)
 
 
 class Places:
@@ -72,9 +73,13 @@ _ID = re.compile(rb"<imageId>([^<]+)</imageId>")
 
 
 @cache
-def found_tools(directory: Path) -> Tools:
-    """Give what was found there; asked only once."""
-    return find_tools(Processes(), str(directory), Flag(), QUICK)
+def found_tools(generation: str) -> Tools:
+    """Give what was found of a generation; looked for only once, where nothing is wrong."""
+    if generation == "real":
+        return find_tools(Processes(), REAL, Flag(), QUICK)
+    with TemporaryDirectory() as directory:
+        install_standins(Path(directory), generation)
+        return find_tools(Processes(), directory, Flag(), QUICK)
 
 
 @dataclass
@@ -114,10 +119,11 @@ def euca2ools(
         tools_path: where they are installed, or have been before.
     """
     background = InlineBackground()
-    directory = Path(REAL)
+    directory, found = Path(REAL), found_tools(generation)
     if generation != "real":
         directory = install_standins(tools_path or tmp_path / "tools", generation, **(traps or {}))
-    tools = replace(found_tools(directory), patience=patience)
+    path = found.path.replace(found.directory, str(directory), 1)
+    tools = replace(found, directory=str(directory), path=path, patience=patience)
     ground = tmp_path / "data" / "euca2ools"
     ground.parent.mkdir(mode=0o700, exist_ok=True)
     options.setdefault("patience", impatient())

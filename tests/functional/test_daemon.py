@@ -19,13 +19,13 @@ from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from imagestoreproxy.client.requests import ClientError, Connection
 from imagestoreproxy.install.runs import KEEP_S
 from imagestoreproxy.install.tail import TAIL_BYTES
 from imagestoreproxy.web.present import image_id
+from tests.functional import cloud_clients
 from tests.functional.interceptor import Answer, Request, interceptor
 from tests.functional.rig import (
     CLIENT_ID,
@@ -385,8 +385,7 @@ def test_the_twist_plugin_is_the_same_daemon(tmp_path: Path) -> None:
 
 
 def clients(url: str) -> tuple[Any, Any]:
-    session = boto3.session.Session(CLIENT_ID, SECRET, region_name="us-east-1")
-    return session.client("s3", endpoint_url=url), session.client("ec2", endpoint_url=url)
+    return cloud_clients.client("s3", url), cloud_clients.client("ec2", url)
 
 
 def ours(url: str) -> tuple[set[str], set[str]]:

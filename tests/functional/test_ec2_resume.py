@@ -8,14 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from imagestoreproxy.clouds.bundle import PART_BYTES
 from imagestoreproxy.clouds.credentials import from_directory
 from imagestoreproxy.model.errors import CloudError, InstallError
 from imagestoreproxy.ports import Stop
-from tests.functional import ec2_ground
+from tests.functional import cloud_clients, ec2_ground
 from tests.functional.ec2_ground import a_cloud, an_upload
 from tests.functional.eucarc_directory import EucarcDirectory, make_eucarc_directory
 from tests.functional.interceptor import Answer, Interceptor, Request
@@ -36,8 +35,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> EucarcDirectory:
 
 @pytest.fixture
 def s3(moto: str) -> Any:
-    keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
-    return boto3.client("s3", endpoint_url=moto, region_name="us-east-1", **keys)
+    return cloud_clients.client("s3", moto)
 
 
 def a_big_upload(content: bytes = NOISE, secret: str = SECRET) -> Parcel:

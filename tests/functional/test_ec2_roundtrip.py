@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from imagestoreproxy.clouds.credentials import from_directory
@@ -16,6 +15,7 @@ from imagestoreproxy.model.bundles import Upload
 from imagestoreproxy.model.images import Architecture, FileKind, Virtualization
 from imagestoreproxy.model.installs import Bundle
 from imagestoreproxy.ports import Stop
+from tests.functional import cloud_clients
 from tests.functional.eucarc_directory import ACCOUNT, EucarcDirectory, make_eucarc_directory
 from tests.functional.inline_background import InlineBackground, now
 from tests.functional.parcel import Parcel, bring
@@ -36,13 +36,7 @@ def directory(moto: str, tmp_path_factory: pytest.TempPathFactory) -> EucarcDire
 
 @pytest.fixture(scope="module")
 def client(moto: str) -> Callable[[str], Any]:
-    return lambda service: boto3.client(
-        service,
-        endpoint_url=moto,
-        region_name="us-east-1",
-        aws_access_key_id="testing",
-        aws_secret_access_key="testing",
-    )
+    return lambda service: cloud_clients.client(service, moto)
 
 
 def noise(size_bytes: int) -> bytes:

@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from email.utils import formatdate
 
-import boto3
 import pytest
 
 from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.clouds.ec2 import Ec2Cloud
 from imagestoreproxy.model.errors import Cancelled, CloudError
 from imagestoreproxy.ports import Stop
-from tests.functional import ec2_ground
+from tests.functional import cloud_clients, ec2_ground
 from tests.functional.ec2_ground import (
     a_cloud,
     an_upload,
@@ -165,13 +164,7 @@ def test_p4_an_answer_to_register_that_is_lost_registers_once(
     between.rule = lose
     image_id = now(cloud.register(upload.upload, location))
     assert losses == []
-    ec2 = boto3.client(
-        "ec2",
-        endpoint_url=moto,
-        region_name="us-east-1",
-        aws_access_key_id="testing",
-        aws_secret_access_key="testing",
-    )
+    ec2 = cloud_clients.client("ec2", moto)
     ours = [
         image["ImageId"]
         for image in ec2.describe_images(Owners=["self"])["Images"]

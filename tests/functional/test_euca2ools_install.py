@@ -14,6 +14,7 @@ import pytest
 
 from tests.functional.euca2ools_ground import REAL, Places
 from tests.functional.interceptor import Interceptor, interceptor
+from tests.functional.moto_server import empty
 from tests.functional.rig import Rig, State, ec2_rig, wait_for
 from tests.functional.test_daemon import TRIO, clients, ours
 from tests.functional.test_euca2ools_traps import is_alive
@@ -72,6 +73,7 @@ def a_front(
         more = (*(options or ("--cloud=euca2ools",)), f"--euca2ools={tools}")
         with ec2_rig(tmp_path, images, cloud.url, *more) as rig:
             yield Front(rig, cloud, tools, ours(moto_url), moto_url)
+    empty(moto_url)
 
 
 def is_at(front: Front, uri: str, stage: str) -> bool:

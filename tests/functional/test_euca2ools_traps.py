@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from imagestoreproxy.clouds.bucket import EC2_MAY_READ
@@ -19,12 +18,13 @@ from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.clouds.euca2ools.tools import Patience
 from imagestoreproxy.model.errors import Cancelled, CloudError, DiskError, InstallError
 from imagestoreproxy.model.images import Architecture, FileKind
-from tests.contracts.test_clouds import an_upload, noise
+from tests.contracts.test_clouds import an_upload, noise, whole_client
 from tests.functional import ec2_ground
 from tests.functional.ec2_ground import a_closed_port, ec2_error, is_s3, s3_error
 from tests.functional.euca2ools_ground import QUICK, Euca2ools, Places, euca2ools
 from tests.functional.inline_background import Flag, now
 from tests.functional.interceptor import Answer, Interceptor, Lost, Request
+from tests.functional.moto_server import empty
 from tests.functional.parcel import Parcel, bring
 from tests.functional.rig import wait_for
 from tests.standins.install import EUCA2OOLS, calls, children, set_traps
@@ -43,7 +43,9 @@ Made = Callable[..., Euca2ools]
 
 
 @pytest.fixture
-def made(tmp_path: Path, credentials: Credentials, between: Interceptor) -> Iterator[Made]:
+def made(
+    tmp_path: Path, credentials: Credentials, between: Interceptor, moto: str
+) -> Iterator[Made]:
     """Give a way to clouds with tools that do something wrong; nothing of theirs stays behind."""
     between.rewrite = Places()
     many: list[Euca2ools] = []
@@ -55,6 +57,7 @@ def made(tmp_path: Path, credentials: Credentials, between: Interceptor) -> Iter
         return many[-1]
 
     yield make
+    empty(moto)
     for one in many:
         assert one.left() == [], "it cleans up, whatever happens"
         assert not is_alive(*processes(one)), "it ends whatever it has started"
@@ -393,14 +396,12 @@ def test_what_a_tool_does_not_remove_is_removed_all_the_same(
 
 @pytest.mark.parametrize("generation", OLDEST_AND_NEWEST)
 def test_an_upload_without_its_manifest_is_removed_without_the_tools(
-    generation: str, made: Made
+    generation: str, made: Made, moto: str
 ) -> None:
     tools = made(generation)
     upload = an_upload(b"an image")
     bring(tools.cloud, upload)
-    keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
-    url = tools.cloud._current(Flag()).s3_url
-    s3: Any = boto3.client("s3", endpoint_url=url, region_name="us-east-1", **keys)
+    s3 = whole_client("s3", moto)
     s3.delete_object(Bucket=upload.bundle.bucket, Key=f"{upload.bundle.name}.manifest.xml")
     now(tools.cloud.remove(upload.bundle))
     assert upload.bundle.bucket not in now(tools.cloud.buckets())

@@ -10,9 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import boto3
-
-from tests.functional import warm
+from tests.functional import cloud_clients, warm
 from tests.functional.rig import (
     CLIENT_ID,
     ROOT,
@@ -129,13 +127,7 @@ def test_what_an_instance_was_started_from_stays_unless_told_so(
 def test_what_runs_in_ec2_keeps_its_image_until_it_is_terminated(
     tmp_path: Path, images: Path, moto_url: str
 ) -> None:
-    ec2: Any = boto3.client(
-        "ec2",
-        endpoint_url=moto_url,
-        region_name="us-east-1",
-        aws_access_key_id=CLIENT_ID,
-        aws_secret_access_key=SECRET,
-    )
+    ec2 = cloud_clients.client("ec2", moto_url)
     with ec2_rig(tmp_path, images, moto_url) as rig:
         uri = rig.image(DATABASE)
         image_store(rig, "install", DATABASE)

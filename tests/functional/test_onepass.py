@@ -19,10 +19,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
-from tests.functional.rig import CLIENT_ID, SECRET, Rig, ec2_rig, fake_rig, wait_for
+from tests.functional import cloud_clients
+from tests.functional.rig import Rig, ec2_rig, fake_rig, wait_for
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -257,8 +257,7 @@ def test_bytes_that_a_power_cut_spoilt_are_fetched_anew_from_the_same_address(
 
 def buckets(url: str) -> dict[str, list[str]]:
     """Give the keys in each bucket of an image; those of checks come and go."""
-    keys = {"aws_access_key_id": CLIENT_ID, "aws_secret_access_key": SECRET}
-    s3: Any = boto3.client("s3", endpoint_url=url, region_name="us-east-1", **keys)
+    s3 = cloud_clients.client("s3", url)
     names = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
     return {
         name: [one["Key"] for one in s3.list_objects(Bucket=name).get("Contents", ())]

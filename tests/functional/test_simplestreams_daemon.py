@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import boto3
 import pytest
 
 from demo.certificates import make_credentials_directory
 from imagestoreproxy.client.requests import ClientError
 from imagestoreproxy.web.present import image_id
+from tests.functional import cloud_clients
 from tests.functional.faulty_server import FaultyServer, Page
 from tests.functional.gpg_home import Signer, fresh_home
 from tests.functional.mirror import KEY, Mirror, source
@@ -104,8 +104,7 @@ def test_a_disk_of_a_signed_mirror_is_registered_as_qemu_img_converts_it(
     with sqlite3.connect(daemon.data_dir / "state.db") as db:
         ((registered, location),) = db.execute("SELECT image_id, location FROM installed_bundles")
     assert registered == state["emi"]
-    keys = {"aws_access_key_id": CLIENT_ID, "aws_secret_access_key": SECRET}
-    s3 = boto3.session.Session(region_name="us-east-1", **keys).client("s3", endpoint_url=moto_url)
+    s3 = cloud_clients.client("s3", moto_url)
     bundle = unbundle(
         s3,
         location,

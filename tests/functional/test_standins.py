@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
+from tests.contracts.test_clouds import whole_client
 from tests.functional.eucarc_directory import ACCOUNT, EucarcDirectory, make_eucarc_directory
 from tests.functional.unbundle import unbundle
 from tests.standins.install import EUCA2OOLS, calls, install_standins, set_traps
@@ -49,13 +49,7 @@ class Bench:
         }
         for stem in ("EC2", "AWS"):
             self.environment |= {f"{stem}_ACCESS_KEY": "id", f"{stem}_SECRET_KEY": "secret"}
-        self.s3: Any = boto3.client(
-            "s3",
-            endpoint_url=moto,
-            region_name="us-east-1",
-            aws_access_key_id="testing",
-            aws_secret_access_key="testing",
-        )
+        self.s3: Any = whole_client("s3", moto)
         self.bucket = f"isp-{random.getrandbits(64):016x}"
 
     def run(self, tool: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:

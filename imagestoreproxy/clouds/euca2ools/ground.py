@@ -166,13 +166,18 @@ def end_orphans(path: Path) -> None:
 
 
 def _living(path: Path) -> Iterator[int]:
-    mark = f"HOME={path.absolute()}/".encode()
-    for one in Path("/proc").glob("[0-9]*"):
-        # Of others' processes the environment cannot be read; one that is over has none.
-        with contextlib.suppress(OSError):
-            lines = (one / "environ").read_bytes().split(b"\0")
-            if any((line + b"/").startswith(mark) for line in lines):
-                yield int(one.name)
+    # Looked for after each run of a tool, where thousands of processes may be.
+    mark = f"\0HOME={path.absolute()}".encode()
+    marks = (mark + b"/", mark + b"\0")
+    for name in os.listdir("/proc"):  # noqa: PTH208 - names are all that is wanted
+        if not name.isdecimal():
+            continue
+        environment = b""
+        # Of others' processes it cannot be read; one that is over has none.
+        with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb", 0) as file:  # noqa: PTH123
+            environment = b"\0%b\0" % file.read()
+        if any(one in environment for one in marks):
+            yield int(name)
 
 
 @contextlib.contextmanager

@@ -21,7 +21,6 @@ from imagestoreproxy.ports.programs import Finished
 # Of the way from file to bundle: what is only work on this machine.
 BUNDLING_SHARE = 0.4
 TRIES = 2
-PAUSE_S = 2.0
 # The tools are silent as long as they work; whether they do is seen elsewhere (``headway``).
 FOR_EVER_S = 10 * 365 * 86400.0
 
@@ -82,7 +81,7 @@ class Sealing:
             except CloudError as error:
                 if is_last or not error.retry_helps:
                     raise
-                self.stop.wait(PAUSE_S)
+                self.stop.wait(self.tools.patience.again_s)
                 continue
             wrong = missing(local, key, bucket)
             if not wrong:

@@ -46,6 +46,7 @@ class Patience:
             is away for more than a minute before they say so.
         stall_s: for any sign that a bundle or an upload gets on.
         look_s: how often one looks for such a sign.
+        again_s: before an upload that has failed is tried once more.
         leave_s: for a registration under way when it is cancelled: ended, nobody would know
             whether the cloud has heard it.
     """
@@ -55,6 +56,7 @@ class Patience:
     silence_s: float = 150.0
     stall_s: float = 600.0
     look_s: float = 2.0
+    again_s: float = 2.0
     leave_s: float = 140.0
 
 
