@@ -13,7 +13,7 @@ class NotRegularError(OSError):
 
 
 def only_regular(path: str, flags: int) -> int:
-    """Open a regular file; an ``opener`` for ``open``.
+    """Open a regular file, or the null device; an ``opener`` for ``open``.
 
     Raises:
         NotRegularError: it is something else.
@@ -45,5 +45,6 @@ def read_regular(path: Path, limit_bytes: int) -> bytes:
 
 
 def _check(found: os.stat_result, path: str) -> None:
-    if not stat.S_ISREG(found.st_mode):
+    # The null device stands for an empty file, as everywhere.
+    if not stat.S_ISREG(found.st_mode) and found.st_rdev != Path(os.devnull).stat().st_rdev:
         raise NotRegularError(errno.EINVAL, "it is not a regular file", path)

@@ -17,8 +17,9 @@ from tests.browser.figures import FIGURES
 from tests.faults import tally
 from tests.functional.moto_server import empty, moto_server
 
-# What takes longest, first: two workers then end at about the same time.
-ORDER = ("browser", "faults", "functional", "contracts")
+# What goes to one worker as a whole and takes longest, first, and the many small files last: two
+# workers then end at about the same time.
+ORDER = ("browser", "contracts", "faults", "functional")
 
 
 @pytest.fixture(scope="session")

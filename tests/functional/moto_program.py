@@ -37,10 +37,14 @@ class _Dispatcher(DomainDispatcherApplication):
 def main() -> None:
     """Serve until the standard input ends."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    dispatcher = _Dispatcher(create_backend_app)
+    # On a busy machine a client does not wait until a service is loaded.
+    for service in ("ec2", "s3"):
+        dispatcher.app_instances[service] = create_backend_app(service)
     server = make_server(
         "127.0.0.1",
         0,
-        _Dispatcher(create_backend_app),
+        dispatcher,
         threaded=True,
         request_handler=MotoRequestHandler,
     )

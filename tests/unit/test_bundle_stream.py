@@ -10,6 +10,7 @@ import random
 import tarfile
 import zlib
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -173,18 +174,23 @@ HOLEY = (
 )
 
 
+@cache
+def holey_archive() -> bytes:
+    return archive_of(HOLEY, PIECE_BYTES)[0]
+
+
 @given(st.lists(st.integers(1, 2**21), min_size=1, max_size=9))
 @settings(max_examples=20, deadline=None)
 def test_the_same_file_gives_the_same_bundle_however_it_comes_in(steps: list[int]) -> None:
     def chunks() -> Iterator[Chunk]:
         start = number = 0
         while start < len(HOLEY):
-            step = steps[number % len(steps)]
+            step = steps[number % len(steps)] if number < 1000 else PIECE_BYTES
             yield Chunk(HOLEY[start : start + step])
             start, number = start + step, number + 1
 
     one = b"".join(packed_archive("image-1", len(HOLEY), chunks(), Tally(), has_gzip=False))
-    assert one == archive_of(HOLEY, PIECE_BYTES)[0]
+    assert one == holey_archive()
 
 
 def test_holes_cost_next_to_nothing() -> None:

@@ -24,9 +24,9 @@ from imagestoreproxy.model.images import ImageInfo, Provider
 from tests.unit.carrying import a_document, an_image, reference, sha256
 
 plain = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=12)
-digests = st.from_regex("[0-9a-f]{64}", fullmatch=True)
+digests = st.binary(min_size=32, max_size=32).map(bytes.hex)
 files = st.builds(
-    CarriedFile, digests | st.from_regex("[0-9a-f]{128}", fullmatch=True), st.integers(1, 2**40)
+    CarriedFile, digests | st.binary(min_size=64, max_size=64).map(bytes.hex), st.integers(1, 2**40)
 )
 infos = st.builds(
     ImageInfo,

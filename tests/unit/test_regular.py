@@ -53,6 +53,12 @@ def test_a_file_is_read_through_a_link_and_only_up_to_its_limit(tmp_path: Path) 
         read_regular(tmp_path / "none", 9)
 
 
+def test_the_null_device_is_an_empty_file(tmp_path: Path) -> None:
+    (tmp_path / "masked").symlink_to(os.devnull)
+    for path in (Path(os.devnull), tmp_path / "masked"):
+        assert read_regular(path, 0) == b""
+
+
 @pytest.mark.parametrize(
     "read",
     [
