@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -56,20 +55,12 @@ def ec2_directory(
 
 
 KINDS = ["fake", "ec2", *(f"euca2ools {one}" for one in GENERATIONS)]
-# Spoken to as another of them, but for what is seen by ``WITH_ALL``.
-ALIKE = {"euca2ools 1.3", "euca2ools 2.0", "euca2ools 3.1", "euca2ools 3.2", "euca2ools 3.3"}
-WITH_ALL = {
-    "test_what_was_uploaded_and_registered_is_known_found_and_can_be_taken_back",
-    "test_h11_all_that_is_registered_is_listed_and_no_longer_once_it_is_taken_back",
-}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test on each kind of cloud; ``CLOUDS=all`` as well where nothing new is seen."""
+    """Run each test on each kind of cloud."""
     if "ground" in metafunc.fixturenames:
-        is_all = os.environ.get("CLOUDS") == "all" or metafunc.function.__name__ in WITH_ALL
-        kinds = KINDS if is_all else [one for one in KINDS if one not in ALIKE]
-        metafunc.parametrize("ground", kinds, indirect=True)
+        metafunc.parametrize("ground", KINDS, indirect=True)
 
 
 @pytest.fixture
