@@ -6,7 +6,6 @@ import gzip
 import json
 import random
 import sqlite3
-import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
@@ -76,13 +75,6 @@ def ec2_cloud(url: str) -> Look:
         )
 
     return look
-
-
-def empty_ec2(url: str) -> None:
-    """Make moto forget everything."""
-    request = urllib.request.Request(f"{url}/moto-api/reset", data=b"", method="POST")
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        answer.read()
 
 
 def at_rest(daemon: Daemon, uris: list[str], within_s: float = QUIET_S) -> dict[str, State]:

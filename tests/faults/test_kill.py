@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.faults import tally
-from tests.faults.ground import ec2_cloud, empty_ec2, fake_cloud, make_images
+from tests.faults.ground import ec2_cloud, fake_cloud, make_images
 from tests.faults.kill import Life
 from tests.functional.interceptor import Answer, Request, interceptor
+from tests.functional.moto_server import empty
 from tests.functional.rig import ec2_rig, fake_rig
 
 FAKE_LIVES = 24 if tally.LONG else 1
@@ -36,7 +37,7 @@ def test_p4_p11_killed_at_any_moment_ec2_and_s3_hold_what_the_records_say(
     tmp_path: Path, small: Path, moto_url: str, number: int
 ) -> None:
     seeded = tally.generator(f"kill, ec2 {number}")
-    empty_ec2(moto_url)
+    empty(moto_url)
     with interceptor(moto_url) as cloud:
 
         def slow(_request: Request) -> Answer | None:

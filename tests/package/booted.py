@@ -88,6 +88,8 @@ class Booted(Machine):
 
     def said(self) -> str:
         """Give all that the journal has of the service, and of what was done with it."""
+        # Lines that were written are not there yet where nobody waits for them.
+        self.run("journalctl", "--sync")
         return self.run("journalctl", "--no-pager", "--output=cat", f"--unit={NAME}").said
 
     def wait_said(self, text: str) -> None:

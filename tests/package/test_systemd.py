@@ -33,7 +33,7 @@ EUCALYPTUS="/opt/eucalyptus"
 OF_THE_TESTS = """\
 [Service]
 ReadWritePaths=/opt/eucalyptus/var/lib/eucalyptus /usr/bin/.standin
-ExecStartPre=/bin/sh -c "test $(nice -n 5 nice) = 5"
+ExecStartPre=/bin/sh -c "test $(nice -n 1 nice) -gt $(nice)"
 """
 IMPATIENT = "[Service]\nWatchdogSec=3\nRestartSec=0.1\n"
 
