@@ -196,7 +196,7 @@ class Life:
             running.send_signal(signal.SIGHUP)
             time.sleep(self.random.uniform(0, self.span_s / 4))
             assert running.poll() is None, "SIGHUP has ended the daemon"
-        status = self.rig.daemon.end(self.number, within_s=6)
+        status = self.rig.daemon.end(self.number)
         assert status == (-self.number if self.number == signal.SIGKILL else 0), status
         self.kills += 1
         self.done.append(f"{self.number.name} ({step or 'anywhere'} + {wait_s:.3f} s)")

@@ -131,7 +131,7 @@ def test_without_file_descriptors_it_goes_on_answering_and_recovers(
 
 def at_rest_or_none(rig: Rig, uri: str) -> dict[str, object] | None:
     try:
-        return at_rest(rig.daemon, [uri], within_s=5)[uri]
+        return at_rest(rig.daemon, [uri])[uri]
     except ClientError:
         return None
 

@@ -7,7 +7,6 @@ import inspect
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -289,12 +288,10 @@ def test_p3_one_byte_a_second_is_a_stall_and_ends() -> None:
         async def run() -> None:
             await fetcher.download(url, sink, allow_local=True)
 
-        started_s = time.monotonic()
         with pytest.raises(FetchError, match="the transfer has stalled") as caught:
             in_reactor(run)
         ended.set()
         sender.join(5)
         fetcher.close()
     assert url in caught.value.message
-    assert time.monotonic() - started_s < 20
     tally.record("fetcher: one byte a second", tally.CLEAN)

@@ -31,6 +31,7 @@ from tests.functional.rig import (
     CLIENT_ID,
     ROOT,
     SECRET,
+    SOON_S,
     Rig,
     ec2_rig,
     fake_rig,
@@ -190,7 +191,7 @@ def test_a_server_without_ranges_is_asked_from_the_start(rig: Rig) -> None:
     rig.daemon.wait(uri, "installed")
 
 
-def test_p8_cancel_while_downloading_takes_two_seconds_at_most_and_leaves_nothing(
+def test_p8_cancel_while_downloading_waits_for_nothing_and_leaves_nothing(
     rig: Rig,
 ) -> None:
     uri = rig.image(TRIO)
@@ -198,7 +199,7 @@ def test_p8_cancel_while_downloading_takes_two_seconds_at_most_and_leaves_nothin
     rig.daemon.act(uri, "install")
     wait_for("some bytes", lambda: rig.daemon.state(uri).get("bytes-done", 0) > 1_000_000)
     rig.daemon.act(uri, "cancel")
-    rig.daemon.wait(uri, "uninstalled", within_s=2)
+    rig.daemon.wait(uri, "uninstalled", within_s=SOON_S)
     assert not rig.daemon.files()
 
 
@@ -248,7 +249,7 @@ def test_sigterm_ends_the_daemon_whatever_is_going_on(rig: Rig) -> None:
     rig.store.control(fault="slow", path="image.gz", rate=100_000)
     rig.daemon.act(uri, "install")
     wait_for("some bytes", lambda: rig.daemon.state(uri).get("bytes-done", 0) > 900_000)
-    assert rig.daemon.end(signal.SIGTERM, within_s=5) == 0
+    assert rig.daemon.end(signal.SIGTERM, within_s=SOON_S) == 0
     rig.store.control(reset=True)
     rig.daemon.start()
     rig.daemon.wait(uri, "installed")
@@ -464,7 +465,7 @@ def test_p4_kill_9_while_uploading_ends_installed_and_registered_once(
         assert len(buckets - before[0]) == 3
 
 
-def test_p8_cancel_while_uploading_takes_two_seconds_at_most_and_leaves_nothing(
+def test_p8_cancel_while_uploading_waits_for_nothing_and_leaves_nothing(
     tmp_path: Path, images: Path, moto_url: str
 ) -> None:
     before = ours(moto_url)
@@ -486,7 +487,7 @@ def test_p8_cancel_while_uploading_takes_two_seconds_at_most_and_leaves_nothing(
             "the second part", lambda: any(".part.1" in request.path for request in cloud.seen)
         )
         rig.daemon.act(uri, "cancel")
-        rig.daemon.wait(uri, "uninstalled", within_s=2)
+        rig.daemon.wait(uri, "uninstalled", within_s=SOON_S)
         assert ours(moto_url) == before
         assert not rig.daemon.files()
 

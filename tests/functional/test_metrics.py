@@ -20,7 +20,7 @@ Samples = dict[tuple[str, tuple[str, ...]], float]
 def scrape(rig: Rig) -> Samples:
     """Read the numbers as Prometheus does: unsigned, from this machine."""
     url = f"http://127.0.0.1:{rig.daemon.port}/metrics"
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=30) as answer:
         text = answer.read().decode()
     return {
         (sample.name, tuple(sorted(sample.labels.values()))): sample.value
@@ -32,7 +32,7 @@ def scrape(rig: Rig) -> Samples:
 def sent_bytes(rig: Rig, name: str) -> int:
     """Ask the store how much it sent of a file."""
     url = f"http://127.0.0.1:{rig.store.port}/control"
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=30) as answer:
         counts = json.load(answer)["bytes"]
     return sum(count for path, count in counts.items() if path.endswith(name))
 

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from tests.functional import cloud_clients
-from tests.functional.rig import Rig, ec2_rig, fake_rig, wait_for
+from tests.functional.rig import SOON_S, Rig, ec2_rig, fake_rig, wait_for
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -232,7 +232,7 @@ def test_a_server_that_is_slow_to_give_the_end_of_a_file_is_not_waited_for(
         time.sleep(4)
         assert rig.daemon.state(uri)["status"] == "downloading"
         rig.daemon.act(uri, "cancel")
-        rig.daemon.wait(uri, "uninstalled", within_s=2)
+        rig.daemon.wait(uri, "uninstalled", within_s=SOON_S)
 
 
 def test_bytes_that_a_power_cut_spoilt_are_fetched_anew_from_the_same_address(
@@ -283,6 +283,6 @@ def test_parts_go_out_while_the_rest_comes_and_nobody_can_use_them_before_the_la
         assert rig.daemon.state(uri)["status"] == "downloading"
         assert all(".part." in key for key in keys()), "no manifest before the gate"
         rig.daemon.act(uri, "cancel")
-        rig.daemon.wait(uri, "uninstalled", within_s=2)
+        rig.daemon.wait(uri, "uninstalled", within_s=SOON_S)
         assert buckets(moto_url) == before
         assert not rig.daemon.files()

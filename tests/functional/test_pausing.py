@@ -19,7 +19,7 @@ from imagestoreproxy.install.runs import KEEP_S
 from imagestoreproxy.install.tail import TAIL_BYTES
 from imagestoreproxy.web.present import image_id
 from tests.functional.interceptor import Answer, Interceptor, Request, interceptor
-from tests.functional.rig import Rig, State, ec2_rig, fake_rig, wait_for
+from tests.functional.rig import SOON_S, Rig, State, ec2_rig, fake_rig, wait_for
 from tests.functional.test_daemon import TRIO, clients, ours
 
 SLOW = 1_500_000
@@ -187,7 +187,7 @@ def paused_in_an_upload(
         bucket = wait_for("the first part of the image", has_first_part)
         wait_for("the second", lambda: any(".part.1" in one.path for one in cloud.seen))
         rig.daemon.act(uri, "pause")
-        wait_for("the pause", lambda: is_paused(rig.daemon.state(uri)), within_s=2)
+        wait_for("the pause", lambda: is_paused(rig.daemon.state(uri)), within_s=SOON_S)
         cloud.rule = lambda request: None
         cloud.released.set()
         yield rig, cloud, uri, bucket
