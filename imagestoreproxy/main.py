@@ -41,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Exit status: 0 after a signal, 1 when it could not start, 2 for wrong options. With ``--check``
     0 when all is well, 1 when something is not.
     """
+    # Until the reactor hears of it: as an exception it can get lost in a callback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.umask(0o077)
     keep_large_apart()
     allow_open_files()
@@ -125,6 +127,8 @@ def _until_stopped(begin: Callable[[], Coroutine[Any, Any, None]], reactor: Any)
         reactor.stop()
 
     reactor.callWhenRunning(lambda: Deferred.fromCoroutine(begin()).addErrback(give_up))
+    # With any other handler the reactor would leave interrupts to that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     reactor.run()
     if not failures:
         return 0
