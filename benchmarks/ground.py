@@ -18,7 +18,8 @@ from benchmarks.gauges import cpu_s, pause_until_quiet
 from benchmarks.images import Image
 from benchmarks.store import make_store
 from demo.certificates import Credentials, make_credentials_directory
-from tests.functional.rig import CLIENT_ID, SECRET, Daemon, Process, free_port, wait_for
+from tests.functional.ports import free_port
+from tests.functional.rig import CLIENT_ID, SECRET, Daemon, Process, wait_for
 
 POLL_S = 0.02
 LONGEST_S = 1800.0

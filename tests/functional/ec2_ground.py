@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from socket import socket
 from typing import Any
 
 import pytest
@@ -97,9 +96,3 @@ def told_by_check(credentials: Credentials, **options: Any) -> CloudError:
     assert "\n" not in caught.value.message
     assert "testing-secret" not in caught.value.message
     return caught.value
-
-
-def a_closed_port() -> int:
-    with socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

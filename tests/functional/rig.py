@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +19,7 @@ from typing import Any
 from demo.certificates import make_credentials_directory
 from imagestoreproxy.client.requests import Connection
 from tests.functional import warm
+from tests.functional.ports import free_port
 from tests.functional.warm import Warm, is_warm
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +28,6 @@ SECRET = "UZGgLPYNTnfOWjkQHDBSOTWRcEpqPdGtvNQfA"
 START_S = 30
 # What is broken off would by itself take longer, and the machine may have other things to do.
 SOON_S = 10
-WORKERS = 8
 
 State = dict[str, Any]
 
@@ -43,23 +41,6 @@ def wait_for(what: str, condition: Callable[[], Any], within_s: float = START_S)
             return value
         time.sleep(0.02)
     raise AssertionError(f"waited {within_s} s in vain for {what}")
-
-
-def free_port() -> int:
-    """Give a port that nobody listens on, and that the system gives to nobody who connects.
-
-    Two workers of one run (pytest-xdist) never get the same, though neither listens on its yet.
-    """
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    for port in random.sample(range(15_000 + worker % WORKERS, 32_000, WORKERS), 100):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                continue
-            with suppress(OSError), socket.socket() as listener:
-                listener.bind(("127.0.0.1", port))
-                return port
-    raise AssertionError("no port is free")
 
 
 @dataclass

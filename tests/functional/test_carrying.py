@@ -24,6 +24,7 @@ from tests.functional import warm
 from tests.functional.faulty_server import FaultyServer
 from tests.functional.gpg_home import Signer, fresh_home
 from tests.functional.mirror import KEY, Mirror, source
+from tests.functional.ports import free_port
 from tests.functional.rig import (
     CLIENT_ID,
     ROOT,
@@ -32,7 +33,6 @@ from tests.functional.rig import (
     FakeStore,
     Rig,
     fake_rig,
-    free_port,
     wait_for,
 )
 

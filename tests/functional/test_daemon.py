@@ -27,6 +27,7 @@ from imagestoreproxy.install.tail import TAIL_BYTES
 from imagestoreproxy.web.present import image_id
 from tests.functional import cloud_clients
 from tests.functional.interceptor import Answer, Request, interceptor
+from tests.functional.ports import free_port
 from tests.functional.rig import (
     CLIENT_ID,
     ROOT,
@@ -35,7 +36,6 @@ from tests.functional.rig import (
     Rig,
     ec2_rig,
     fake_rig,
-    free_port,
     wait_for,
 )
 from tests.functional.unbundle import unbundle

@@ -16,7 +16,6 @@ from imagestoreproxy.clouds.credentials import Credentials
 from imagestoreproxy.clouds.frontend.iam import account_number
 from tests.functional import ec2_ground
 from tests.functional.ec2_ground import (
-    a_closed_port,
     a_cloud,
     an_upload,
     ec2_error,
@@ -28,6 +27,7 @@ from tests.functional.ec2_ground import (
 from tests.functional.inline_background import now
 from tests.functional.interceptor import Answer, Close, Interceptor, Request, interceptor
 from tests.functional.parcel import bring
+from tests.functional.ports import free_port
 from tests.unit.memory import NeverStop
 
 moto, complete = ec2_ground.moto, ec2_ground.complete
@@ -40,7 +40,7 @@ between, credentials = ec2_ground.between, ec2_ground.credentials
 def test_h10_a_service_that_is_down_is_named_with_its_setting_before_the_first_byte(
     service: str, setting: str, credentials: Credentials
 ) -> None:
-    url = f"http://127.0.0.1:{a_closed_port()}/services/x"
+    url = f"http://127.0.0.1:{free_port()}/services/x"
     down = credentials.with_urls(**{f"{service.lower()}_url": url})
     error = told_by_check(down)
     assert error.message.startswith(
@@ -58,7 +58,7 @@ def test_h9_a_host_name_that_is_unknown_is_named(credentials: Credentials) -> No
 def test_h9_an_http_proxy_that_is_down_is_named_without_its_password(
     credentials: Credentials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    port = a_closed_port()
+    port = free_port()
     monkeypatch.setenv("http_proxy", f"http://u:hush-hush@127.0.0.1:{port}")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     message = told_by_check(credentials.with_urls(s3_url="http://walrus.invalid/")).message
@@ -72,7 +72,7 @@ def test_a_cloud_on_this_machine_is_reached_by_no_http_proxy(
 ) -> None:
     for name in ("http_proxy", "https_proxy", "no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{a_closed_port()}")
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
     now(a_cloud(credentials).check())
     account = account_number(
         replace(credentials, iam_url=credentials.ec2_url), "us-east-1", "", NeverStop()
@@ -84,7 +84,7 @@ def test_h8_an_object_store_at_the_loopback_address_is_suspected(
     complete: Credentials, between: Interceptor
 ) -> None:
     # The services are the same; only the names differ.
-    s3_url = f"http://127.0.0.1:{a_closed_port()}/services/Walrus"
+    s3_url = f"http://127.0.0.1:{free_port()}/services/Walrus"
     error = told_by_check(complete.with_urls("http://ec2.invalid:8773/", s3_url))
     assert "registered with 127.0.0.1" in error.message
 
@@ -104,7 +104,7 @@ def test_an_address_that_is_no_url_is_named(url: str, credentials: Credentials) 
 
 
 def test_a_password_in_an_address_is_not_told(credentials: Credentials) -> None:
-    url = f"http://me:hush-hush@127.0.0.1:{a_closed_port()}/services/Walrus"
+    url = f"http://me:hush-hush@127.0.0.1:{free_port()}/services/Walrus"
     message = told_by_check(credentials.with_urls(s3_url=url)).message
     assert "hush" not in message
     assert "S3 at http://127.0.0.1:" in message

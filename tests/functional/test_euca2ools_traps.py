@@ -19,12 +19,13 @@ from imagestoreproxy.model.errors import Cancelled, CloudError, DiskError, Insta
 from imagestoreproxy.model.images import Architecture, FileKind
 from tests.contracts.test_clouds import an_upload, noise, whole_client
 from tests.functional import ec2_ground
-from tests.functional.ec2_ground import a_closed_port, ec2_error, is_s3, s3_error
+from tests.functional.ec2_ground import ec2_error, is_s3, s3_error
 from tests.functional.euca2ools_ground import QUICK, Euca2ools, Places, euca2ools
 from tests.functional.inline_background import Flag, now
 from tests.functional.interceptor import Answer, Interceptor, Lost, Request
 from tests.functional.moto_server import empty
 from tests.functional.parcel import Parcel, bring
+from tests.functional.ports import free_port
 from tests.functional.rig import wait_for
 from tests.standins.install import EUCA2OOLS, calls, children, set_traps
 
@@ -134,7 +135,7 @@ def test_a_system_wide_eucarc_of_another_cloud_is_not_used(
     """Tools before 3.0 prefer it to the environment."""
     tools = made(generation)
     eucarc = tools.directory / ".standin" / "system-eucarc"
-    eucarc.write_text(f"export S3_URL='http://127.0.0.1:{a_closed_port()}/'\n")
+    eucarc.write_text(f"export S3_URL='http://127.0.0.1:{free_port()}/'\n")
     upload = an_upload(b"an image")
     set_traps(tools.directory, patience_s=0)
     # So it would be: what the test is worth.
@@ -247,7 +248,7 @@ def test_h8_what_the_cloud_says_to_a_registration_is_told_plainly(
 def test_h10_a_cloud_that_is_away_is_named(
     generation: str, made: Made, tmp_path: Path, credentials: Credentials
 ) -> None:
-    away = credentials.with_urls(s3_url=f"http://127.0.0.1:{a_closed_port()}/services/Walrus")
+    away = credentials.with_urls(s3_url=f"http://127.0.0.1:{free_port()}/services/Walrus")
     tools = euca2ools(tmp_path / "away", generation, away, traps={"patience_s": 0})
     message = failure(tools).message
     assert message.startswith(f"Cannot reach S3 at {away.s3_url} (S3_URL or --s3-url): ")

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.functional.rig import ROOT, SECRET, Process, fake_rig, free_port, wait_for
+from tests.functional.ports import free_port
+from tests.functional.rig import ROOT, SECRET, Process, fake_rig, wait_for
 
 TRIO = "Example Server"
 

@@ -13,7 +13,8 @@ import pytest
 
 from tests.functional import warm
 from tests.functional.gpg_home import Signer, fresh_home
-from tests.functional.rig import ROOT, SECRET, Daemon, Process, free_port, wait_for
+from tests.functional.ports import free_port
+from tests.functional.rig import ROOT, SECRET, Daemon, Process, wait_for
 
 KEY = "Site <site@example.org>"
 TOOL = [sys.executable, str(ROOT / "bin" / "image-store")]

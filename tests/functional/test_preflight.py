@@ -17,7 +17,8 @@ import pytest
 
 from tests.functional import warm
 from tests.functional.faulty_server import FaultyServer, Page
-from tests.functional.rig import ROOT, SECRET, FakeStore, Rig, ec2_rig, fake_rig, free_port
+from tests.functional.ports import free_port
+from tests.functional.rig import ROOT, SECRET, FakeStore, Rig, ec2_rig, fake_rig
 
 TIME_LIMIT_S = 60
 

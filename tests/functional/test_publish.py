@@ -35,8 +35,9 @@ from imagestoreproxy.sources.storeapi import read_listing, read_search
 from imagestoreproxy.web.published import CONNECTIONS_OF_ONE
 from tests.functional import warm
 from tests.functional.gpg_home import Signer, fresh_home
+from tests.functional.ports import free_port
 from tests.functional.reactor_thread import in_reactor, running_reactor
-from tests.functional.rig import ROOT, SECRET, Daemon, Process, free_port, wait_for
+from tests.functional.rig import ROOT, SECRET, Daemon, Process, wait_for
 
 pytestmark = pytest.mark.skipif(shutil.which("gpg") is None, reason="gpg is not installed")
 

@@ -21,7 +21,8 @@ from urllib.parse import urlencode
 import pytest
 
 from imagestoreproxy.model.signing import signed_pairs
-from tests.functional.rig import CLIENT_ID, SECRET, Rig, fake_rig, free_port
+from tests.functional.ports import free_port
+from tests.functional.rig import CLIENT_ID, SECRET, Rig, fake_rig
 from tests.functional.test_site_tls import self_signed
 
 FORM = "application/x-www-form-urlencoded;charset=UTF-8"
