@@ -113,6 +113,9 @@ class Runs:
     async def _pause(self, work: Work) -> None:
         await work.stopped()
         self._journal.info("{image} is paused", image=work.install.image_uri)
+        if work.state is State.PAUSED:
+            # What came between the click and the end is remembered too.
+            await self._renew(work)
 
     async def _run(self, work: Work) -> None:
         stops = work.stops
@@ -255,15 +258,20 @@ class Runs:
         for work in list(self._inventory.works.values()):
             if work.state not in ACTIVE or work.sealed:
                 continue
-            try:
-                # A pause holds also when it could not be written down.
-                is_lost = work.state is State.PAUSED and work.is_behind
-                if is_lost:
-                    await work.save()
-                elif not work.stands_still or now_s >= work.written_at_s + KEEP_STILL_S:
-                    await work.renew()
-            except (OwnStateError, DiskError) as error:
-                self._journal.failure("the state cannot be saved", error)
+            is_due = not work.stands_still or now_s >= work.written_at_s + KEEP_STILL_S
+            if is_due or _is_lost(work):
+                await self._renew(work)
+
+    async def _renew(self, work: Work) -> None:
+        try:
+            await (work.save() if _is_lost(work) else work.renew())
+        except (OwnStateError, DiskError) as error:
+            self._journal.failure("the state cannot be saved", error)
+
+
+def _is_lost(work: Work) -> bool:
+    """Tell whether a pause, which holds all the same, could not be written down."""
+    return work.state is State.PAUSED and work.is_behind
 
 
 def _said(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -417,6 +418,60 @@ def test_a_place_is_free_only_when_what_was_paused_has_really_ended(world: World
     slow.let_go()
     assert daemon.store.states([OTHER]).states[0].status is Status.INSTALLED
     assert state(daemon).actions == (Action.CANCEL, Action.RESUME)
+
+
+class SlowRecords:
+    """Takes a row when it is let go; what it is to say was settled when it was given."""
+
+    def __init__(self, records: Any) -> None:
+        self._records = records
+        self.waiting: list[Deferred[None]] = []
+        self.is_slow = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._records, name)
+
+    def _in_turn(self, write: Callable[..., Any], *what: Any) -> Any:
+        if not self.is_slow:
+            return write(*what)
+        gate: Deferred[None] = Deferred()
+        self.waiting.append(gate)
+        return gate.addCallback(lambda _: write(*what))
+
+    def save_install(self, *what: Any) -> Any:
+        return self._in_turn(self._records.save_install, *what)
+
+    def renew(self, *what: Any) -> Any:
+        return self._in_turn(self._records.renew, *what)
+
+    def let_go(self) -> None:
+        self.is_slow = False
+        for gate in self.waiting:
+            gate.callback(None)
+
+
+@pytest.mark.parametrize("slow_disk", [False, True])
+def test_what_came_between_the_click_and_the_end_of_the_transfer_is_remembered(
+    world: World, slow_disk: bool
+) -> None:
+    slow = with_one_file(world)
+    records = world.records
+    slowly = SlowRecords(records)
+    world.records = slowly  # type: ignore[assignment]
+    daemon = started(world)
+    result(daemon.store.install(URI))
+    slowly.is_slow = slow_disk
+    before = records.installs[URI].progress_percent
+    clicked = asked(daemon, daemon.store.pause)
+    daemon.inventory.works[URI].meter.set_done(Step.UPLOADING, "image", 5000)
+    slow.let_go()
+    slowly.let_go()
+    daemon.clock.twisted.pump([0.05] * 40)
+    assert clicked.called
+    shown = state(daemon).progress
+    assert shown
+    assert records.installs[URI].progress_percent == shown.percent > before
+    assert records.installs[URI].state is State.PAUSED
 
 
 def test_p8_a_cancel_waits_for_what_was_paused_and_is_ending_still(world: World) -> None:
