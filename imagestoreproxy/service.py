@@ -327,7 +327,7 @@ class Proxy(Service):
         Deferred.fromCoroutine(self.start()).addErrback(give_up)
 
     def stopService(self) -> Deferred[None]:
-        """Stop everything, within four seconds whatever is going on."""
+        """Stop everything, within eight seconds whatever is going on; half is for threads."""
         super().stopService()  # type: ignore[no-untyped-call]
 
         def told(failure: Failure) -> None:
@@ -357,8 +357,8 @@ class Proxy(Service):
         await self._carriage.close()
         await self._inside.stop_keeping()
         self._fetcher.close()
-        self._cloud_threads.close(timeout_s=0.2)
-        self._threads.close(timeout_s=0.2)
+        self._cloud_threads.close(timeout_s=1.0)
+        self._threads.close(timeout_s=1.0)
         # While the directory is still ours: no tool outlives us, and no key.
         sweep_ground(self._settings, self._journal)
         self._records_thread.close()

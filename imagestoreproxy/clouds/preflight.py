@@ -70,7 +70,7 @@ class Preflight:
         self._clients.forget()
 
     def run(self, stop: Stop) -> None:
-        """Raise ``CloudError`` unless all is well; bounded by ``Patience.check_s``."""
+        """Raise ``CloudError`` unless all is well; with clients, within ``Patience.check_s``."""
         asked_at_s = self._monotonic_s()
         while not self._one_at_a_time.acquire(timeout=0.1):
             stop.check()
@@ -89,6 +89,10 @@ class Preflight:
         self._clock_warnings = []
         try:
             bundle_keys(self._credentials)
+            # Clients are made before the time counts: what this machine has to load for that is not
+            # the cloud's silence.
+            self._clients.ec2_calls(stop)
+            self._clients.s3_calls(stop)
             deadline = Deadline(stop, self._clients.patience.check_s)
             self._ec2(deadline)
             self._s3(deadline)

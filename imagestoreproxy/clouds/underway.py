@@ -12,7 +12,7 @@ from imagestoreproxy.ports import Stop
 T = TypeVar("T")
 
 POLL_S = 0.1
-# What most clouds need for a registration; a stop of the daemon takes no longer than four seconds.
+# What most clouds need for a registration; a stop of the daemon waits four seconds at most.
 LEAVE_S = 2.0
 ASK_AGAIN_S = 1.0
 

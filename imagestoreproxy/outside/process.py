@@ -177,13 +177,10 @@ def _listen(
         while not (has_ended := _has_ended(program)) or selector.get_map():
             stop.check()
             now_s = time.monotonic()
-            silent_s = now_s - last_s
             if has_ended and ended_s is None:
                 ended_s = now_s  # its last words may not have been read yet
             if ended_s is not None and now_s - max(last_s, ended_s) > _GRACE_S:
                 return  # what it started and left behind keeps its end of the pipe open
-            if silent_s > silence_s:
-                raise _SilentError
             if not selector.get_map():
                 # Most end with their last word; one that does not may take its time.
                 stop.wait(pause_s)
@@ -195,6 +192,9 @@ def _listen(
                 # Beyond the limit nobody listens: one that talks for ever is silent then.
                 if key.data.add(block):
                     last_s = time.monotonic()
+            # Judged by what lay there to be read: it may be we who stood still.
+            if now_s - last_s > silence_s and not _has_ended(program):
+                raise _SilentError
 
 
 def _file(stream: IO[bytes] | None) -> IO[bytes]:

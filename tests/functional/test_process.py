@@ -35,7 +35,7 @@ def test_a_line_without_end_is_told_up_to_the_limit() -> None:
 def test_who_talks_for_ever_is_silent_once_nobody_listens() -> None:
     heard: list[str] = []
     with pytest.raises(ProgramStuckError):
-        Processes().run(["yes"], StopFlag(), silence_s=0.3, said=heard.append, limit_bytes=1000)
+        Processes().run(["yes"], StopFlag(), silence_s=1, said=heard.append, limit_bytes=1000)
     assert len(heard) == 500
 
 
@@ -50,6 +50,23 @@ def test_the_last_words_of_a_program_that_has_ended_are_heard_by_who_was_slow_to
     finished = Processes().run(["sh", "-c", script], StopFlag(), silence_s=10, said=slowly)
     assert heard == ["first", "last"]
     assert finished.output == b"first\nlast\n"
+
+
+def test_who_stood_still_itself_does_not_take_that_for_silence() -> None:
+    class Sleepy(StopFlag):
+        """As on a machine that does other things for a while."""
+
+        has_slept = False
+
+        def check(self) -> None:
+            super().check()
+            if not self.has_slept:
+                self.has_slept = True
+                time.sleep(1.5)
+
+    for script in ("echo one; sleep 0.2; echo two; sleep 0.2", "true", "echo one"):
+        done = Processes().run(["sh", "-c", script], Sleepy(), silence_s=1)
+        assert done.status == 0
 
 
 def test_the_environment_and_the_directory_are_those_given(tmp_path: Path) -> None:
