@@ -285,7 +285,7 @@ def _pax_records(content: bytes) -> Iterator[tuple[str, str]]:
         end = start + int(length[0]) if length else 0
         record = content[length.end() : end] if length else b""
         name, equals, value = record[:-1].partition(b"=")
-        if end > len(content) or record[-1:] != b"\n" or not equals:
+        if end > len(content) or record[-1:] != b"\n" or not (name and equals):
             raise _broken("an extended header is not understood")
         yield name.decode("utf-8", "replace"), value.decode("utf-8", "replace")
         start = end

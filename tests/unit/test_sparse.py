@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Iterator, Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from imagestoreproxy.install.archive import wanted_members
@@ -291,6 +291,7 @@ def test_holes_come_as_one_block_again_and_again() -> None:
     at=st.integers(0, 2**20),
     value=st.one_of(st.sampled_from(b"0123456789,=.\n\0 _x"), st.integers(0, 255)),
 )
+@example(form="0.1", at=27, value=ord("="))  # a name that is empty
 @settings(max_examples=500)
 def test_what_one_changed_byte_makes_of_a_map_is_refused_or_read_as_tarfile_reads_it(
     form: str, at: int, value: int
