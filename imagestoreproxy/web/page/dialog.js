@@ -15,8 +15,7 @@ let count = 0;
  */
 export function ask(title, body, buttons, whenClosed = () => {}) {
   count += 1;
-  const opener = document.activeElement;
-  const place = opener?.closest(".controls");
+  const goBack = wayBack(document.activeElement);
   const gone = new AbortController();
   const heading = h("h2", { id: `ask-${count}` }, title);
   const dialog = h("dialog", { "aria-labelledby": heading.id }, heading, body);
@@ -33,7 +32,7 @@ export function ask(title, body, buttons, whenClosed = () => {}) {
     gone.abort();
     dialog.remove();
     // What stands there now may have taken the keyboard already: the login does.
-    if (document.activeElement === document.body) returnTo(opener, place);
+    if (document.activeElement === document.body) goBack();
     whenClosed();
   });
   document.body.append(dialog);
@@ -53,10 +52,19 @@ function isBeside(dialog, event) {
   );
 }
 
-/** Give the keyboard back to where it was, or to what stands in that place now. */
-function returnTo(opener, place) {
-  const now = opener?.isConnected ? opener : place?.isConnected && place.querySelector("button, a");
-  (now || document.getElementById("main")).focus({ preventScroll: true });
+/** Give the way back to the keyboard's place, or what is there then. */
+function wayBack(opener) {
+  const row = opener?.closest("li");
+  const list = row?.parentElement;
+  const at = list && [...list.children].indexOf(row);
+  const places = [opener?.closest(".controls"), row];
+  return () => {
+    const next = list?.children[Math.min(at, list.children.length - 1)];
+    const here = [...places, next].filter((one) => one?.isConnected);
+    const found = here.map((one) => one.querySelector("a, button")).find(Boolean);
+    const now = opener?.isConnected ? opener : found;
+    (now ?? document.getElementById("main")).focus({ preventScroll: true });
+  };
 }
 
 /** Close whatever is asked: the page below has changed. */
