@@ -225,6 +225,7 @@ class Store:
         self.files = Files(directory)
         self.newer = newer
         self.faults: list[Fault] = []
+        self.endings = 0  # of all faults: what is being sent slowly goes on at full speed
         self.requests: Counter[str] = Counter()
         self.sent_bytes: Counter[str] = Counter()
         self.lock = threading.Lock()
@@ -251,9 +252,10 @@ class Store:
             if "newer" in wish:
                 self.newer = bool(wish["newer"])
             if wish.get("reset"):
-                self.faults, self.requests, self.sent_bytes = [], Counter(), Counter()
-            if wish.get("fault") == "none":
+                self.requests, self.sent_bytes = Counter(), Counter()
+            if wish.get("reset") or wish.get("fault") == "none":
                 self.faults = []
+                self.endings += 1
             elif "fault" in wish:
                 self.faults.append(fault_from(wish))
 
@@ -563,6 +565,8 @@ class Request(BaseHTTPRequestHandler):
         kind = fault.kind if fault else ""
         at = fault.at if fault and fault.at >= 0 else size // 2
         rate = fault.rate if fault and kind == "slow" else 0
+        store = self.server.store
+        endings = store.endings
         for block in blocks:
             inside = at - position
             stops = kind in {"cut", "silent"} and inside < len(block)
@@ -570,13 +574,14 @@ class Request(BaseHTTPRequestHandler):
             if kind == "corrupt" and 0 <= inside < len(block):
                 good = block[:inside] + bytes([block[inside] ^ 1]) + block[inside + 1 :]
             for piece in _pieces(good, rate):
-                self.server.store.count_sent(path, len(piece))
+                store.count_sent(path, len(piece))
                 try:
                     self.wfile.write(piece)
                 except OSError:
-                    self.server.store.count_sent(path, -len(piece))
+                    store.count_sent(path, -len(piece))
                     raise
-                if rate and self.server.stopping.wait(len(piece) / rate):
+                is_slow = rate and store.endings == endings
+                if is_slow and self.server.stopping.wait(len(piece) / rate):
                     return
             position += len(block)
             if stops:
