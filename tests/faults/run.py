@@ -1,6 +1,7 @@
 """``make faults``: all fault tests with their long settings, and one table at the end.
 
-A few files are tested at a time, each in a pytest of its own; ``FAULTS_SEED`` repeats a run.
+Beside them what `tests/unit` says of any example is tried with others. A few files are tested at a
+time, each in a pytest of its own; ``FAULTS_SEED`` repeats a run.
 """
 
 from __future__ import annotations
@@ -17,17 +18,27 @@ from tests.faults import tally
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+# Of these only what is said of any example: with others than last time.
+PROPERTIES = HERE.parent / "unit"
 LANES = 3  # on two cores: much of it waits
 LIMIT_S = 850
 # What takes longest, first; the rest in any order.
-LONGEST = ("test_kill", "test_hostile", "test_requests", "test_cloud", "test_disk", "test_soak")
+LONGEST = (
+    "unit",
+    "test_kill",
+    "test_hostile",
+    "test_requests",
+    "test_cloud",
+    "test_disk",
+    "test_soak",
+)
 
 
 def main() -> int:
     """Run everything; give the exit status."""
-    files = sorted(HERE.glob("test_*.py"), key=_rank)
+    files = sorted([*HERE.glob("test_*.py"), PROPERTIES], key=_rank)
     started_s = time.monotonic()
-    print(f"{len(files)} files of fault tests, FAULTS_SEED={tally.SEED}", flush=True)
+    print(f"{len(files)} groups of tests, FAULTS_SEED={tally.SEED}", flush=True)
     with tempfile.TemporaryDirectory() as directory, ThreadPoolExecutor(LANES) as lanes:
         ends_s = started_s + LIMIT_S
         good = list(lanes.map(lambda file: _run(file, Path(directory), ends_s), files))
@@ -55,6 +66,8 @@ def _run(file: Path, directory: Path, ends_s: float) -> bool:
         "FAULTS_COUNTS": str(directory / f"{file.stem}.json"),
     }
     command = [sys.executable, "-m", "pytest", "--timeout=600", "--tb=short", "-rfEs", str(file)]
+    if file == PROPERTIES:
+        command += ["-m", "hypothesis", f"--hypothesis-seed={tally.SEED}"]
     try:
         done = subprocess.run(
             command,

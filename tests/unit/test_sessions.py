@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail
 
@@ -510,6 +510,7 @@ def test_whatever_a_cookie_is_a_stranger_gets_nothing_but_a_refusal(
 
 @given(st.sampled_from(["Origin", "Sec-Fetch-Site", "X-CSRF-Token"]), header_bytes)
 def test_whatever_a_header_says_that_is_not_right_nothing_is_done(name: str, value: bytes) -> None:
+    assume(value.strip() not in (b"same-origin", b"none"))  # with these it is right
     browser = logged_in()
     raw = browser.raw("POST", INSTALL, {name: "value"})
     reply = browser.site.ask(raw.replace(b": value", b": " + value))
