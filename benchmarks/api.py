@@ -125,8 +125,8 @@ def _installing(place: Ground, uris: Iterator[str], count: int) -> Iterator[list
         assert keeper.is_alive(), "no more images to install, or one failed"
         over.set()
         keeper.join()
-        while any(state["status"] != "installed" for state in states(running).values()):
-            time.sleep(0.1)
+        for uri in running:
+            place.daemon.wait(uri, "installed", within_s=300)
         # The records of all that were installed would count against the next.
         for uri in running + finished:
             place.daemon.act(uri, "uninstall")

@@ -40,7 +40,7 @@ class Served(Process):
 
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/-/account", timeout=5):
+            with urllib.request.urlopen(f"{self.url}/-/account", timeout=60):
                 return True
         except urllib.request.HTTPError:
             return True
@@ -86,7 +86,7 @@ class Ground:
     def limit(self, mb_per_s: float) -> None:
         """Make the line of the source slow; 0 ends that."""
         url = f"{self.source.url}/-/rate"
-        with urllib.request.urlopen(url, str(mb_per_s).encode(), timeout=5):
+        with urllib.request.urlopen(url, str(mb_per_s).encode(), timeout=60):
             pass
 
     def asked(self) -> int:
@@ -166,7 +166,7 @@ def ground(
             if process.running and process.running.poll() is None:
                 process.running.kill()
                 process.running.wait(10)
-        shutil.rmtree(directory)
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def cores() -> int:

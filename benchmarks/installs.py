@@ -77,7 +77,7 @@ def _round(place: Ground, plan: Plan, number: int, measured: Measured) -> None:
 def _bucket(place: Ground, name: str) -> str:
     """Make a bucket in the sink, where it takes no room."""
     url = f"{place.sink.url}/{name}"
-    with urlopen(Request(url, method="PUT"), timeout=10):
+    with urlopen(Request(url, method="PUT"), timeout=60):
         return url
 
 

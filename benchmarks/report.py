@@ -91,7 +91,7 @@ def ratio_row(
     at_least: float | None = None,
 ) -> Row:
     """Give the median of the ratios of the rounds that both have."""
-    ratios = [one / other for one, other in zip(above, below, strict=False)]
+    ratios = [one / (other or 1e-9) for one, other in zip(above, below, strict=False)]
     return median_row(part, subject, what, ratios, "x", at_most, note, at_least)
 
 

@@ -42,6 +42,13 @@ def clients(url: str, access_key: str, secret_key: str) -> tuple[Any, Any]:
     return session.client("ec2", endpoint_url=url), session.client("s3", endpoint_url=url)
 
 
+def load(url: str, access_key: str, secret_key: str) -> None:
+    """Ask both services something: moto loads each when it is asked for the first time."""
+    ec2, s3 = clients(url, access_key, secret_key)
+    ec2.describe_images(Owners=["self"])
+    s3.list_buckets()
+
+
 def registered(ec2: Any, ids: list[str]) -> dict[str, dict[str, Any]]:
     """Give EC2's entries for these ids."""
     answer = ec2.describe_images(ImageIds=ids)

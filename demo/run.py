@@ -24,7 +24,7 @@ from urllib.parse import urlencode, urlsplit
 from demo import evidence
 from demo.certificates import Credentials, make_credentials_directory
 from demo.images import MIB
-from demo.processes import StartError, free_port, running
+from demo.processes import START_S, StartError, free_port, running
 from demo.stores import STORES, Store
 from demo.words import say, short
 from imagestoreproxy.client.catalogue import find_image
@@ -112,6 +112,7 @@ def _start(stack: ExitStack) -> Stage:
     cloud_url = f"http://127.0.0.1:{port}"
     command = [*python, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     stack.enter_context(running("moto", command, f"{cloud_url}/moto-api/", run / "cloud.log"))
+    evidence.load(cloud_url, ACCESS_KEY, SECRET_KEY)
     say("Cloud", f"{cloud_url}  (EC2 and S3, played by moto)")
 
     store = make_store(stack, run)
@@ -144,6 +145,7 @@ def _show_page(proxy_url: str) -> None:
 def _install(stage: Stage) -> dict[str, Any]:
     """Click on Install and watch; give the state of the image at the end."""
     title = stage.store.title
+    _wait_for_the_catalogue(stage.proxy)
     found = find_image(stage.proxy, title)
     print(f"\nInstalling '{title}' {found.info['version']} from {found.uri}", flush=True)
     began_s = time.monotonic()
@@ -164,6 +166,16 @@ def _install(stage: Stage) -> dict[str, Any]:
         if key in state:
             say(f"  {word}", state[key])
     return dict(state)
+
+
+def _wait_for_the_catalogue(proxy: Connection) -> None:
+    """The proxy answers before the store has; what that gave, or why it gave nothing, is known."""
+    ends_s = time.monotonic() + START_S
+    while time.monotonic() < ends_s:
+        sources = proxy.get("/api/sources")["sources"]
+        if all("fetched-at" in one or "problem" in one for one in sources):
+            return
+        time.sleep(GLANCE_S)
 
 
 def _show_cloud(stage: Stage, state: dict[str, Any]) -> None:
