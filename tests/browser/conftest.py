@@ -20,9 +20,8 @@ from tests.browser.tour import enliven
 from tests.browser.visitor import Visitor
 from tests.browser.watch import Watch
 from tests.functional.moto_server import moto_server
-from tests.functional.rig import SECRET, Daemon, Rig, ec2_rig, fake_rig
+from tests.functional.rig import SECRET, Daemon, Rig, ec2_rig, fake_rig, wait_for
 
-TEST_S = 90
 ANSWER_MS = 15_000
 ANOTHER_NAME = "front-end.example"
 """A name of this machine to which browsers give no WebCrypto over plain HTTP."""
@@ -30,13 +29,6 @@ ANOTHER_NAME = "front-end.example"
 HOSTS = f"MAP {ANOTHER_NAME} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
 
 NewVisitor = Callable[..., Visitor]
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.timeout(TEST_S))
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +42,6 @@ def _chromium() -> str:
     if found:
         return found
     reason = "no Chromium: apt-get install chromium, or say where it is with CHROMIUM=PATH"
-    # .ci/run says the second of itself; "CI" would take the chance out of Hypothesis.
     if os.environ.get("CI") or os.environ.get("BROWSER_TESTS") == "required":
         pytest.fail(f"{reason}; here the page must be tested", pytrace=False)
     pytest.skip(reason)
@@ -143,6 +134,7 @@ def made_rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MadeRig]:
             )
             stack.callback(_end, daemon)
             daemon.start()
+            wait_for("the catalogue", daemon.has_asked)
             return daemon
 
         yield make

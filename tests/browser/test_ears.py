@@ -10,7 +10,7 @@ from tests.browser.visitor import Visitor
 from tests.functional.rig import Rig
 
 DISK = "Example Server, bootable disk"
-UNREACHABLE = r"^resource: .*(ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING) "
+UNREACHABLE = r"^resource: .*(net::ERR_|status of 503 )"
 # Each alert and each change of a live region, as one line.
 LISTEN = """
 window.__heard = [];

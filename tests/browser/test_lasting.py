@@ -41,7 +41,7 @@ def test_the_page_goes_on_after_a_restart_of_the_proxy(
 
 
 def test_two_at_once_see_each_others_work(rig: Rig, new_visitor: NewVisitor) -> None:
-    rig.store.control(fault="slow", path="image.gz", rate=400_000)
+    rig.store.control(fault="slow", path="image.gz", rate=50_000)
     one, other = (new_visitor(rig.daemon.proxy.url) for _ in range(2))
     one.log_in()
     other.log_in()

@@ -32,7 +32,7 @@ def test_what_a_page_must_not_do_is_noted(browser: Browser, page: str, begins: s
     tab.route(HOME, lambda route: route.fulfill(body=page, content_type="text/html",
                                                 headers=headers))  # fmt: skip
     tab.goto(HOME, wait_until="load")
-    for _ in range(100):
+    for _ in range(600):
         if any(fault.startswith(begins) for fault in watch.unexpected()):
             break
         tab.wait_for_timeout(50)

@@ -15,9 +15,9 @@ DISK = "Cinder Desktop"
 OTHER = "Dune Web Server"
 DATABASE = "Ember Database"
 WEB = "Juniper Notebook"
-BRISK_BYTES = 600_000
+BRISK_BYTES = 300_000
 # So slow that the installs outlive the walk.
-CREEPING_BYTES = 8_000
+CREEPING_BYTES = 4_000
 REFUSED = r"^resource: .* status of 401 "
 
 

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import random
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -15,7 +16,8 @@ from typing import Any
 
 import fakestoreapi
 from tests.faults import tally
-from tests.functional.faulty_server import Authority, FaultyServer, Page, closed_port
+from tests.functional.faulty_server import Authority, FaultyServer, Page
+from tests.functional.ports import free_port
 
 _NOISE = random.Random(11)
 RAW = _NOISE.randbytes(150_000) + bytes(50_000)
@@ -55,12 +57,14 @@ class Turns(dict[str, Page]):
     def __init__(self) -> None:
         super().__init__()
         self.turns: dict[str, list[Page]] = {}
+        self._lock = threading.Lock()
 
     def get(self, path: str, default: Any = None) -> Any:
         turns = self.turns.get(path)
         if not turns:
             return super().get(path, default)
-        return turns.pop(0) if len(turns) > 1 else turns[0]
+        with self._lock:
+            return turns.pop(0) if len(turns) > 1 else turns[0]
 
 
 @dataclass
@@ -140,7 +144,7 @@ def _of_addresses(
 ) -> Iterator[Fault]:
     there = plain.url("/image.gz")
     far = "http://store.invalid/image.gz"
-    closed = f"http://127.0.0.1:{closed_port()}/image.gz"
+    closed = f"http://127.0.0.1:{free_port()}/image.gz"
     other_name = tls.url("/image.gz", host="localhost")
     clear_text = there.replace("http:", "https:")
     yield Fault("store: name unknown", tally.CLEAN, "has no address", url=far, is_slow=True)

@@ -60,7 +60,7 @@ class Life:
         for number in range(self.rounds):
             try:
                 self._round("upgrade" if number == upgrade_at else self.random.choice(KINDS))
-            except (AssertionError, ClientError, OSError) as error:
+            except (AssertionError, ClientError, KeyError, OSError) as error:
                 tally.record(self._line(), "not at rest or not well")
                 told = "; then ".join(self.done)
                 raise AssertionError(
@@ -178,7 +178,8 @@ class Life:
             self.rig.daemon.act(uri, action)
         except (KeyError, ClientError):
             # Over before the click came; what it is then is known when all is at rest.
-            if self.rig.daemon.state(uri)["status"] in AT_REST:
+            state = self.rig.daemon.state(uri)
+            if state["status"] in AT_REST or action not in state["actions"]:
                 return AT_REST
             raise
         return then

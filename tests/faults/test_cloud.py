@@ -128,7 +128,7 @@ def say(body: str, status: int = 200) -> Act:
 
 def silence(state: Interceptor) -> Act:
     def act(request: Request) -> Answer | None:
-        state.released.wait(5)
+        state.released.wait(10)
         raise Close
 
     return act
@@ -288,7 +288,7 @@ def test_p4_a_fault_that_passes_is_outlived(
 def test_p3_a_silence_that_passes_is_outlived(
     named: str, credentials: Credentials, between: Interceptor, ground: Ground
 ) -> None:
-    cloud = a_cloud(credentials, patience=impatient(silence_s=1.0))
+    cloud = a_cloud(credentials, patience=impatient(silence_s=3.0))
     rule = at(named, silence(between), 1)
     told = faced("accepts and stays silent", rule, cloud, between, ground)
     assert told is None, told and told.message

@@ -25,7 +25,7 @@ TRIO = "Example Server"
 DISK_MIB = 112  # an install wants 64 MiB beside what it needs
 KIB = 1024
 ROUNDS = 12 if tally.LONG else 1
-FULL_S = 15 if tally.LONG else 2
+FULL_S = 15 if tally.LONG else 8
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="to mount a small disk takes root")
 
@@ -149,7 +149,7 @@ def test_a_disk_that_fills_up_at_any_byte_of_a_download_fails_cleanly(
     with fake_rig(small_disk.path, larger) as rig:
         uri = rig.image(TRIO)
         for number in range(ROUNDS):
-            rig.store.control(fault="slow", path="image.gz", rate=8_000_000)
+            rig.store.control(fault="slow", path="image.gz", rate=1_000_000)
             rig.daemon.act(uri, "install")
             wait_for("some bytes", lambda: rig.daemon.state(uri).get("bytes-done", 0) > 150_000)
             # Down to the last page; and with room for a part of the file.
@@ -166,7 +166,7 @@ def test_a_disk_that_fills_up_at_the_conversion_of_a_disk_image_fails_cleanly(
     with fake_rig(small_disk.path, bootable) as rig:
         uri = rig.daemon.proxy.get("/api/dashboard")["images"][0]["uri"]
         for number in range(max(1, ROUNDS // 3)):
-            rig.store.control(fault="slow", path="image", rate=8_000_000)
+            rig.store.control(fault="slow", path="image", rate=2_000_000)
             rig.daemon.act(uri, "install")
             begun = wait_for("some bytes", lambda: rig.daemon.state(uri).get("bytes-done", 0))
             # What is still to come fits, what it becomes does not.

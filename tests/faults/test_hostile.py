@@ -82,7 +82,7 @@ def hammer(
         outcomes[attempt(example)] += 1
 
     number = 0
-    while time.monotonic() < ends_s:
+    while not number or time.monotonic() < ends_s:
         number += 1
         run = settings(
             max_examples=ROUND,

@@ -126,7 +126,7 @@ def test_without_file_descriptors_it_goes_on_answering_and_recovers(
         rig.daemon.wait(uri, "installed")
         assert not problems(rig.daemon, fake_cloud(rig.daemon))
         assert not said_500(rig.daemon)
-        assert open_files(rig) < DESCRIPTORS // 2
+        wait_for("few open files", lambda: open_files(rig) < DESCRIPTORS // 2)
 
 
 def at_rest_or_none(rig: Rig, uri: str) -> dict[str, object] | None:

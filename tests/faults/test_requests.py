@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import secrets
 import socket
@@ -62,6 +63,8 @@ def nothing_unforeseen() -> Iterator[None]:
         if "log_failure" in event:
             failures.append(event)
 
+    # What earlier tests have left, and nobody heard of, is told now or never.
+    gc.collect()
     observer = cast(ILogObserver, observe)
     globalLogPublisher.addObserver(observer)
     yield

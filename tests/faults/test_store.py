@@ -21,9 +21,10 @@ from tests.faults.faulty_store import BODY, HTML, Fault, Shop, shop, sound_docum
 from tests.faults.ground import at_rest, fake_cloud, problems, said_500
 from tests.functional import test_curl as curl
 from tests.functional import test_curl_errors as curl_errors
-from tests.functional.faulty_server import Authority, FaultyServer, Page, closed_port
+from tests.functional.faulty_server import Authority, FaultyServer, Page
+from tests.functional.ports import free_port
 from tests.functional.reactor_thread import in_reactor, running_reactor
-from tests.functional.rig import SECRET, Daemon, State
+from tests.functional.rig import SECRET, Daemon, State, wait_for
 
 authority, fetchers, fetcher = curl_errors.authority, curl_errors.fetchers, curl.fetcher
 
@@ -43,6 +44,7 @@ class Faced:
 
     def __enter__(self) -> Daemon:
         self.daemon.start()
+        wait_for("an answer of the store", self.daemon.has_asked)
         return self.daemon
 
     def __exit__(self, *_: object) -> None:
@@ -164,16 +166,14 @@ def test_h6_a_store_with_a_bad_certificate_is_told_with_why(
 
 
 @pytest.mark.parametrize(
-    ("kind", "url", "words"),
-    [
-        ("name unknown", ABSENT, "has no address"),
-        ("refuses", f"http://127.0.0.1:{closed_port()}/api", "refuses connections"),
-    ],
+    ("kind", "words"),
+    [("name unknown", "has no address"), ("refuses", "refuses connections")],
     ids=["name unknown", "refuses"],
 )
 def test_h1_h2_a_store_that_is_not_there_is_told_with_why(
-    tmp_path: Path, kind: str, url: str, words: str
+    tmp_path: Path, kind: str, words: str
 ) -> None:
+    url = ABSENT if kind == "name unknown" else f"http://127.0.0.1:{free_port()}/api"
     with Faced(tmp_path, url) as daemon:
         _tells(daemon, f"dashboard: {kind}", f"{url}/dashboard", words)
 

@@ -316,13 +316,6 @@ class SilentServer:
         self._socket.close()
 
 
-def closed_port() -> int:
-    """Give a port where nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        port: int = one.getsockname()[1]
-        return port
-
-
 @dataclass(frozen=True)
 class Authority:
     """A certificate authority for one test; ``ca_file`` is what a client has to trust."""

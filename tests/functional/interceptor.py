@@ -112,8 +112,11 @@ def interceptor(
 
         do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = answer  # noqa: N815
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 128
+
+    server = Server(("127.0.0.1", 0), Handler)
     scheme = "http"
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -146,10 +149,12 @@ def _answer(handler: BaseHTTPRequestHandler, state: Interceptor) -> None:
 
     headers = {name.lower(): value for name, value in handler.headers.items()}
     request = Request(handler.command, handler.path, headers, body)
+    # Who sees it may change the rule: for those that come after it.
+    rule = state.rule
     state.seen.append(request)
     lost = False
     try:
-        told = state.rule(request)
+        told = rule(request)
     except Close:
         handler.close_connection = True
         return

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from demo.certificates import make_credentials_directory
-from imagestoreproxy.client.requests import Connection
+from imagestoreproxy.client.requests import ClientError, Connection
 from tests.functional import warm
 from tests.functional.ports import free_port
 from tests.functional.warm import Warm, is_warm
@@ -27,7 +27,7 @@ CLIENT_ID = "WKy3rMzOWPouVOxK1p3Ar1C2uRBwa2FBXnCw"
 SECRET = "UZGgLPYNTnfOWjkQHDBSOTWRcEpqPdGtvNQfA"
 START_S = 30
 # What is broken off would by itself take longer, and the machine may have other things to do.
-SOON_S = 10
+SOON_S = 30
 
 State = dict[str, Any]
 
@@ -35,12 +35,10 @@ State = dict[str, Any]
 def wait_for(what: str, condition: Callable[[], Any], within_s: float = START_S) -> Any:
     """Poll until ``condition`` gives something true."""
     ends_s = time.monotonic() + within_s
-    while time.monotonic() < ends_s:
-        value = condition()
-        if value:
-            return value
+    while not (value := condition()):
+        assert time.monotonic() < ends_s, f"waited {within_s} s in vain for {what}"
         time.sleep(0.02)
-    raise AssertionError(f"waited {within_s} s in vain for {what}")
+    return value
 
 
 @dataclass
@@ -111,7 +109,7 @@ class FakeStore(Process):
             json.dumps(order).encode(),
             {"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             answer.read()
 
 
@@ -141,14 +139,20 @@ class Daemon(Process):
         assert self.running.poll() is None, self.said()
         return _answers(f"http://127.0.0.1:{self.port}/healthz")
 
-    def has_a_catalogue(self) -> bool:
-        """Tell whether it shows something, or says why not.
+    def has_asked(self) -> bool:
+        """Tell whether every store has given its catalogue, or it is known why not.
 
         The doors open without that after a while: on a busy machine that is too soon for a test.
         """
-        sources = self.proxy.get("/api/sources")["sources"]
-        is_known = all("fetched-at" in one or "problem" in one for one in sources)
-        return is_known and bool(self.proxy.get("/api/dashboard")["images"])
+        try:
+            sources = self.proxy.get("/api/sources")["sources"]
+        except ClientError:
+            return False  # who may ask is not known yet
+        return all("fetched-at" in one or "problem" in one for one in sources)
+
+    def has_a_catalogue(self) -> bool:
+        """Tell whether every store was asked, and there is something to show."""
+        return self.has_asked() and bool(self.proxy.get("/api/dashboard")["images"])
 
     def state(self, uri: str) -> State:
         answer = self.proxy.post("/api/states", [("image-uri", uri)])
@@ -171,7 +175,17 @@ class Daemon(Process):
         return dict(wait_for(f"{statuses}", reached, within_s))
 
     def files(self) -> list[Path]:
-        return [path for path in (self.data_dir / "downloads").rglob("*") if path.is_file()]
+        """Give what lies under ``downloads``, while the daemon may add and remove."""
+        found = os.walk(self.data_dir / "downloads")
+        return [Path(directory, name) for directory, _, names in found for name in names]
+
+    def held_bytes(self) -> int:
+        """Give the size of all that lies under ``downloads``."""
+        total_bytes = 0
+        for path in self.files():
+            with suppress(FileNotFoundError):
+                total_bytes += path.stat().st_size
+        return total_bytes
 
     def memory_kib(self, what: str = "VmHWM") -> int:
         """Give the peak (or with ``VmRSS`` the present) resident size of the process."""

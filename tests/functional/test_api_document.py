@@ -117,7 +117,7 @@ def test_it_answers_as_described(case: Any, rig: Rig, known: list[str]) -> None:
 def test_what_is_seen_in_passing_is_described(rig: Rig, known: list[str]) -> None:
     """An image while it is being installed, and what is told of it afterwards."""
     proxy, path = rig.daemon.proxy, f"/api/images/{known[2]}"
-    rig.store.control(fault="slow", rate=8_000_000)
+    rig.store.control(fault="slow", rate=2_000_000)
     assert_described(proxy.post(f"{path}/install"), "/api/images/{id}/install", "post")
     seen: list[str] = []
     while not seen or seen[-1] in {"downloading", "installing"}:

@@ -278,11 +278,11 @@ def test_a_fetch_goes_on_after_the_daemon_was_killed_and_an_export_waits_for_it(
         archive = tmp_path / "images.tar"
         line, environment = command("export", uri, str(archive), daemon=rig.daemon)
         running = subprocess.Popen(line, stderr=subprocess.PIPE, env=environment, cwd=ROOT)
-        wait_for("half of it", lambda: sum(p.stat().st_size for p in rig.daemon.files()) > 4 << 20)
+        wait_for("half of it", lambda: rig.daemon.held_bytes() > 4 << 20)
         rig.daemon.end(signal.SIGKILL)
-        held_bytes = sum(path.stat().st_size for path in rig.daemon.files())
+        held_bytes = rig.daemon.held_bytes()
         rig.daemon.start()
-        assert sum(path.stat().st_size for path in rig.daemon.files()) >= held_bytes
+        assert rig.daemon.held_bytes() >= held_bytes
         rig.store.control(fault="none")
         _, said = running.communicate(timeout=60)
         assert running.returncode == 0, said
@@ -296,7 +296,7 @@ def test_an_export_that_is_broken_off_tells_the_proxy_to_stop(tmp_path: Path, im
         archive = tmp_path / "images.tar"
         line, environment = command("export", uri, str(archive), daemon=rig.daemon)
         running = subprocess.Popen(line, stderr=subprocess.DEVNULL, env=environment, cwd=ROOT)
-        wait_for("a beginning", lambda: sum(p.stat().st_size for p in rig.daemon.files()) > 2**20)
+        wait_for("a beginning", lambda: rig.daemon.held_bytes() > 2**20)
         running.send_signal(signal.SIGINT)
         assert running.wait(10) == 130
         assert f"POST /api/images/{image_id(uri)}/release: 200" in rig.daemon.said()
@@ -311,11 +311,13 @@ def test_an_export_that_is_killed_leaves_no_file_under_its_name(
     rig, uri, _ = carried
     archive = tmp_path / "images.tar"
     line, environment = command("export", uri, str(archive), daemon=rig.daemon)
+    rig.store.control(fault="slow", path="files/image", rate=1_000_000)
     running = subprocess.Popen(line, stderr=subprocess.DEVNULL, env=environment, cwd=ROOT)
     part = tmp_path / "images.tar.part"
     wait_for("a beginning", part.exists)
     running.kill()
     running.wait(10)
+    rig.store.control(reset=True)
     assert not archive.exists()
     assert client("export", uri, str(archive), daemon=rig.daemon).returncode == 0
     assert not part.exists()

@@ -100,7 +100,7 @@ def test_the_whole_life_of_an_image_in_json_as_it_is_described(rig: Rig) -> None
     assert told(rig, "status")["states"] == []
 
     # Paused in mid-download, it is left alone until it is resumed.
-    rig.store.control(fault="slow", path="image.gz", rate=2_000_000)
+    rig.store.control(fault="slow", path="image.gz", rate=200_000)
     begun = told(rig, "install", DATABASE, "--no-wait")
     assert begun["state"]["status"] == "downloading"
     uri = begun["state"]["image-uri"]
@@ -165,13 +165,14 @@ def test_several_are_installed_at_once_and_one_that_fails_hinders_none(rig: Rig)
 
 
 def test_whoever_watches_sees_all_that_goes_on_over_a_restart_of_the_daemon(rig: Rig) -> None:
-    rig.store.control(fault="slow", path="image.gz", rate=3_000_000)
+    rig.store.control(fault="slow", path="image.gz", rate=300_000)
     for title in (SERVER, DATABASE):
         told(rig, "install", title, "--no-wait")
     with going(rig, "watch", "--json") as watching:
         assert watching.stdout is not None
         first = watching.stdout.readline()
         rig.daemon.end(signal.SIGKILL)
+        rig.store.control(reset=True)
         rig.daemon.start()
         rest, said = watching.communicate(timeout=TIME_LIMIT_S)
     assert watching.returncode == 0, said

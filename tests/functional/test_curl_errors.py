@@ -6,7 +6,6 @@ import base64
 import errno
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import pycurl
@@ -22,11 +21,11 @@ from tests.functional.faulty_server import (
     FaultyServer,
     Page,
     SilentServer,
-    closed_port,
 )
+from tests.functional.ports import free_port
 from tests.functional.reactor_thread import in_reactor, running_reactor
 
-QUICK = Limits(connect_s=1.0, stall_s=1, get_s=3.0)
+ORDINARY = Limits()
 
 
 class Fetchers:
@@ -43,10 +42,11 @@ class Fetchers:
         ca_bundle: str = "",
         environment: Mapping[str, str] | None = None,
         allow_local: bool = True,
+        limits: Limits = ORDINARY,
     ) -> ports.Fetched:
         fetcher = CurlFetcher(
             running_reactor(),
-            limits=QUICK,
+            limits=limits,
             http_proxy=http_proxy,
             ca_bundle=ca_bundle,
             environment=environment or {},
@@ -95,7 +95,7 @@ def test_h4_an_unknown_http_proxy_is_named_as_the_proxy(fetchers: Fetchers) -> N
 
 
 def test_h9_every_network_error_names_url_address_proxy_and_cause(fetchers: Fetchers) -> None:
-    port = closed_port()
+    port = free_port()
     direct = error_of(fetchers, f"http://127.0.0.1:{port}/x").message
     assert f"http://127.0.0.1:{port}/x (address 127.0.0.1, no HTTP proxy)" in direct
     assert "the server 127.0.0.1 refuses connections" in direct
@@ -153,7 +153,8 @@ def test_an_http_status_comes_with_a_hint(status: int, words: str) -> None:
 
 def test_p3_a_silent_server_is_said_to_be_silent(fetchers: Fetchers) -> None:
     with SilentServer() as server:
-        message = error_of(fetchers, f"https://127.0.0.1:{server.port}/").message
+        limits = Limits(connect_s=1.0)
+        message = error_of(fetchers, f"https://127.0.0.1:{server.port}/", limits=limits).message
     assert "within 1 s" in message
     assert "the server 127.0.0.1" in message
 
@@ -250,7 +251,7 @@ def test_h6_p12_a_changed_ca_bundle_is_read_again_without_a_restart(
     tls = authority.server("127.0.0.1")
     bundle = tmp_path / "bundle.pem"
     bundle.write_bytes(other.ca_file.read_bytes())
-    limits = replace(QUICK, ca_cache_s=0)
+    limits = Limits(ca_cache_s=0)
     fetcher = CurlFetcher(running_reactor(), limits=limits, ca_bundle=str(bundle), environment={})
 
     async def run() -> bytes:
@@ -403,7 +404,7 @@ def test_a_password_in_the_url_is_used_and_never_shown(fetchers: Fetchers) -> No
 def test_siblings_have_an_http_proxy_and_cas_of_their_own_in_one_thread(
     authority: Authority,
 ) -> None:
-    first = CurlFetcher(running_reactor(), limits=QUICK, environment={})
+    first = CurlFetcher(running_reactor(), environment={})
 
     def body(fetcher: CurlFetcher, url: str) -> bytes:
         async def run() -> bytes:

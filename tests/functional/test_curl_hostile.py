@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from email.utils import formatdate
 from pathlib import Path
 
@@ -14,20 +14,15 @@ from imagestoreproxy.model.errors import FetchError
 from imagestoreproxy.outside.curl import CurlFetcher
 from imagestoreproxy.outside.exchange import Answer, Limits, Request
 from imagestoreproxy.outside.neterrors import network_error, retry_after_s, status_error
+from tests.functional import test_curl as curl
 from tests.functional.faulty_server import FaultyServer, Page, RawServer
-from tests.functional.reactor_thread import running_reactor
 from tests.functional.test_curl import MemorySink, download, get
 
-QUICK = Limits(connect_s=2.0, stall_bytes_per_s=100, stall_s=1, get_s=2.0)
 OK = b"HTTP/1.1 200 OK\r\n"
 Answers = Callable[[], Iterable[bytes]]
 
 
-@pytest.fixture
-def fetcher() -> Iterator[CurlFetcher]:
-    made = CurlFetcher(running_reactor(), limits=QUICK, environment={})
-    yield made
-    made.close()
+fetcher, hasty = curl.fetcher, curl.hasty
 
 
 def once(*pieces: bytes) -> Answers:
@@ -114,12 +109,12 @@ def resident_bytes() -> int:
     ids=["the status line", "the header lines", "the body"],
 )
 def test_p2_p3_one_byte_at_a_time_is_a_stall_wherever_it_happens(
-    fetcher: CurlFetcher, first: bytes
+    hasty: CurlFetcher, first: bytes
 ) -> None:
     then = (bytes([byte]) for byte in itertools.cycle(b"HTTP/1.1 X-Slow: slow slow slow slow"))
     answer = itertools.chain([first] if first else [], then)
     with RawServer(lambda: answer, pause_s=0.1) as server, pytest.raises(FetchError) as caught:
-        download(fetcher, server.url(), MemorySink())
+        download(hasty, server.url(), MemorySink())
     assert "the transfer has stalled" in caught.value.message
     assert caught.value.retry_helps
 

@@ -183,7 +183,7 @@ def test_p8_a_cancel_ends_an_upload_to_a_server_that_is_silent(
     def silent(request: Request) -> Answer | None:
         if (request.method == "GET") if silent_at == "listing" else (".part." in request.path):
             reached.set()
-            between.released.wait(30)
+            between.released.wait(50)
             raise Close
         return None
 

@@ -21,6 +21,8 @@ from tests.functional.test_euca2ools_traps import is_alive
 from tests.functional.unbundle import unbundle
 from tests.standins.install import calls, children, install_standins, set_traps
 
+# From the click to a tool: checks, a download, perhaps a bundle.
+LONG_S = 100
 BUNDLE, UPLOAD, REGISTER = "euca-bundle-image", "euca-upload-bundle", "euca-register"
 # One for each column of the table in docs/clouds.md; the contract suite runs on all.
 SOME = ["1.2", "1.3", "2.1", "3.0", "3.4", *(["real"] if REAL else [])]
@@ -141,9 +143,8 @@ def test_auto_takes_tools_that_are_there_and_says_so_and_a_disk_is_offered_to_th
         path = tmp_path / generation
         path.mkdir()
         with a_front(path, images, moto_url, generation, "--cloud=auto") as front:
-            said = front.rig.daemon.said()
-            assert f"euca2ools {generation}" in said
-            assert "do the work" in said
+            wait_for("the choice", lambda: "do the work" in front.rig.daemon.said())
+            assert f"euca2ools {generation}" in front.rig.daemon.said()
             shown = front.rig.daemon.proxy.get("/api/dashboard")["images"]
             disk = next(one for one in shown if one["title"].endswith("bootable disk"))
             front.rig.daemon.act(disk["uri"], "install")
@@ -177,7 +178,7 @@ def test_p8_a_cancel_while_a_tool_works_leaves_nothing_anywhere(
         set_traps(front.tools, hang=[tool], mute_hang=[tool], leave_child=[tool])
         uri = front.rig.image(TRIO)
         front.rig.daemon.act(uri, "install")
-        wait_for("a tool that hangs", lambda: children(front.tools))
+        wait_for("a tool that hangs", lambda: children(front.tools), LONG_S)
         assert is_at(front, uri, "bundling")
         front.rig.daemon.act(uri, "cancel")
         front.rig.daemon.wait(uri, "uninstalled")
@@ -199,9 +200,9 @@ def test_p4_kill_9_while_a_tool_works_ends_installed_and_registered_once(
         uri = front.rig.image(TRIO)
         front.rig.daemon.act(uri, "install")
         if tool == BUNDLE and generation.startswith("3"):
-            wait_for("a tool", lambda: front.ran(tool))  # it does not rest in between
+            wait_for("a tool", lambda: front.ran(tool), LONG_S)  # it does not rest in between
         else:
-            wait_for("a tool that hangs", lambda: children(front.tools))
+            wait_for("a tool that hangs", lambda: children(front.tools), LONG_S)
         front.rig.daemon.end(signal.SIGKILL)
         left = front.alive()
         set_traps(front.tools)
@@ -222,7 +223,7 @@ def test_a_stop_that_a_registration_holds_up_leaves_no_tool_and_no_key(
         set_traps(front.tools, hang=[REGISTER], leave_child=[REGISTER])
         uri = front.rig.image(TRIO)
         front.rig.daemon.act(uri, "install")
-        wait_for("a tool that hangs", lambda: children(front.tools))
+        wait_for("a tool that hangs", lambda: children(front.tools), LONG_S)
         front.rig.daemon.end()
         wait_for("the end of it", lambda: not front.alive())
         assert front.lying_about() == []
@@ -239,7 +240,7 @@ def test_a_pause_while_a_tool_works_ends_it_and_a_resume_goes_on(
         set_traps(front.tools, hang=[UPLOAD])
         uri = front.rig.image(TRIO)
         front.rig.daemon.act(uri, "install")
-        wait_for("an upload", lambda: front.ran(UPLOAD))
+        wait_for("an upload", lambda: front.ran(UPLOAD), LONG_S)
         front.rig.daemon.act(uri, "pause")
         wait_for("the end of it", lambda: not front.alive())
         assert is_at(front, uri, "paused")

@@ -93,7 +93,8 @@ def test_p14_a_newer_version_comes_by_itself_in_the_window_as_it_was_told_before
         assert new["installed-version"] == NEW
         wait_for("the old one to go", lambda: old["emi"] not in registered(rig))
         assert registered(rig) == {new["emi"], new["eki"], new["eri"]}
-        assert followed(rig)["will"] == [f"nothing: {NEW} is the newest"]
+        newest = [f"nothing: {NEW} is the newest"]
+        wait_for("the end of it", lambda: followed(rig)["will"] == newest)
 
 
 def test_what_an_instance_was_started_from_stays_unless_told_so(

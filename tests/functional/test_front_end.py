@@ -27,6 +27,7 @@ from tests.functional import warm
 from tests.functional.ec2_ground import ec2_error
 from tests.functional.interceptor import Answer, Request, interceptor
 from tests.functional.rig import CLIENT_ID, SECRET, Daemon, FakeStore, Rig, ec2_rig, wait_for
+from tests.functional.test_euca2ools_traps import is_alive
 from tests.unit.memory import NeverStop
 
 TRIO = "Example Server"
@@ -138,7 +139,7 @@ def test_h8_a_front_end_that_boots_before_its_cloud_ends_up_with_an_image(
         assert status == 503
         assert "credentials" in json.dumps(ready)
         assert str(tmp_path) not in json.dumps(ready)
-        assert "still starting" in wait_for("a reason", rig.daemon.said)
+        wait_for("a reason", lambda: "still starting" in rig.daemon.said())
         checked = front.check()
         assert checked.returncode == 1
         assert "PROBLEM  credentials: " in checked.stdout
@@ -325,8 +326,8 @@ def test_tools_that_hang_hold_up_no_page_and_end_with_the_daemon(
     front = Front(tmp_path, images, moto_url, f"--euca2ools={tools}", "--cloud=auto")
     (front.prefix / "up").touch()
     with running(front) as rig:
-        process = Path("/proc", (tools / "pid").read_text().strip())
-        assert process.exists()
+        hanging = tools / "pid"
+        wait_for("a tool", lambda: hanging.exists() and hanging.read_text().strip())
         wait_for("credentials", lambda: answers(rig.daemon.proxy))
         rig.daemon.end()
-        wait_for("the end of the tool", lambda: not process.exists())
+        wait_for("the end of the tool", lambda: not is_alive(int(hanging.read_text())))

@@ -188,13 +188,14 @@ def test_a_passphrase_that_nobody_can_give_is_a_clear_error(keys: Signer) -> Non
 def test_a_gpg_that_waits_for_ever_is_ended(
     keys: Signer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waiting = GpgSigner("publisher of images", gnupg_home=str(keys.home), timeout_s=1.0)
+    waiting = GpgSigner("publisher of images", gnupg_home=str(keys.home))
     waiting.fingerprint()
+    waiting._timeout_s = 2.0
     slow = tmp_path / "gpg"
     slow.write_text("#!/bin/sh\nexec sleep 30\n")
     slow.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    with pytest.raises(OwnStateError, match="did not answer within 1 s"):
+    with pytest.raises(OwnStateError, match="did not answer within 2 s"):
         waiting.detach_sign(TEXT)
 
 

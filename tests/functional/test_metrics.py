@@ -119,7 +119,7 @@ def test_a_failure_a_cancel_and_a_source_that_is_away_are_seen(
 
         rig.store.control(fault="wrong-signature")
         rig.daemon.act(uri, "install")
-        wait_for("the failure", lambda: rig.daemon.state(uri).get("error-message"))
+        wait_for("the failure", lambda: "retry" in rig.daemon.state(uri)["actions"])
         rig.store.control(fault="500")
         rig.daemon.proxy.post("/api/sources/refresh")
         failed = scrape(rig)

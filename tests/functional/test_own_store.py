@@ -71,6 +71,7 @@ def test_what_a_site_publishes_is_installed_and_a_followed_image_is_brought_up_t
         server.start()
         wait_for("the server", lambda: "listening" in server.said())
         daemon.start()
+        wait_for("the first catalogue", daemon.has_a_catalogue)
         (image,) = daemon.proxy.get("/api/dashboard")["images"]
         uri = image["uri"]
         tool(daemon, "install", uri)

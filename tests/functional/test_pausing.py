@@ -176,7 +176,7 @@ def paused_in_an_upload(
 
     def hanging(request: Request) -> Answer | None:
         if request.method == "PUT" and ".part.1" in request.path:
-            cloud.released.wait(20)
+            cloud.released.wait(50)
             return Answer(503)
         return None
 
@@ -224,7 +224,7 @@ def test_p8_a_cancel_of_what_is_paused_leaves_nothing_in_the_cloud_nor_on_the_di
         rig.daemon.end(signal.SIGKILL)
         rig.daemon.start()
         rig.daemon.act(uri, "cancel")
-        after = rig.daemon.wait(uri, "uninstalled", within_s=10)
+        after = rig.daemon.wait(uri, "uninstalled")
         assert "error-message" not in after
         assert ours(moto_url) == before
         assert not rig.daemon.files()
@@ -240,7 +240,7 @@ def test_a_pause_while_ec2_registers_is_refused_and_it_ends_installed_once(
 
     def hanging(request: Request) -> Answer | None:
         if registers(request):
-            cloud.released.wait(20)
+            cloud.released.wait(50)
         return None
 
     with interceptor(moto_url) as cloud, ec2_rig(tmp_path, images, cloud.url) as rig:

@@ -140,23 +140,27 @@ def test_a_program_gets_no_environment_and_its_streams_are_kept_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bounds", "work"),
+    ("bounds", "limit", "work"),
     [
-        (Bounds(memory_bytes=64 << 20), "bytearray(256 << 20)"),
+        (Bounds(memory_bytes=64 << 20), "DATA", "bytearray(256 << 20)"),
         (
             Bounds(file_bytes=1000),
+            "FSIZE",
             "open('big', 'wb', buffering=0).write(bytes(5000)) == 5000 or exit(1)",
         ),
-        (Bounds(cpu_s=1), "[0 for _ in iter(int, 1)]"),
+        (Bounds(cpu_s=1), "CPU", "[0 for _ in iter(int, 1)]"),
     ],
     ids=["memory", "file", "processor"],
 )
 def test_a_program_cannot_use_more_than_its_bounds(
-    tmp_path: Path, bounds: Bounds, work: str
+    tmp_path: Path, bounds: Bounds, limit: str, work: str
 ) -> None:
     # It waits for its bounds, which come a moment after its start.
-    wait = f"import time, os; os.chdir({str(tmp_path)!r}); time.sleep(0.3);"
-    program = [sys.executable, "-c", f"{wait} {work}; print('all of it')"]
+    wait = (
+        f"import time, os, resource; os.chdir({str(tmp_path)!r})\n"
+        f"while resource.getrlimit(resource.RLIMIT_{limit})[0] == -1: time.sleep(0.01)\n"
+    )
+    program = [sys.executable, "-c", f"{wait}{work}; print('all of it')"]
     done = Processes().run(program, StopFlag(), silence_s=20, bounds=bounds)
     assert done.status != 0
     assert b"all of it" not in done.output

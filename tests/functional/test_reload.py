@@ -40,7 +40,7 @@ def test_an_install_goes_on_while_its_source_goes_and_a_bad_file_changes_nothing
         wait_for("the first store", lambda: len(uris(daemon)) > 1)
         every = daemon.proxy.get("/api/dashboard")["images"]
         uri, other = (str(image["uri"]) for image in every[:2])
-        stores[0].control(fault="slow", rate=2_000_000)
+        stores[0].control(fault="slow", rate=600_000)
         daemon.act(uri, "install")
         wait_for("some bytes", lambda: daemon.state(uri).get("bytes-done", 0) > 500_000)
 
@@ -58,6 +58,7 @@ def test_an_install_goes_on_while_its_source_goes_and_a_bad_file_changes_nothing
         assert f"{config}:6: " in daemon.said()
         assert f"{config}:7: " in daemon.said()
         assert names(daemon) == ["two"]
+        stores[0].control(fault="none")
         assert daemon.wait(uri, "installed")["emi"]
     finally:
         for process in (daemon, *stores):

@@ -10,6 +10,7 @@ import ssl
 import stat
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
@@ -131,8 +132,9 @@ def test_a_session_reads_acts_outlives_a_restart_and_ends(rig: Rig) -> None:
         rows = db.execute("SELECT digest FROM sessions").fetchall()
     assert rows == [(sha256(token.encode()).hexdigest(),)]
     for file in rig.daemon.data_dir.glob("state.db*"):
-        assert token.encode() not in file.read_bytes()
-        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        with suppress(FileNotFoundError):  # the copy that is being made gets another name
+            assert token.encode() not in file.read_bytes()
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert token not in rig.daemon.said()
     assert browser.csrf_token not in rig.daemon.said()
 

@@ -74,6 +74,7 @@ def running(
     )
     try:
         daemon.start()
+        wait_for("an answer of the mirror", daemon.has_asked)
         yield daemon
     finally:
         if daemon.running and daemon.running.poll() is None:
@@ -179,7 +180,7 @@ def test_an_install_that_was_killed_goes_on_with_the_version_it_began_with(
         mirror.server.pages[path].pause_s = 0
         daemon.wait(uri, "installed", "uninstalled")
         assert daemon.state(uri)["installed-version"] == "20240821"
-        assert daemon.state(uri)["is-upgrade"]
+        wait_for("the newer version", lambda: daemon.state(uri)["is-upgrade"])
 
 
 @pytest.mark.parametrize("lie", ["unsigned", "stranger", "changed", "older", "wrong digest"])

@@ -22,7 +22,7 @@ TIME_LIMIT_S = 10.0
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    server = Server(Limits(idle_s=1.0, linger_s=1.0, connections=3))
+    server = Server(Limits(idle_s=3.0, linger_s=3.0, connections=3))
     in_reactor(server.start)
     yield server
     in_reactor(server.stop)

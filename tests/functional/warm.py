@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +24,7 @@ SCRIPTS = {
 # What Python, the C library or Twisted look at while they are loaded.
 LOADED_WITH = ("PYTHON", "LANG", "LC_", "TZ", "LISTEN_", "LD_", "MALLOC_", "OPENSSL_")
 NO_MATTER = {"PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
-BORN_S = 60
+BORN_S = 200
 
 
 class Warm:
@@ -45,7 +46,8 @@ class Warm:
 
     def send_signal(self, number: int) -> None:
         if self.returncode is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # it has ended, which is not told yet
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)

@@ -34,7 +34,7 @@ ENDING = ("setpriv", "--pdeathsig=KILL", "unshare", "--mount", "--pid", "--fork"
 # Everything is new: nobody's pid, files, ports or processes are met.
 NAMESPACES = (*ENDING, "--net", "--ipc", "--mount-proc")
 DEBOOTSTRAP_S = 900
-TESTS_S = 900
+TESTS_S = 1800
 
 
 class CannotError(Exception):

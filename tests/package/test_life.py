@@ -143,7 +143,7 @@ def test_it_takes_over_what_the_version_before_has_installed(life: Life) -> None
     life.machine.write(f"/etc/default/{NAME}", DEFAULTS)
     life.machine.write(f"/etc/{NAME}/config.toml", CONFIG)
     life.machine.service("restart")
-    wait_for("readiness", lambda: answers("/readyz"), 60)
+    wait_for("readiness", lambda: answers("/readyz"), 200)
     owner = life.machine.run("stat", "-c", "%U", f"/var/lib/{NAME}/state.db").said.strip()
     assert owner == "eucalyptus"
     assert "euca_conf" in life.machine.service("check").said
@@ -201,7 +201,7 @@ def test_h15_an_upgrade_keeps_state_and_what_was_configured(life: Life, package:
     said = life.machine.install(package).said
     assert said.index("Stopping") < said.index("Unpacking"), "it may still load a module"
     assert life.machine.process() not in (0, before), "the new version runs"
-    wait_for("readiness", lambda: answers("/readyz"), 60)
+    wait_for("readiness", lambda: answers("/readyz"), 200)
     assert life.status(NEW_IMAGE) == "installed"
     assert (life.machine.root / "etc/default" / NAME).read_text() == DEFAULTS
     assert (life.machine.root / "etc" / NAME / "config.toml").read_text() == CONFIG
