@@ -26,7 +26,8 @@ from tests.functional.ports import free_port
 from tests.functional.reactor_thread import in_reactor, running_reactor
 from tests.functional.rig import SECRET, Daemon, State, wait_for
 
-authority, fetchers, fetcher = curl_errors.authority, curl_errors.fetchers, curl.fetcher
+authority, fetchers = curl_errors.authority, curl_errors.fetchers
+fetcher, hasty = curl.fetcher, curl.hasty
 
 
 class Faced:
