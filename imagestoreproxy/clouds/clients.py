@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
+from botocore.utils import is_valid_endpoint_url, is_valid_ipv6_endpoint_url
 
 from imagestoreproxy.clouds.answers import Answers
 from imagestoreproxy.clouds.bucket import Bucket, Readers
@@ -228,18 +229,20 @@ def endpoint_of(service: str, url: str, setting: str) -> Endpoint:
     """Give where a service answers, fit to be shown.
 
     Raises:
-        CloudError: it is not a URL.
+        CloudError: it is not a URL, or names a host that no host may have: boto3 takes none.
     """
     shown = re.sub(r"//[^/]*@", "//", url)  # what stands before the @ may be a secret
     try:
         parts = urlsplit(url)
         is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        is_url = is_url and (is_valid_endpoint_url(url) or is_valid_ipv6_endpoint_url(url))
     except ValueError:  # brackets that are not closed, or a port that is no number
         is_url = False
     if not is_url:
         raise CloudError(
             f"The address of {service} ({setting}) must be a URL like "
-            f"http://HOST:8773/services/…, not '{shown}'.",
+            "http://HOST:8773/services/…, with letters, digits, dots and hyphens in HOST, "
+            f"not '{shown}'.",
             retry_helps=False,
         )
     return Endpoint(service, shown, setting)

@@ -96,7 +96,7 @@ def test_h8_missing_parts_are_all_named_by_the_check(credentials: Credentials) -
     assert not error.retry_helps
 
 
-@pytest.mark.parametrize("url", ["ftp://host/", "192.168.7.7:8773", "http://"])
+@pytest.mark.parametrize("url", ["ftp://host/", "192.168.7.7:8773", "http://", "http://my_cloud/"])
 def test_an_address_that_is_no_url_is_named(url: str, credentials: Credentials) -> None:
     error = told_by_check(credentials.with_urls(s3_url=url))
     assert "S3_URL or --s3-url" in error.message
