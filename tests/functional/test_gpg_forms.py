@@ -82,9 +82,7 @@ Ring = Callable[..., GpgVerifier]
 def ring(threads: Threads, tmp_path: Path, keys: Signer) -> Ring:
     """Make a verifier whose keyring has the keys of these names."""
 
-    def make(
-        *names: str, pinned: tuple[str, ...] = (), limit_bytes: int = 2 << 20, timeout_s: float = 30
-    ) -> GpgVerifier:
+    def make(*names: str, pinned: tuple[str, ...] = (), limit_bytes: int = 2 << 20) -> GpgVerifier:
         file = tmp_path / "ring"
         file.write_bytes(keys.export(*names))
         return GpgVerifier(
@@ -93,7 +91,6 @@ def ring(threads: Threads, tmp_path: Path, keys: Signer) -> Ring:
             tmp_path / "home",
             fingerprints=pinned,
             limit_bytes=limit_bytes,
-            timeout_s=timeout_s,
         )
 
     return make
